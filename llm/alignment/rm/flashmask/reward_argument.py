@@ -1,0 +1,239 @@
+"""The settings of run_reward.py: the documented names and defaults, and what happens where they cannot hold.
+
+A default that cannot hold on this machine or beside the user's other settings gives way with one printed line. What
+the user wrote is obeyed or refused, never changed.
+"""
+
+from dataclasses import dataclass, field
+from typing import List, Optional  # noqa: UP035 (PaddleNLP's own parsers know these forms only)
+
+import paddle
+from paddlenlp import trainer as paddlenlp_trainer
+from paddlenlp.trainer.trainer_utils import IntervalStrategy
+
+from llm.core.arguments import Settings
+
+MISPRINTS = {"max_seq_le": "max_seq_len", "eval_strategy": "evaluation_strategy", "lr": "learning_rate"}
+STRATEGIES = ["no", "steps", "epoch"]
+GRANULARITIES = ["full", "full_attn", "core_attn"]
+
+# What PaddleNLP's Trainer has beyond the documented settings and this script obeys. The rest of its some 200 settings
+# is refused when written, because nothing here looks at it.
+TRAINER_SETTINGS = (
+    "seed weight_decay adam_beta1 adam_beta2 adam_epsilon max_grad_norm lr_scheduler_type warmup_ratio lr_end "
+    "num_cycles power decay_steps save_total_limit disable_tqdm overwrite_output_dir resume_from_checkpoint "
+    "logging_dir logging_first_step metric_for_best_model greater_is_better report_to device amp_master_grad "
+    "sharding_parallel_config tensor_parallel_config"
+).split()
+
+
+def documented(default, meaning, **metadata):
+    return field(default=default, metadata={"help": meaning, **metadata})
+
+
+@dataclass
+class TrainingArguments(paddlenlp_trainer.TrainingArguments):
+    output_dir: str = documented("./checkpoints/dpo_ckpts", "Folder for the model, checkpoints, logs and results.")
+    per_device_train_batch_size: int = documented(1, "Rows per device and micro-batch in training.")
+    gradient_accumulation_steps: int = documented(8, "Micro-batches per update.")
+    per_device_eval_batch_size: int = documented(1, "Rows per device and batch in evaluation.")
+    num_train_epochs: float = documented(1, "Passes over the data; counts where max_steps is -1 or not written.")
+    max_steps: int = documented(100, "Updates to run; -1: as many as num_train_epochs has.")
+    learning_rate: float = documented(1e-6, "Highest learning rate.")
+    warmup_steps: int = documented(10, "Updates of linear warm-up; above 0 it takes the place of warmup_ratio.")
+    logging_steps: int = documented(1, "Updates between two lines of the log.")
+    evaluation_strategy: str = documented("steps", "When to evaluate while training.", choices=STRATEGIES)
+    save_strategy: str = documented("steps", "When to save a checkpoint.", choices=STRATEGIES)
+    eval_steps: int = documented(100, "Updates between two evaluations.")
+    save_steps: int = documented(500, "Updates between two checkpoints.")
+    bf16: bool = documented(True, "Train in bfloat16 (gives way to float32 on a CPU).")
+    fp16_opt_level: str = documented("O2", "O1: mixed precision; O2: weights in half precision, too.",
+                                     choices=["O1", "O2"])  # fmt: skip
+    do_train: bool = documented(True, "Train.")
+    do_eval: bool = documented(True, "Evaluate, while training and after it.")
+    load_best_model_at_end: bool = documented(True, "Keep the checkpoint with the best evaluation as the model.")
+    tensor_parallel_degree: int = documented(-1, "Parts that each layer is cut into; -1: none.")
+    sharding_parallel_degree: int = documented(-1, "Ranks that share the optimiser's state; -1: all there are.")
+    sharding: str = documented("stage1", "Sharded data parallelism: stage1, stage2, stage3 or empty.",
+                               choices=["", "stage1", "stage2", "stage3"])  # fmt: skip
+    recompute: bool = documented(False, "Recompute activations in the backward pass to save memory.")
+    recompute_granularity: str = documented("full", "What is recomputed.", choices=GRANULARITIES)
+    unified_checkpoint: bool = documented(True, "Checkpoints in PaddleNLP's unified safetensors form.")
+    process_reward: bool = documented(True, "true: a score per step (PRM); false: one per answer (ORM).")
+
+    def __post_init__(self):
+        # PaddleNLP turns evaluation_strategy "no" into "steps" while do_eval is set; here "no" means: at the end only.
+        evaluate_at_end = self.do_eval
+        if self.evaluation_strategy == "no":
+            self.do_eval = False
+        super().__post_init__()
+        self.do_eval = evaluate_at_end
+
+
+@dataclass
+class DataArgument:
+    train_dataset_path: Optional[List[str]] = documented(None, "Training data: files, folders or patterns.")  # noqa: UP006, UP045
+    dev_dataset_path: Optional[List[str]] = documented(None, "Held-out data: files, folders or patterns.")  # noqa: UP006, UP045
+    max_seq_len: int = documented(4096, "Tokens of a packed row, and of one solution at most.")
+    max_prompt_len: int = documented(2048, "Tokens of a prompt at most; it is cut from the left.")
+    autotuner_benchmark: bool = documented(False, "5 updates without evaluation and saving, for an autotuner.")
+    benchmark: bool = documented(False, "Measure the speed of training: no evaluation, no saving.")
+    zero_padding: bool = documented(True, "Pack solutions into full rows instead of padding each one.")
+    greedy_zero_padding: bool = documented(False, "Pack best-fit instead of in the order of the data.")
+    lazy: bool = documented(False, "Stream the data: constant memory, no shuffling, needs max_steps.")
+    skip_bad_records: bool = documented(False, "Drop and count records that cannot be used, instead of stopping.")
+
+
+@dataclass
+class ModelArgument:
+    model_name_or_path: str = field(metadata={"help": "Model to start from: a folder, or a name PaddleNLP knows."})
+    tokenizer_name_or_path: Optional[str] = documented(None, "Tokenizer, if it is not the model's own.")  # noqa: UP045
+    use_flash_attention: bool = documented(False, "Use flash attention where the device has it.")
+    recompute_granularity: str = documented("full", "What is recomputed.", choices=GRANULARITIES)
+    flash_mask: bool = documented(False, "FlashMask attention; needs use_flash_attention.")
+    virtual_pp_degree: int = documented(1, "Virtual pipeline stages per rank.")
+    placeholder_token: str = documented("ки", "The single token at whose position a step is scored.")
+    reward_tokens: str = documented("+,-", "The positive and the negative token, separated by a comma.")
+
+
+CLASSES = (TrainingArguments, DataArgument, ModelArgument)
+
+
+def split_reward_tokens(reward_tokens: str) -> tuple[str, ...]:
+    return tuple(token.strip() for token in reward_tokens.split(","))
+
+
+def resolve(settings: Settings, ranks: int, has_cuda: bool) -> None:
+    """Let defaults give way and note everything that cannot be, before anything expensive is done."""
+    _resolve_purpose(settings)
+    _resolve_schedule(settings)
+    _resolve_precision(settings, has_cuda)
+    _resolve_layout(settings, ranks, has_cuda)
+    _resolve_data(settings)
+    _check_ranges(settings)
+    settings.check()
+
+
+def _resolve_purpose(settings: Settings) -> None:
+    for name in ("benchmark", "autotuner_benchmark"):
+        if settings[name]:
+            why = f"{name} measures the speed of training alone"
+            for setting, value in (("do_train", True), ("do_eval", False), ("evaluation_strategy", "no"),
+                                   ("save_strategy", "no"), ("load_best_model_at_end", False)):  # fmt: skip
+                settings.give_way(setting, value, why)
+    if settings["autotuner_benchmark"]:
+        settings.give_way("max_steps", 5, "autotuner_benchmark measures 5 updates")
+    if not settings["dev_dataset_path"]:
+        settings.give_way("do_eval", False, "dev_dataset_path is not given, so there is nothing to evaluate on")
+    if settings["do_train"] and not settings["train_dataset_path"]:
+        settings.refuse("train_dataset_path", "do_train is true; give the training data, or write do_train false")
+    if not settings["do_train"] and not settings["do_eval"]:
+        settings.refuse("do_train", "with do_eval false there is nothing to do; set one of them to true")
+    if not settings["do_eval"]:
+        settings.give_way("evaluation_strategy", "no", "do_eval is false")
+
+
+def _resolve_schedule(settings: Settings) -> None:
+    if settings.origin["num_train_epochs"] != "default" and settings.origin["max_steps"] == "default":
+        settings.give_way("max_steps", -1, "num_train_epochs is written")
+    if settings["lazy"] and settings["max_steps"] <= 0:
+        settings.refuse("max_steps", "lazy streams data of unknown length; write how many updates to run")
+    if not settings["do_train"]:
+        settings.give_way("load_best_model_at_end", False, "do_train is false")
+    if not settings["load_best_model_at_end"]:
+        return
+    evaluate, save = settings["evaluation_strategy"], settings["save_strategy"]
+    if settings.origin["load_best_model_at_end"] != "default" and evaluate != "no":
+        settings.give_way("save_strategy", evaluate, "load_best_model_at_end needs a checkpoint per evaluation")
+        save = settings["save_strategy"]
+    if "no" in (evaluate, save):
+        why = f"evaluation_strategy is {evaluate!r} and save_strategy {save!r}, so no checkpoint has an evaluation"
+        settings.give_way("load_best_model_at_end", False, why)
+    elif evaluate != save:
+        why = f"evaluation_strategy {evaluate!r} and save_strategy {save!r} differ"
+        settings.give_way("load_best_model_at_end", False, why)
+    elif evaluate == "steps" and settings["eval_steps"] > 0 and settings["save_steps"] % settings["eval_steps"]:
+        why = f"save_steps {settings['save_steps']} is no multiple of eval_steps {settings['eval_steps']}"
+        settings.give_way("load_best_model_at_end", False, why)
+
+
+def resolve_steps(settings: Settings, steps: int, steps_per_epoch: int | None) -> None:
+    """What can only be judged once the data is packed: `steps` updates will run."""
+    interval = {"steps": settings["save_steps"], "epoch": steps_per_epoch}.get(settings["save_strategy"])
+    if settings["load_best_model_at_end"] and interval and steps < interval:
+        why = f"the run has {steps} updates and a checkpoint is saved every {interval}, so there is none to choose from"
+        settings.give_way("load_best_model_at_end", False, why)
+    settings.check()
+
+
+def _resolve_precision(settings: Settings, has_cuda: bool) -> None:
+    if has_cuda:
+        return
+    settings.give_way("device", "cpu", "this PaddlePaddle is a CPU build")
+    settings.give_way("bf16", False, "a CPU has no bfloat16 matrix kernel; float32 is used, without fp16_opt_level")
+
+
+def _resolve_layout(settings: Settings, ranks: int, has_cuda: bool) -> None:
+    launch = "start it with python -m paddle.distributed.launch"
+    if ranks == 1 and settings.origin["sharding"] == "default":
+        settings.give_way("sharding", "", "one process has nothing to share")
+    for name in ("tensor_parallel_degree", "sharding_parallel_degree"):
+        degree = settings[name]
+        if degree == 0 or degree < -1:
+            settings.refuse(name, "a degree is 1 or more, or -1 for none")
+        elif degree > 1 and ranks % degree:
+            settings.refuse(name, f"{ranks} process(es) cannot be divided by it; {launch} and as many processes")
+    if settings["sharding_parallel_degree"] > 1 and not settings["sharding"]:
+        settings.refuse("sharding_parallel_degree", "sharding is empty; write sharding stage1, stage2 or stage3")
+    if not has_cuda and settings["tensor_parallel_degree"] > 1:
+        settings.refuse("tensor_parallel_degree", "needs GPUs: Paddle's tensor parallelism lacks kernels on a CPU")
+    if not has_cuda and ranks > 1 and settings["sharding"] in ("stage2", "stage3"):
+        settings.refuse("sharding", "needs GPUs: on a CPU Paddle has stage1 only")
+    if settings["virtual_pp_degree"] != 1:
+        settings.refuse("virtual_pp_degree", "pipeline parallelism is not supported here; write 1 or leave it out")
+
+
+def _resolve_data(settings: Settings) -> None:
+    if settings["greedy_zero_padding"] and not settings["zero_padding"]:
+        settings.refuse("greedy_zero_padding", "zero_padding is false; write zero_padding true, or this false")
+    if settings["flash_mask"] and not settings["use_flash_attention"]:
+        settings.refuse("flash_mask", "FlashMask is a form of flash attention; write use_flash_attention true, too")
+    if settings["max_prompt_len"] >= settings["max_seq_len"] > 1:
+        why = f"a prompt as long as max_seq_len {settings['max_seq_len']} leaves no room for a step"
+        settings.give_way("max_prompt_len", settings["max_seq_len"] // 2, why)
+    tokens = split_reward_tokens(settings["reward_tokens"])
+    if len(tokens) != 2 or not all(tokens) or tokens[0] == tokens[1]:
+        settings.refuse("reward_tokens", 'needs two different tokens separated by one comma, such as "+,-"')
+    if not settings["placeholder_token"].strip():
+        settings.refuse("placeholder_token", "is blank; write the token that ends a step, such as ки")
+
+
+def _check_ranges(settings: Settings) -> None:
+    at_least_one = (
+        "per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps logging_steps eval_steps "
+        "save_steps max_prompt_len"
+    ).split()
+    for name in at_least_one:
+        if settings[name] < 1:
+            settings.refuse(name, "must be 1 or more")
+    if settings["max_seq_len"] < 4:
+        settings.refuse("max_seq_len", "must be 4 or more: a start, a prompt, a step and its placeholder")
+    if settings["max_steps"] < 1 and settings["max_steps"] != -1:
+        settings.refuse("max_steps", "must be 1 or more, or -1 to count epochs")
+    for name in ("learning_rate", "num_train_epochs"):
+        if settings[name] <= 0:
+            settings.refuse(name, "must be above 0")
+    for name in ("warmup_steps", "weight_decay", "max_grad_norm"):
+        if settings[name] < 0:
+            settings.refuse(name, "must not be negative")
+
+
+def build(settings: Settings) -> tuple[TrainingArguments, DataArgument, ModelArgument]:
+    """The three instances. Nothing that the user wrote may have been changed on the way."""
+    training_args, data_args, model_args = settings.build()
+    training_args.eval_at_steps = training_args.evaluation_strategy == IntervalStrategy.STEPS
+    return training_args, data_args, model_args
+
+
+def cuda_is_there() -> bool:
+    return paddle.is_compiled_with_cuda()

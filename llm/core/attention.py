@@ -1,0 +1,104 @@
+"""Attention over packed rows: one signature for every device, masks as one integer per column.
+
+Legend of the shapes: B rows, S tokens, H query heads, G key/value heads (H a multiple of G), D features of a head.
+Token i attends to column j where `j <= i < end_row[j]`.
+
+`install` puts this attention in the place of PaddleNLP's, because PaddleNLP ignores row indices where its flash
+attention is off (plain causal attention, silently, across the packed solutions) and a dense mask where it is on.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+
+import paddle
+import paddle.nn.functional as F
+
+
+def dense_mask(end_row_BS):
+    """[B, 1, S, S] booleans, true where row i attends to column j."""
+    length = end_row_BS.shape[-1]
+    index = paddle.arange(length, dtype=end_row_BS.dtype)
+    rows, columns = index.reshape([1, 1, length, 1]), index.reshape([1, 1, 1, length])
+    return paddle.logical_and(columns <= rows, rows < end_row_BS.unsqueeze([1, 2]))
+
+
+def dense_attention(q_BSHD, k_BSGD, v_BSGD, end_row_BS):
+    """Exact on every device; time and memory follow S x S. Masked columns are left out before the softmax and their
+    values multiplied by an exact zero."""
+    batch, length, heads, head_dim = q_BSHD.shape
+    groups = k_BSGD.shape[2]
+    # [B, G, H/G, S, D] against [B, G, 1, S, D]: the heads of a group share their keys without a copy of them
+    q = q_BSHD.reshape([batch, length, groups, heads // groups, head_dim]).transpose([0, 2, 3, 1, 4])
+    k = k_BSGD.transpose([0, 2, 3, 1]).unsqueeze(2)  # [B, G, 1, D, S]
+    v = v_BSGD.transpose([0, 2, 1, 3]).unsqueeze(2)  # [B, G, 1, S, D]
+    weights = paddle.matmul(q * (1.0 / math.sqrt(head_dim)), k).astype("float32")  # [B, G, H/G, S, S]
+    bias = paddle.where(dense_mask(end_row_BS), 0.0, paddle.finfo(paddle.float32).min).astype("float32")
+    weights = F.softmax(weights + bias.unsqueeze(1), axis=-1).astype(v.dtype)
+    out = paddle.matmul(weights, v)  # [B, G, H/G, S, D]
+    return out.transpose([0, 3, 1, 2, 4]).reshape([batch, length, heads * head_dim])
+
+
+def flashmask_attention(q_BSHD, k_BSGD, v_BSGD, end_row_BS):
+    """Paddle's kernel; needs CUDA and half precision."""
+    end_row_B1S1 = end_row_BS.astype("int32").unsqueeze(1).unsqueeze(-1)
+    out = F.flashmask_attention(q_BSHD, k_BSGD, v_BSGD, startend_row_indices=end_row_B1S1, causal=True)
+    return out.reshape([out.shape[0], out.shape[1], -1])
+
+
+def choose(use_flash_attention: bool, flash_mask: bool):
+    """(attention function, one line saying which and why). FlashMask is asked for by both settings together, as the
+    document has it; PaddleNLP's flash attention without row indices cannot keep packed solutions apart."""
+    if not paddle.is_compiled_with_cuda():
+        return dense_attention, "dense mask: this Paddle build has no CUDA kernels"
+    if use_flash_attention and flash_mask:
+        return flashmask_attention, "FlashMask: use_flash_attention and flash_mask are set"
+    return dense_attention, "dense mask: FlashMask needs use_flash_attention and flash_mask"
+
+
+def install(attention) -> None:
+    """Every Llama, Qwen2 and Mistral model of this process attends through `attention` from now on."""
+    for family in ("llama", "qwen2"):
+        _install_for_attn_func(importlib.import_module(f"paddlenlp.transformers.{family}.modeling"), attention)
+    _install_for_mistral(importlib.import_module("paddlenlp.transformers.mistral.modeling"), attention)
+
+
+def _install_for_attn_func(modeling, attention) -> None:
+    """These families bind the module's function when a layer is built and hand row indices through to it."""
+
+    def attend(q, config, k, v, attention_mask, output_attentions, *args, attn_mask_startend_row_indices=None, **kw):
+        return attention(q, k, v, _checked(attn_mask_startend_row_indices))
+
+    modeling.scaled_dot_product_attention = attend
+
+
+def _install_for_mistral(modeling, attention) -> None:
+    """Mistral attends inside its layer and knows no row indices: here its attention_mask carries end_row instead."""
+
+    def forward(self, hidden_states, attention_mask=None, position_ids=None, past_key_value=None, *args, **kw):
+        end_row_BS = _checked(attention_mask)
+        batch, length, _ = hidden_states.shape
+
+        def split_heads(projected, heads):  # [B, S, heads * D] -> [B, heads, S, D], as the rotary embedding wants it
+            return projected.reshape([batch, length, heads, self.head_dim]).transpose([0, 2, 1, 3])
+
+        q = split_heads(self.q_proj(hidden_states), self.num_heads)
+        k = split_heads(self.k_proj(hidden_states), self.num_key_value_heads)
+        v = self.v_proj(hidden_states).reshape([batch, length, self.num_key_value_heads, self.head_dim])
+        cos, sin = self.rotary_emb(v, seq_len=length)
+        q, k = modeling.apply_rotary_pos_emb(q, k, cos, sin, position_ids)
+        out = attention(q.transpose([0, 2, 1, 3]), k.transpose([0, 2, 1, 3]), v, end_row_BS)
+        return self.o_proj(out), None, None
+
+    modeling.MistralAttention.forward = forward
+    modeling.MistralModel._prepare_decoder_attention_mask = lambda self, end_row_BS, *args: end_row_BS
+
+
+def _checked(end_row_BS):
+    if end_row_BS is None:
+        raise ValueError(
+            "A model with this project's attention was called without end_row. Call it through "
+            "llm.core.backbone.hidden_states, which passes end_row to every layer."
+        )
+    return end_row_BS

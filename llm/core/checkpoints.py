@@ -1,0 +1,102 @@
+"""Which checkpoints are whole, which run they belong to, and which are deleted. No paddle here.
+
+A checkpoint counts once its file list stands beside it: the list is written last, in one rename, with the size of
+every file, so a run killed while saving leaves a folder that is recognised as half-written and passed over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+FILE_LIST = "checkpoint_files.json"
+IDENTITY = "run_identity.json"
+
+
+def write_json(path: Path, content) -> None:
+    """All or nothing: a reader never sees half a file."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(content, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def read_json(path: Path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def mark_complete(folder: Path) -> None:
+    sizes = {str(path.relative_to(folder)): path.stat().st_size for path in _files(folder)}
+    write_json(folder / FILE_LIST, sizes)
+
+
+def is_complete(folder: Path) -> bool:
+    try:
+        sizes = read_json(folder / FILE_LIST)
+        return all((folder / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError):
+        return False
+
+
+def all_checkpoints(output_dir: Path) -> list[Path]:
+    """Whole or not, by rising step."""
+    folders = [path for path in output_dir.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
+    return sorted((path for path in folders if path.is_dir()), key=step_of)
+
+
+def step_of(folder: Path) -> int:
+    return int(folder.name.rpartition("-")[2])
+
+
+def last_complete(output_dir: Path) -> tuple[Path | None, list[Path]]:
+    """The newest whole checkpoint, and the half-written ones that were passed over on the way to it."""
+    passed_over = []
+    for folder in reversed(all_checkpoints(output_dir)):
+        if is_complete(folder):
+            return folder, passed_over
+        passed_over.append(folder)
+    return None, passed_over
+
+
+def delete_old(output_dir: Path, keep: int | None, best: str | None) -> list[Path]:
+    """Delete all but the newest `keep` whole checkpoints; the best one stays beside them. Half-written folders
+    older than the newest whole one are of no use to anybody and go, too."""
+    whole = [folder for folder in all_checkpoints(output_dir) if is_complete(folder)]
+    if not keep or keep < 1 or not whole:
+        return []
+    kept = {*whole[-keep:], *([Path(best)] if best else [])}
+    old = [path for path in all_checkpoints(output_dir) if path not in kept and step_of(path) < step_of(whole[-1])]
+    for folder in old:
+        (folder / FILE_LIST).unlink(missing_ok=True)  # first, so that a kill while deleting leaves no whole-looking one
+        shutil.rmtree(folder)
+    return old
+
+
+def identity_differences(folder: Path, identity: dict) -> list[str]:
+    """What the run that wrote this checkpoint had otherwise; resuming would quietly train on something else."""
+    before = read_json(folder / IDENTITY)
+    names = sorted({*before, *identity})
+    return [
+        f"{name}: {before.get(name)!r} in the checkpoint, {identity.get(name)!r} now"
+        for name in names
+        if before.get(name) != identity.get(name)
+    ]
+
+
+def move_into(source: Path, target: Path) -> None:
+    """Move the files of a finished folder into `target`, one rename each, over what has the same name there."""
+    for path in _files(source):
+        destination = target / path.relative_to(source)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(path, destination)
+    shutil.rmtree(source)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FILE_LIST)

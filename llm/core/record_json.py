@@ -1,0 +1,294 @@
+"""The JSON values in a file, one at a time and in constant memory.
+
+A file is a JSON array or JSON Lines, plain or gzip; both are told by the content, never by the name. What
+cannot be read is handed on as a `Problem` in the place of the value, so that one pass finds every problem.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+CHUNK = 1 << 18
+HEAD = 1 << 12
+# A bracket or quote that is never closed must not pull a whole file into memory.
+LONGEST = 1 << 24
+# What a chunk cuts in two (a literal, a number, an escape) shows itself this near to the cut.
+CUT = 16
+BLANK = re.compile(r"[ \t\r\n]*")
+OBJECT = re.compile(r'\{[ \t\r\n]*"')
+OBJECT_CUT = re.compile(r"\{[ \t\r\n]*\Z")
+UNCLOSED = ("the file ends too early", "list not closed")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a value of a file is of no use; `reason` is what problems are counted by, `detail` its particulars.
+
+    `whole_file` marks what is no matter of one record (a broken gzip stream): it can be neither skipped nor
+    counted in records.
+    """
+
+    place: str
+    value: str
+    reason: str
+    detail: str
+    remedy: str
+    whole_file: bool = False
+
+    def __str__(self) -> str:
+        value = f"{self.value} - " if self.value else ""
+        detail = f" ({self.detail})" if self.detail else ""
+        return f"{self.place}: {value}{self.reason}{detail}; {self.remedy}"
+
+
+def shorten(value: object, longest: int = 60) -> str:
+    """`value` as JSON that fits into a line of a report, and that every terminal and log can print."""
+    if isinstance(value, str):
+        value = value[: longest + 1]
+    elif isinstance(value, list):
+        value = [item[: longest + 1] if isinstance(item, str) else item for item in value[: longest + 1]]
+    text = json.dumps(value, ensure_ascii=False)
+    if len(text) > longest:
+        text = text[:longest] + "…"
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+
+
+def read_values(path: Path, chunk: int = CHUNK) -> Iterator[tuple[str, object]]:
+    """Yields (place, value) for every value of a file; the value is a `Problem` where it cannot be read.
+
+    A place is `file.jsonl:7` or `file.json, element 7 (line 23)`. UTF-8, a byte order mark may lead. In an
+    array, reading goes on at the next object after one that cannot be read. `chunk` is the number of bytes
+    read at once.
+    """
+    name = str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    count = 0
+    try:
+        with _open(path) as stream:
+            for item in _values(stream, name, chunk):
+                yield item
+                count += 1
+        if not count:
+            yield name, _broken(name, "no record in the file", "it is empty", "remove it from the paths")
+    except (OSError, EOFError, zlib.error) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        where = f"after {count} records: {why}"
+        yield name, _broken(name, "file cannot be read", where, "fetch or write it anew")
+
+
+def _open(path: Path) -> BinaryIO:
+    with open(path, "rb") as stream:
+        zipped = stream.read(2) == b"\x1f\x8b"
+    return gzip.open(path) if zipped else open(path, "rb")
+
+
+def _values(stream: BinaryIO, name: str, chunk: int) -> Iterator[tuple[str, object]]:
+    head = stream.read(HEAD).removeprefix(codecs.BOM_UTF8).lstrip(b" \t\r\n")
+    while not head and (head := stream.read(HEAD)):
+        head = head.lstrip(b" \t\r\n")
+    stream.seek(0)
+    if b"\0" in head:  # one problem instead of one for each line of a Parquet, tar or UTF-16 file
+        remedy = "write it as JSON Lines or a JSON list, in UTF-8"
+        return iter([(name, _broken(name, "no text file", f"it begins {head[:8]!r}", remedy))])
+    return (_elements if head[:1] == b"[" else _lines)(stream, name, chunk)
+
+
+def _broken(place: str, reason: str, detail: str, remedy: str) -> Problem:
+    return Problem(place, "", reason, detail, remedy, whole_file=True)
+
+
+def _unreadable(place: str, text: str, at: int, detail: str, reason: str = "unreadable JSON") -> Problem:
+    return Problem(place, _around(text, at), reason, detail, "repair it, or write the file anew")
+
+
+def _no_utf8(place: str, text: str, at: int, detail: str) -> Problem:
+    return Problem(place, _around(text, at), "invalid UTF-8", detail, "save the file as UTF-8")
+
+
+def _constant(place: str, name: str) -> Problem:
+    return Problem(place, name, "NaN or Infinity", "JSON has no such value", "write a number or null")
+
+
+def _too_long(place: str) -> Problem:
+    return Problem(place, "", "record too long", f"more than {LONGEST:,} characters", "split or repair it")
+
+
+def _around(text: str, at: int) -> str:
+    return shorten(text[max(0, at - 20) : at + 20])
+
+
+def _json_decoder() -> tuple[json.JSONDecoder, list[str]]:
+    """A decoder, and the list in which it leaves the NaN and Infinity that it meets, which are no JSON."""
+    constants: list[str] = []
+    return json.JSONDecoder(parse_constant=constants.append), constants
+
+
+def _lines(stream: BinaryIO, name: str, chunk: int) -> Iterator[tuple[str, object]]:
+    decoder, constants = _json_decoder()
+    number, empty = 0, True
+    while line := stream.readline(LONGEST):
+        number += 1
+        place = f"{name}:{number}"
+        if len(line) == LONGEST:
+            yield place, _too_long(place)
+            while line and not line.endswith(b"\n"):
+                line = stream.readline(chunk)
+            continue
+        if number == 1:
+            line = line.removeprefix(codecs.BOM_UTF8)
+        line = line.strip(b" \t\r\n")
+        if empty and line == b"{":
+            how = "write each object on one line, or a list [...] of objects"
+            yield place, _broken(place, "an object over several lines", "neither JSON Lines nor a list", how)
+            return
+        if line:
+            empty = False
+            constants.clear()
+            value = _line_value(line, place, decoder)
+            yield place, _constant(place, constants[0]) if constants else value
+
+
+def _line_value(line: bytes, place: str, decoder: json.JSONDecoder) -> object:
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        shown = line.decode("utf-8", "backslashreplace")
+        at = len(line[: error.start].decode("utf-8"))
+        byte = f"0x{line[error.start]:02x} at byte {error.start + 1} of the line"
+        return _no_utf8(place, shown, at, byte)
+    try:
+        value, end = decoder.raw_decode(text)
+    except json.JSONDecodeError as error:
+        return _unreadable(place, text, error.pos, f"{error.msg} at column {error.pos + 1}")
+    except (ValueError, RecursionError) as error:
+        return _unreadable(place, text, 0, str(error))
+    if end < len(text):
+        return _unreadable(place, text, end, f"a line is one value, but more follows at column {end + 1}")
+    return value
+
+
+class _Window:
+    """The part of a stream's text that is being read: `text[at:]` is still to come, in line `line`."""
+
+    def __init__(self, stream: BinaryIO, chunk: int):
+        self.stream, self.chunk = stream, chunk
+        # Bytes that are no UTF-8 become lone surrogates, so that they cost their own element only.
+        self.to_text = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
+        self.decoder, self.constants = _json_decoder()
+        self.text, self.at, self.line, self.ended, self.lost = "", 0, 1, False, False
+
+    def more(self) -> bool:
+        """Read on; by as much again as is kept, so that a long element is not scanned once per chunk."""
+        if self.ended:
+            return False
+        kept = self.text[self.at :]
+        data = self.stream.read(max(self.chunk, len(kept)))
+        self.ended = not data
+        self.text, self.at = kept + self.to_text.decode(data, final=self.ended), 0
+        return True
+
+    def move(self, to: int) -> None:
+        self.line += self.text.count("\n", self.at, to)
+        self.at = to
+
+    def peek(self) -> str:
+        """The next character that is no white space, after moving to it; "" at the end."""
+        while True:
+            self.move(BLANK.match(self.text, self.at).end())
+            if self.at < len(self.text):
+                return self.text[self.at]
+            if not self.more():
+                return ""
+
+    def value(self, place: str) -> object:
+        """Read the value that begins here and move past it; `lost` is set if its end cannot be told."""
+        while True:
+            self.constants.clear()
+            try:
+                value, stop = self.decoder.raw_decode(self.text, self.at)
+                why = ""
+            except json.JSONDecodeError as error:
+                why, stop = error.msg, error.pos
+            except (ValueError, RecursionError) as error:
+                why, stop = str(error), self.at
+            unclosed = why.startswith("Unterminated string")
+            if self.ended or (stop <= len(self.text) - CUT and not unclosed):
+                break
+            if len(self.text) - self.at > LONGEST:
+                return self.lose(_too_long(place))
+            self.more()
+        if not why:
+            return self._accepted(value, stop, place)
+        if unclosed or stop == len(self.text):
+            return self.lose(_unreadable(place, self.text, stop, *UNCLOSED), stop)
+        line = self.line + self.text.count("\n", self.at, stop)
+        return self.lose(_unreadable(place, self.text, stop, f"{why} at line {line}"), stop)
+
+    def lose(self, problem: Problem, stop: int = 0) -> Problem:
+        """`problem` is one after which nobody knows where the next value begins; move to `stop`, or ahead."""
+        self.lost = True
+        self.move(max(stop, self.at + 1))
+        return problem
+
+    def _accepted(self, value: object, stop: int, place: str) -> object:
+        written = self.text[self.at : stop]
+        if self.constants:
+            value = _constant(place, self.constants[0])
+        elif not written.isascii():
+            try:
+                written.encode()
+            except UnicodeEncodeError as error:
+                line = self.line + written.count("\n", 0, error.start)
+                byte = f"0x{ord(written[error.start]) - 0xDC00:02x} in line {line}"
+                value = _no_utf8(place, written, error.start, byte)
+        self.move(stop)
+        return value
+
+    def next_object(self) -> bool:
+        """Move on to what looks like the beginning of an object; False if there is none."""
+        self.lost = False
+        while not (found := OBJECT.search(self.text, self.at)):
+            cut = OBJECT_CUT.search(self.text, self.at)
+            self.move(cut.start() if cut else len(self.text))
+            if not self.more():
+                return False
+        self.move(found.start())
+        return True
+
+
+def _elements(stream: BinaryIO, name: str, chunk: int) -> Iterator[tuple[str, object]]:
+    window = _Window(stream, chunk)
+    window.peek()
+    window.move(window.at + 1)
+    number, need_comma = 0, False
+    while True:
+        char, trouble = window.peek(), ""
+        if char == "]" and (need_comma or not number):
+            window.move(window.at + 1)
+            char, trouble = window.peek(), "more text after the end of the list"
+            if not char:
+                return
+        elif char == "," and need_comma:
+            window.move(window.at + 1)
+            char = window.peek()
+        elif need_comma:
+            trouble = "expecting ',' or ']'"
+        number += 1
+        place = f"{name}, element {number} (line {window.line})"
+        if not char:
+            yield place, _unreadable(place, window.text, window.at, *UNCLOSED)
+            return
+        if trouble:
+            yield place, window.lose(_unreadable(place, window.text, window.at, trouble))
+        else:
+            yield place, window.value(place)
+        need_comma = not window.lost
+        if window.lost and not window.next_object():
+            return

@@ -1,0 +1,190 @@
+"""Write multi-step arithmetic word problems with labelled solutions, in the format that reward training reads.
+
+    python llm/data/generate_arithmetic.py --problems 2000 --output train.jsonl --dev-problems 200 --dev-output dev.jsonl
+
+Each line is a record {"src": [question], "tgt": [], "responses": [steps], "labels": ["+" or "-" a step]}; the
+solutions of one question stand together and share their first steps. A name that ends with .gz is compressed.
+
+What kind of task this is: a synthetic one, made so that a model of half a million parameters can learn it in
+minutes on a CPU. The sentences come from patterns, a question tells its events in the order in which they are
+solved, and the numbers are small. To judge a step a model still has to find the number that the question tells
+for the place named, know the operation that belongs to it, copy the last total and calculate; and train and dev
+share no question, nor even the same numbers in other words. It says nothing about real mathematics.
+
+Labels: with `--labels step` each step is judged by itself, so a step that rightly continues from an earlier
+wrong number is "+". With `--labels first-error` every step from the first wrong one on is "-", as Math-Shepherd's
+mostly are.
+
+The same arguments write the same bytes, and the first problems do not depend on how many are asked for. Memory
+does not grow with the number of problems.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+import argparse
+import gzip
+import hashlib
+import json
+import random
+from collections.abc import Iterator
+
+from llm.data.arithmetic_problem import Problem, Step, make_problem, make_solutions, responses
+
+LARGEST_NUMBER = 30
+DEV_SHARE = 10  # one plan in so many belongs to dev
+SEEN_BITS = 1 << 27  # 16 MB: of 200,000 questions one in 1,300 is passed over needlessly
+MOST_PROBLEMS = SEEN_BITS // 16
+MOST_REPEATS = 10_000
+
+
+def problems(count: int, seed: int = 0, split: str = "train", largest_number: int = LARGEST_NUMBER) -> Iterator[Problem]:
+    """Yield `count` problems of a split, no question twice, the same ones for the same arguments.
+
+    The split is read from a hash of a problem's numbers, so train and dev are apart for all seeds and sizes.
+    """
+    if count > MOST_PROBLEMS:
+        raise ValueError(f"{count} problems were asked for; at most {MOST_PROBLEMS} can be told apart: ask for fewer")
+    rng = random.Random(f"{seed} {split}")
+    seen = bytearray(SEEN_BITS // 8)  # a question's hash picks a bit: a repeat is never missed
+    made = repeats = 0
+    while made < count:
+        problem = make_problem(rng, largest_number)
+        if (_hash(problem.plan) % DEV_SHARE == 0) != (split == "dev"):
+            continue
+        byte, bit = divmod(_hash(problem.question) % SEEN_BITS, 8)
+        if seen[byte] >> bit & 1:
+            repeats += 1
+            if repeats == MOST_REPEATS:
+                raise ValueError(
+                    f"after {made} of {count} {split} problems no new question was found in {repeats} attempts "
+                    f"with numbers up to {largest_number}: allow larger numbers or ask for fewer problems"
+                )
+            continue
+        seen[byte] |= 1 << bit
+        made, repeats = made + 1, 0
+        yield problem
+
+
+def records(
+    count: int,
+    seed: int = 0,
+    split: str = "train",
+    largest_number: int = LARGEST_NUMBER,
+    solutions_per_problem: int = 4,
+    labels: str = "step",
+) -> Iterator[dict]:
+    """Yield the records of `count` problems, `solutions_per_problem` for each."""
+    rng = random.Random(f"{seed} {split} solutions")
+    for problem in problems(count, seed, split, largest_number):
+        for solution in make_solutions(problem, rng, solutions_per_problem):
+            yield {
+                "src": [problem.question],
+                "tgt": [],
+                "responses": responses(solution),
+                "labels": label(solution, labels),
+            }
+
+
+def right_solutions(
+    count: int, seed: int = 0, largest_number: int = LARGEST_NUMBER
+) -> Iterator[tuple[str, list[str]]]:
+    """Yield (question, steps) of right solutions to `count` train problems: text to warm a language model up
+    and to train a tokenizer on."""
+    rng = random.Random(f"{seed} right solutions")
+    for problem in problems(count, seed, "train", largest_number):
+        yield problem.question, responses(make_solutions(problem, rng, 1)[0])
+
+
+def label(solution: list[Step], labels: str) -> list[str]:
+    """The labels of a solution's steps by one of the two rules, "step" or "first-error"."""
+    rights = [step.right for step in solution]
+    if labels == "first-error":
+        rights = [all(rights[: index + 1]) for index in range(len(rights))]
+    return ["+" if right else "-" for right in rights]
+
+
+def write(path: Path, rows: Iterator[dict]) -> int:
+    """Write rows as JSON Lines, gzipped if the name says so, and return their number. The file appears under
+    its name when it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    number = 0
+    try:
+        with open(part, "wb") as raw:
+            # No name and no time in the gzip header: the same rows are the same bytes.
+            file = gzip.GzipFile("", "wb", 6, raw, mtime=0) if path.suffix == ".gz" else raw
+            for row in rows:
+                file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+                number += 1
+            if file is not raw:
+                file.close()
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return number
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0], allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, help="file of train records, .jsonl or .jsonl.gz")
+    parser.add_argument("--problems", type=_whole(1), default=1000, help="number of train problems")
+    parser.add_argument("--dev-output", type=Path, help="file of dev records")
+    parser.add_argument("--dev-problems", type=_whole(1), default=200, help="number of dev problems")
+    parser.add_argument("--solutions-per-problem", type=_whole(1, 64), default=4, help="records of each problem")
+    parser.add_argument("--labels", choices=("step", "first-error"), default="step", help="what a label judges")
+    parser.add_argument("--largest-number", type=_whole(15, 99), default=LARGEST_NUMBER, help="no total is above it")
+    parser.add_argument("--seed", type=_whole(0), default=0, help="other problems for another seed")
+    arguments = parser.parse_args()
+    if not (arguments.output or arguments.dev_output):
+        parser.error("nothing to write: give --output, --dev-output or both")
+    if arguments.output == arguments.dev_output:
+        parser.error(f"--output and --dev-output are the same file, {arguments.output}: give two names")
+    return arguments
+
+
+def _whole(least: int, most: int | None = None):
+    """A type for argparse: a whole number within bounds."""
+
+    def parse(text: str) -> int:
+        number = int(text)
+        if number < least or (most is not None and number > most):
+            bounds = f"at least {least}" if most is None else f"between {least} and {most}"
+            raise argparse.ArgumentTypeError(f"{number} is not {bounds}")
+        return number
+
+    parse.__name__ = "whole number"  # argparse names it in its message
+    return parse
+
+
+def main() -> None:
+    arguments = _arguments()
+    for split, path, count in (
+        ("train", arguments.output, arguments.problems),
+        ("dev", arguments.dev_output, arguments.dev_problems),
+    ):
+        if path is None:
+            continue
+        rows = records(
+            count, arguments.seed, split, arguments.largest_number, arguments.solutions_per_problem, arguments.labels
+        )
+        try:
+            number = write(path, rows)
+        except (OSError, ValueError) as error:
+            sys.exit(f"{path} was not written: {error}")
+        print(f"{path}: {number} {split} records of {count} problems, labels by {arguments.labels}")
+
+
+if __name__ == "__main__":
+    main()

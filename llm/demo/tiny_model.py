@@ -1,0 +1,103 @@
+"""Make the demo's base model: a Llama of about half a million parameters with random weights, and its tokenizer.
+
+    python llm/demo/tiny_model.py --output ./checkpoints/tiny_random
+
+The tokenizer is a SentencePiece one trained on generated arithmetic text with the settings of Mistral's: byte
+fallback, single digits, a blank put before the text, a line break as a byte. As there, the placeholder and the
+reward tokens are one piece each where a blank stands before them (`▁ки`, `▁+`, `▁-`).
+The same seed gives the same bytes. The model knows nothing until llm/demo/warm_up.py has trained it.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from llm.core import runtime
+
+    runtime.prepare()
+
+import argparse
+import io
+from collections.abc import Iterable
+
+import paddle
+import sentencepiece
+from paddlenlp.transformers import LlamaConfig, LlamaForCausalLM, LlamaTokenizer
+
+from llm.data.generate_arithmetic import right_solutions
+
+PLACEHOLDER = "ки"
+VOCABULARY = 896  # enough for every word of the problems to be one piece
+TOKENIZER_PROBLEMS = 2000
+HIDDEN_SIZE, LAYERS, HEADS = 128, 3, 4
+
+
+def solution_text(question: str, steps: list[str]) -> str:
+    """A solution as reward models read it: a blank before the first step, a line break before every other, the
+    placeholder behind each."""
+    return f"{question} " + "\n".join(f"{step} {PLACEHOLDER}" for step in steps)
+
+
+def train_tokenizer(texts: Iterable[str], folder: Path, vocabulary: int = VOCABULARY) -> LlamaTokenizer:
+    """Train a tokenizer on texts, save it in a folder and return it."""
+    model = io.BytesIO()  # a file's name would become part of its bytes
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=(line for text in texts for line in text.split("\n")),
+        model_writer=model,
+        model_type="bpe",
+        vocab_size=vocabulary,
+        byte_fallback=True,
+        split_digits=True,
+        add_dummy_prefix=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        num_threads=1,
+        minloglevel=2,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / LlamaTokenizer.resource_files_names["vocab_file"]
+    file.write_bytes(model.getvalue())
+    tokenizer = LlamaTokenizer(str(file))
+    tokenizer.save_pretrained(str(folder))
+    return tokenizer
+
+
+def random_model(vocabulary: int, seed: int = 0) -> LlamaForCausalLM:
+    """A Llama with weights drawn from a seed."""
+    paddle.seed(seed)
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=HIDDEN_SIZE,
+        intermediate_size=HIDDEN_SIZE * 5 // 2,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        num_key_value_heads=HEADS,
+        max_position_embeddings=1024,
+        # The width's own scale: with the 0.02 that suits wide models this one needs longer to start to learn.
+        initializer_range=HIDDEN_SIZE**-0.5,
+        tie_word_embeddings=False,
+    )
+    return LlamaForCausalLM(config)
+
+
+def make(folder: Path, seed: int = 0) -> None:
+    """Write tokenizer, config and random weights into a folder that AutoTokenizer and AutoModelForCausalLM read."""
+    texts = (solution_text(question, steps) for question, steps in right_solutions(TOKENIZER_PROBLEMS, seed))
+    tokenizer = train_tokenizer(texts, folder)
+    random_model(len(tokenizer), seed).save_pretrained(str(folder), safe_serialization=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], allow_abbrev=False)
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    parser.add_argument("--seed", type=int, default=0, help="other weights for another seed")
+    arguments = parser.parse_args()
+    make(arguments.output, arguments.seed)
+    print(f"{arguments.output}: tokenizer and random weights of seed {arguments.seed}")
+
+
+if __name__ == "__main__":
+    main()
