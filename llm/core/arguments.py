@@ -75,6 +75,7 @@ class Parameter:
             if isinstance(value, str | int | float):  # right but for its quotes?
                 meant = interpret(self.hint, [value if isinstance(value, str) else json.dumps(value)])
                 with suppress(ValueError):
+                    check_sound(meant)
                     accept(self.hint, meant)
                     remedy = f"; write {show(meant)}"
             raise ValueError(f"{error}{remedy}") from None
@@ -159,7 +160,7 @@ def parse(classes: tuple[type, ...], argv: list[str], description: str,
     for origin, name, place, text, read in entries:
         try:
             if (origin, name) in first:
-                raise ValueError(f"given twice, the first time in {first[origin, name]}; keep one of them")
+                raise ValueError(f"given twice (before: {first[origin, name]}); keep one of them")
             first[origin, name] = place
             if name not in parameters:
                 raise ValueError(unknown(name, parameters, misprints or {}))
@@ -228,11 +229,12 @@ def flag_value(parameter: Parameter, words: list[str]) -> Any:
 
 def file_entries(config: str) -> list[Entry]:
     """The members of the JSON object in a file, each with its line; SettingsError when it holds none."""
-    name = config or '""'
+    name = printable(config) or '""'
     try:
         content = Path(config).read_bytes()
-    except OSError as error:
-        raise SettingsError([f"{name}: cannot be read: {error.strerror}; the first word has to name a JSON "
+    except (OSError, ValueError) as error:  # ValueError: no file can have such a name
+        why = getattr(error, "strerror", error)
+        raise SettingsError([f"{name}: cannot be read: {why}; the first word has to name a JSON "
                              "file or be a --flag"]) from error
     try:
         text = content.decode("utf-8-sig")
@@ -245,8 +247,8 @@ def file_entries(config: str) -> list[Entry]:
     except json.JSONDecodeError as error:
         line = show(text.split("\n")[error.lineno - 1])
         raise SettingsError([f"{name}:{error.lineno}:{error.colno}: not JSON: {error.msg}, in {line}; "
-                             "keys and texts need double quotes, comments and a comma after the last value are "
-                             "not allowed"]) from error
+                             "keys and texts need double quotes, comments and a comma after the last value "
+                             "are not allowed"]) from error
     except RecursionError as error:
         raise SettingsError([f"{name}: nested too deeply; settings are pairs of key and value"]) from error
     if not isinstance(document, dict):
@@ -284,9 +286,8 @@ def unknown(name: str, parameters: Iterable[str], misprints: dict[str, str]) -> 
     if longer:
         names = " or ".join([*longer[:3], *([f"{len(longer) - 3} others"] if len(longer) > 3 else [])])
         return f"there is no such parameter, and names are not abbreviated; write {names}"
-    same = {known.lower(): known for known in parameters}
-    near = difflib.get_close_matches(name.lower().replace("-", "_"), same, n=1)
-    return f"there is no such parameter; {f'write {same[near[0]]}' if near else '--help lists them all'}"
+    near = difflib.get_close_matches(name.lower().replace("-", "_"), parameters, n=1)
+    return f"there is no such parameter; {f'write {near[0]}' if near else '--help lists them all'}"
 
 
 # ---- the parameters ---------------------------------------------------------------------------------------
@@ -434,22 +435,25 @@ def check_sound(value: Any) -> None:
     except UnicodeEncodeError:
         raise ValueError("the text is not valid Unicode") from None
     except ValueError:
-        raise ValueError("a number that is not finite; write one that is") from None
+        raise ValueError("expected a finite number, no NaN, no infinity") from None
 
 
 def interpret(hint: Any, words: list[str]) -> Any:
-    """What words of a command line say, in JSON form; the words themselves when they fit no type."""
-    kinds = options(hint)
+    """What words of a command line say, in JSON form; what they come closest to when they fit no type."""
+    kinds = [kind for kind in options(hint) if kind is not NoneType]
+    if words == ["null"] and len(kinds) < len(options(hint)):
+        return None
     lists = [kind for kind in kinds if is_list(kind)]
-    many = len(words) > 1 or isinstance(json_or_word(words[0]), list)
     texts = [kind for kind in kinds if kind in (str, Path)]  # after the others: any word is a text
     others = [kind for kind in kinds if kind not in lists and kind not in texts]
-    for kind in [*lists, *others, *texts] if many else [*others, *texts, *lists]:
-        value = word_as(kind, words)
+    many = len(words) > 1 or isinstance(json_or_word(words[0]), list)
+    readings = [(kind, word_as(kind, words))
+                for kind in ([*lists, *others, *texts] if many else [*others, *texts, *lists])]
+    for kind, value in readings:
         with suppress(ValueError):  # of an element of a list
-            if value is None or as_kind(kind, value) is not MISSING:
+            if as_kind(kind, value) is not MISSING:
                 return value
-    return words[0] if len(words) == 1 else words
+    return readings[0][1]
 
 
 def word_as(kind: Any, words: list[str]) -> Any:
@@ -469,8 +473,6 @@ def word_as(kind: Any, words: list[str]) -> Any:
         return number(word) if NUMBER.fullmatch(word) else word
     if choices := choices_of(kind):
         return next((choice for choice in choices if str(choice) == word), word)
-    if kind is NoneType:
-        return None if word == "null" else word
     return word if kind in (str, Path) else json_or_word(word)
 
 
@@ -525,8 +527,13 @@ def show(value: Any, limit: int = 100) -> str:
 
 
 def shorten(text: str, limit: int = 100) -> str:
-    text = text.encode(errors="backslashreplace").decode()
+    text = printable(text)
     return text if len(text) <= limit else f"{text[: limit - 30]} ... {text[-25:]}"
+
+
+def printable(text: str) -> str:
+    """The text with escapes for what cannot be written as UTF-8: undecodable bytes, halves of characters."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def problem(place: str, name: str, text: str, why: str) -> str:
@@ -541,12 +548,12 @@ def is_secret(name: str) -> bool:
 def help_text(parameters: dict[str, Parameter], description: str) -> str:
     """Every parameter with type, default and meaning: a group for each class, the inherited ones last."""
     width = shutil.get_terminal_size().columns
-    usage = ("CONFIG.json holds one object of the keys below; the command line wins over it. --key alone sets "
-             "a true/false, --no_key unsets it; a list takes several words.")
+    usage = ("CONFIG.json holds one object of the keys below; the command line wins over it. --key alone "
+             "sets a true/false, --no_key unsets it; a list takes several words.")
     lines = [f"usage: {Path(sys.argv[0]).name} [CONFIG.json] [--key value ...]"]
     lines += ["", *textwrap.wrap(description, width), "", *textwrap.wrap(usage, width)]
     owner = None
-    for parameter in sorted(parameters.values(), key=lambda parameter: not parameter.documented):
+    for parameter in parameters.values():
         if parameter.owner is not owner:
             owner = parameter.owner
             inherited = f": what it inherits, from {owner.__module__}"
@@ -569,8 +576,9 @@ def render(settings: Settings) -> str:
     middle = max((len(where(settings, name)) for name in shown), default=0)
     lines = []
     for title, names in groups.items():
-        lines += [title, *(f"  {name:<{left}}  {where(settings, name):<{middle}}  {value_text(settings, name)}"
-                           for name in names)]
+        lines.append(title)
+        for name in names:
+            lines.append(f"  {name:<{left}}  {where(settings, name):<{middle}}  {value_text(settings, name)}")
     if settings.gave_way:
         lines += ["defaults that gave way", *(f"  {line}" for line in settings.gave_way)]
     return "\n".join(lines)

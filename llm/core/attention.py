@@ -12,8 +12,11 @@ from __future__ import annotations
 import importlib
 import math
 
+import numpy as np
 import paddle
 import paddle.nn.functional as F
+
+BUCKET = 64  # lengths of blocks are rounded up to it: fewer and larger multiplications against padding
 
 
 def dense_mask(end_row_BS):
@@ -40,6 +43,74 @@ def dense_attention(q_BSHD, k_BSGD, v_BSGD, end_row_BS):
     return out.transpose([0, 3, 1, 2, 4]).reshape([batch, length, heads * head_dim])
 
 
+def block_attention(q_BSHD, k_BSGD, v_BSGD, end_row_BS):
+    """For a CPU: attention block by block, a block being a solution (or a tree of them) that nothing else sees.
+
+    Blocks of like length are gathered from all rows and attended to together, so that time and memory follow the
+    sum of the squared block lengths, not S x S. One gather per tensor brings token and head into the order that the
+    multiplications want, and one brings the result back: transposing would copy as much and need a gather besides.
+    """
+    batch, length, heads, head_dim = q_BSHD.shape
+    groups = k_BSGD.shape[2]
+    q = (q_BSHD * (1.0 / math.sqrt(head_dim))).reshape([-1, head_dim])  # [B * S * H, D]
+    k, v = k_BSGD.reshape([-1, head_dim]), v_BSGD.reshape([-1, head_dim])  # [B * S * G, D]
+    outputs, place_of, done = [], np.empty([batch * length, heads], "int64"), 0
+    for tokens_NL, real_NL, mask in _buckets_of_blocks(end_row_BS.numpy()):
+        blocks, longest = tokens_NL.shape
+        at_NHL = _head_rows(tokens_NL, heads)
+        at_NGL = paddle.to_tensor(_head_rows(tokens_NL, groups).reshape(-1))
+        # the query heads of a group stand behind one another and meet its keys in one multiplication
+        queries = q.gather(paddle.to_tensor(at_NHL.reshape(-1))).reshape([blocks * groups, -1, head_dim])
+        keys = k.gather(at_NGL).reshape([blocks * groups, longest, head_dim])
+        values = v.gather(at_NGL).reshape([blocks * groups, longest, head_dim])
+        weights = paddle.matmul(queries, keys, transpose_y=True).reshape([-1, longest, longest])  # [N * H, L, L]
+        weights = F.softmax(weights + _mask_of_heads(mask, heads), axis=-1)
+        out = paddle.matmul(weights.reshape([blocks * groups, -1, longest]), values)
+        outputs.append(out.reshape([-1, head_dim]))  # [N * H * L, D]
+        rows_NHL = done + np.arange(at_NHL.size).reshape(at_NHL.shape)
+        place_of[tokens_NL[real_NL]] = rows_NHL.transpose(0, 2, 1)[real_NL]
+        done += at_NHL.size
+    together = outputs[0] if len(outputs) == 1 else paddle.concat(outputs)
+    return together.gather(paddle.to_tensor(place_of.reshape(-1))).reshape([batch, length, heads * head_dim])
+
+
+def _head_rows(tokens_NL: np.ndarray, heads: int) -> np.ndarray:
+    """[N, heads, L]: where the heads of these tokens lie in a [tokens * heads, D] matrix."""
+    return tokens_NL[:, None, :] * heads + np.arange(heads)[None, :, None]
+
+
+def _mask_of_heads(mask: np.ndarray, heads: int):
+    """[L, L] for all blocks, or one per block, repeated for its heads."""
+    return paddle.to_tensor(mask if mask.ndim == 2 else np.repeat(mask, heads, axis=0))
+
+
+def _buckets_of_blocks(end_row_BS: np.ndarray):
+    """Per bucket of blocks of like length: the tokens' numbers in the flattened rows [N, L], which of them are real
+    and not padding [N, L], and the additive mask, [L, L] where every block is a single solution, else [N, L, L]."""
+    batch, length = end_row_BS.shape
+    seen_until = np.maximum.accumulate(end_row_BS, axis=1)
+    is_start = np.ones((batch, length), bool)
+    is_start[:, 1:] = seen_until[:, :-1] <= np.arange(1, length)
+    starts = np.flatnonzero(is_start)
+    lengths = np.diff(np.append(starts, batch * length))
+    flat_end = (end_row_BS + np.arange(batch)[:, None] * length).reshape(-1)
+    size = -(-lengths // BUCKET) * BUCKET
+    for longest in np.unique(size):
+        chosen = size == longest
+        longest = min(longest, lengths[chosen].max())
+        offset = np.arange(longest)
+        # padding behind a short block repeats its last token; whatever comes of it is never read
+        tokens_NL = starts[chosen, None] + np.minimum(offset, lengths[chosen, None] - 1)
+        causal = offset[:, None] >= offset
+        relative_end_NL = flat_end[tokens_NL] - starts[chosen, None]
+        if (relative_end_NL == lengths[chosen, None]).all():
+            allowed = causal
+        else:
+            allowed = causal & (offset[:, None] < relative_end_NL[:, None, :])
+            allowed |= np.eye(longest, dtype=bool)  # a padding row sees itself
+        yield tokens_NL, offset < lengths[chosen, None], np.where(allowed, np.float32(0), np.finfo("float32").min)
+
+
 def flashmask_attention(q_BSHD, k_BSGD, v_BSGD, end_row_BS):
     """Paddle's kernel; needs CUDA and half precision."""
     end_row_B1S1 = end_row_BS.astype("int32").unsqueeze(1).unsqueeze(-1)
@@ -51,7 +122,7 @@ def choose(use_flash_attention: bool, flash_mask: bool):
     """(attention function, one line saying which and why). FlashMask is asked for by both settings together, as the
     document has it; PaddleNLP's flash attention without row indices cannot keep packed solutions apart."""
     if not paddle.is_compiled_with_cuda():
-        return dense_attention, "dense mask: this Paddle build has no CUDA kernels"
+        return block_attention, "block by block on the CPU: this Paddle build has no CUDA kernels"
     if use_flash_attention and flash_mask:
         return flashmask_attention, "FlashMask: use_flash_attention and flash_mask are set"
     return dense_attention, "dense mask: FlashMask needs use_flash_attention and flash_mask"

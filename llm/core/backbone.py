@@ -13,7 +13,7 @@ from paddlenlp.transformers.llama.modeling import LlamaForCausalLM
 from paddlenlp.transformers.mistral.modeling import MistralForCausalLM
 from paddlenlp.transformers.qwen2.modeling import Qwen2ForCausalLM
 
-from llm.core import attention
+from llm.core import attention, cpu_layers
 from llm.core.encoding import RewardTokens
 from llm.core.records import resolve_path
 
@@ -100,6 +100,8 @@ def load_model(name_or_path: str, config, attend, dtype: str, training_args=None
     if training_args is not None:
         LlmMetaConfig.set_llm_config(config, training_args)
     attention.install(attend)
+    if not paddle.is_compiled_with_cuda():
+        cpu_layers.install()
     family = FAMILIES[config.model_type]
     with _recorded_loading(family) as outcome:
         try:

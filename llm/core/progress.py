@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from paddlenlp.trainer import TrainerCallback
+from paddlenlp.utils.log import logger
 from tqdm import tqdm
 
 SHOWN_IN_BAR = ("loss", "accuracy")
@@ -45,3 +46,10 @@ def format_value(name: str, value) -> str:
     if isinstance(value, float):
         return FORMATS.get(name.removeprefix("eval_"), "{:.4f}").format(value)
     return "undefined" if value is None else str(value)
+
+
+def quiet_library() -> None:
+    """PaddleNLP's warnings and errors stay; its account of every file and setting goes, and one warning that it gives
+    at every save of a single process although nobody asked for asynchronous saving."""
+    logger.set_level("WARNING")
+    logger.logger.addFilter(lambda record: "Asynchronous saving is not supported" not in record.getMessage())

@@ -19,7 +19,7 @@ from typing import BinaryIO
 CHUNK = 1 << 18
 HEAD = 1 << 12
 # A bracket or quote that is never closed must not pull a whole file into memory.
-LONGEST = 1 << 24
+LONGEST = 1 << 23
 # What a chunk cuts in two (a literal, a number, an escape) shows itself this near to the cut.
 CUT = 16
 BLANK = re.compile(r"[ \t\r\n]*")
@@ -270,7 +270,7 @@ def _elements(stream: BinaryIO, name: str, chunk: int) -> Iterator[tuple[str, ob
     number, need_comma = 0, False
     while True:
         char, trouble = window.peek(), ""
-        if char == "]" and (need_comma or not number):
+        if char == "]":
             window.move(window.at + 1)
             char, trouble = window.peek(), "more text after the end of the list"
             if not char:

@@ -1,9 +1,9 @@
 """Process-reward data: rows on disk -> validated records.
 
 A record has `src` (what the user says: a string, or a list of turns), `tgt` (what the model answered before,
-one turn fewer than `src`; may be missing, null, "" or empty when there is one turn), `responses` (the steps of
-a solution) and `labels` (one per step). Other keys are passed over. Steps lose the white space around them and
-are never split. `src` may be blank, with the question inside the first step; in a dialogue no turn may be.
+one turn fewer than `src`; may be missing, null, "" or empty when there is one turn), `responses` (the steps)
+and `labels` (one per step). Other keys are passed over. Steps lose the white space around them and are never
+split. `src` may be blank, with the question inside the first step; in a dialogue no turn may be.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def label_values(reward_tokens: Sequence[str]) -> dict[object, float]:
     count. Other strings ("1", "true") are a sign that data and `reward_tokens` do not belong together.
     """
     if isinstance(reward_tokens, str) or len(reward_tokens) != 2 or reward_tokens[0] == reward_tokens[1]:
-        raise ValueError(f"reward_tokens {reward_tokens!r} are not two different tokens; give two, as in '+,-'")
+        raise ValueError(f"reward_tokens {reward_tokens!r} are not two different tokens; give two")
     positive, negative = reward_tokens
     values: dict[object, float] = {positive: 1.0, negative: 0.0}
     if positive not in ("0", "false") and negative not in ("1", "true"):
@@ -200,9 +200,9 @@ def parse_record(value: object, place: str, values: Mapping[object, float]) -> R
     steps = _steps(value, bad)
     labels = _labels(value, values, bad)
     if steps and labels and len(steps) != len(labels):
-        detail = f"{len(steps)} responses, {len(labels)} labels"
+        detail = f"responses: {len(steps)}, labels: {len(labels)}"
         bad(value["labels"], "labels and responses differ in length", detail, "give each step one label")
-    texts = "".join(src + tgt + steps)
+    texts = " ".join(src + tgt + steps)
     if not texts.isascii():
         try:
             texts.encode()
@@ -235,7 +235,7 @@ def _dialogue(record: dict, bad: Bad) -> tuple[tuple[str, ...], tuple[str, ...]]
     if len(src) == len(tgt) == 1 and not tgt[0].strip():
         tgt = ()  # "" and [""] are how some tools write that there is none
     if len(src) != len(tgt) + 1:
-        detail = f"src has {len(src)} turns, tgt {len(tgt)}"
+        detail = f"turns of src: {len(src)}, of tgt: {len(tgt)}"
         remedy = "make src one turn longer than tgt: the responses answer its last turn"
         bad(list(src + tgt), "src and tgt do not fit", detail, remedy)
     elif tgt and not all(turn.strip() for turn in src + tgt):

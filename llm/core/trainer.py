@@ -7,7 +7,7 @@ statistics beside it are called.
 
 from __future__ import annotations
 
-import math
+import contextlib
 import shutil
 import time
 from pathlib import Path
@@ -108,6 +108,8 @@ class ExactTrainer(Trainer):
         return sums
 
     def log(self, logs: dict, **kwargs) -> None:
+        if "train_runtime" in logs:
+            return  # the library's summary, which counts from the last restart
         if "loss" in logs:
             logs = self._training_log()
         if self.state.epoch is not None:
@@ -115,11 +117,18 @@ class ExactTrainer(Trainer):
         self.state.log_history.append({"step": self.state.global_step, **logs})
         self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs, **kwargs)
 
+    @contextlib.contextmanager
+    def clock_stopped(self):
+        """What is done inside does not count for the speed of training."""
+        begin = time.perf_counter()
+        yield
+        self._clock += time.perf_counter() - begin
+
     def _training_log(self) -> dict:
         self._collect()
         sums = self._over_ranks(self._sums)
         self._total += sums
-        seconds = time.perf_counter() - self._clock
+        seconds = max(time.perf_counter() - self._clock, 1e-9)
         statistics = dict(zip(self.sum_names, sums[2:], strict=True))
         logs = {"loss": float(sums[0] / sums[1]), **self.training_metrics(statistics)}
         logs["learning_rate"] = float(self._get_learning_rate())
@@ -132,9 +141,15 @@ class ExactTrainer(Trainer):
         return logs
 
     def train_totals(self) -> dict[str, float]:
-        """The whole run, restarts included, up to the last log."""
-        mean = float(self._total[0] / self._total[1]) if self._total[1] else math.nan
-        return {"loss": mean, "steps": int(self._total[1]), **dict(zip(self.sum_names, self._total[2:], strict=True))}
+        """The whole run, restarts included."""
+        statistics = dict(zip(self.sum_names, self._total[2:].tolist(), strict=True))
+        return {
+            "loss": float(self._total[0] / max(self._total[1], 1)),
+            **self.training_metrics(statistics),
+            "steps": int(self._total[1]),
+            "tokens": int(statistics["tokens"]),
+            "solutions": int(statistics["solutions"]),
+        }
 
     # ---- checkpoints
 
@@ -167,7 +182,8 @@ class ExactTrainer(Trainer):
         self._collect()
         running = {"total": self._total.tolist(), "since_last_log": self._over_ranks(self._sums).tolist()}
         try:
-            super()._save_checkpoint(model, metrics)
+            with self.clock_stopped():
+                super()._save_checkpoint(model, metrics)
             self._wait_for_ranks()
             if self.is_world_process_zero():
                 checkpoints.write_json(folder / RUNNING, running)

@@ -50,6 +50,9 @@ MAX_UNPACKED = 8 << 30  # several times the published records; a decompression b
 MAX_MEMBERS = 10_000
 MAX_READ = 16 << 20  # tarfile reads a header's extension in one piece, of the size that the header claims
 
+# What gzip and tarfile raise on damaged or hostile bytes; the last two for absurd sizes and nested headers.
+DAMAGE = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, OverflowError, RecursionError)
+
 SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
 TRAIN_WORDS = ("train",)
 DEV_WORDS = ("test", "dev", "valid", "eval")
@@ -115,7 +118,7 @@ def _receive(url: str, part: Path) -> None:
             version, offset = offered, 0
         size = version["size"] if offered["size"] is None else offered["size"]
         with open(part, "ab") as file, _bar(part.name, size, offset) as bar:
-            while chunk := response.read(CHUNK):
+            while chunk := response.read1(CHUNK):  # what has come, so that a stop loses none of it
                 file.write(chunk)
                 bar.update(len(chunk))
     arrived = part.stat().st_size
@@ -197,8 +200,8 @@ class _Bounded:
     def _allow(self, position: int) -> None:
         if not 0 <= position <= self.limit:
             raise FetchError(
-                f"the archive is not unpacked: it expands to more than {self.limit:,} bytes, as a decompression "
-                "bomb would. If you trust it, unpack it with tar, and name its files in the settings "
+                f"the archive is not unpacked: it expands to more than {self.limit:,} bytes, like a "
+                "decompression bomb. If you trust it, unpack it with tar, and name its files in the settings "
                 "train_dataset_path and dev_dataset_path."
             )
 
@@ -215,7 +218,7 @@ def _open_archive(path: Path, limit: int) -> Iterator[tarfile.TarFile]:
                 yield tar
             while stream.read(CHUNK):  # to the end: only there does gzip compare its checksum
                 pass
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except DAMAGE as error:
         raise FetchError(
             f"{path} is no whole .tar.gz archive ({error}). It may have been cut short, or be an error page "
             "saved under that name: remove it and fetch it again."
@@ -368,8 +371,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _address(text: str) -> str:
-    address = urlsplit(text)
-    if address.scheme not in ("http", "https") or not address.hostname or not text.isprintable() or " " in text:
+    if not re.fullmatch(r"https?://[!-~]+", text, re.IGNORECASE) or not urlsplit(text).hostname:
         raise argparse.ArgumentTypeError(f"{text!r} is no http(s) address; is it a file, for --archive?")
     return text
 

@@ -96,7 +96,7 @@ def test_every_metric_equals_its_definition(steps):
 def test_a_worked_example():
     """Figures found by hand, so that a mistake shared with the slow definitions would show."""
     #            right solution   error found late         error found     nothing found
-    p = [0.9, 0.8, 0.7,  0.9, 0.6, 0.2,  0.7, 0.5,  0.9, 0.55]
+    p = [0.9, 0.8, 0.7, 0.9, 0.6, 0.2, 0.7, 0.5, 0.9, 0.55]
     y = [1.0, 1.0, 1.0,  1.0, 0.0, 0.0,  1.0, 0.0,  1.0, 0.0]  # fmt: skip
     got = step_metrics(p, y, [0, 0, 0, 7, 7, 7, 2, 2, 3, 3])
     assert got["accuracy"] == pytest.approx(8 / 10)
@@ -120,6 +120,7 @@ def test_results_are_plain_json_numbers(steps):
     p, y, g = columns(steps)
     got = step_metrics(np.array(p, np.float32), np.array(y, np.float32), np.array(g, np.int64))
     assert json.loads(json.dumps(got, allow_nan=False)) == got
+    assert {type(value) for value in got.values()} <= {float, int, type(None)}
 
 
 def test_large_auc_is_exact():

@@ -5,11 +5,10 @@ the user wrote is obeyed or refused, never changed.
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import List, Optional  # noqa: UP035 (PaddleNLP's own parsers know these forms only)
 
-import paddle
 from paddlenlp import trainer as paddlenlp_trainer
-from paddlenlp.trainer.trainer_utils import IntervalStrategy
 
 from llm.core.arguments import Settings
 
@@ -157,12 +156,33 @@ def _resolve_schedule(settings: Settings) -> None:
         settings.give_way("load_best_model_at_end", False, why)
 
 
-def resolve_steps(settings: Settings, steps: int, steps_per_epoch: int | None) -> None:
-    """What can only be judged once the data is packed: `steps` updates will run."""
-    interval = {"steps": settings["save_steps"], "epoch": steps_per_epoch}.get(settings["save_strategy"])
+def fit_to_model(settings: Settings, longest_solution: int) -> None:
+    """What can only be judged beside the model's configuration."""
+    if settings["max_seq_len"] > longest_solution:
+        settings.give_way("max_seq_len", longest_solution, f"this model attends over {longest_solution} tokens at most")
+    if settings["max_prompt_len"] >= settings["max_seq_len"]:
+        why = f"a prompt as long as max_seq_len {settings['max_seq_len']} leaves no room for a step"
+        settings.give_way("max_prompt_len", settings["max_seq_len"] // 2, why)
+    settings.check()
+
+
+def steps_of_run(settings: Settings, rows: list | None, data_ranks: int) -> tuple[int, int | None]:
+    """(updates that will run, updates in a pass over the data or None for a stream)"""
+    if rows is None or settings["lazy"]:
+        return max(settings["max_steps"], 0), None
+    rows_per_step = settings["per_device_train_batch_size"] * settings["gradient_accumulation_steps"] * data_ranks
+    per_pass = -(-len(rows) // rows_per_step)
+    return settings["max_steps"] if settings["max_steps"] > 0 else int(per_pass * settings["num_train_epochs"]), per_pass
+
+
+def fit_to_steps(settings: Settings, steps: int, steps_per_pass: int | None) -> None:
+    """What can only be judged once the data is packed."""
+    interval = {"steps": settings["save_steps"], "epoch": steps_per_pass}.get(settings["save_strategy"])
     if settings["load_best_model_at_end"] and interval and steps < interval:
         why = f"the run has {steps} updates and a checkpoint is saved every {interval}, so there is none to choose from"
         settings.give_way("load_best_model_at_end", False, why)
+    if settings["do_train"] and steps < 1:
+        settings.refuse("num_train_epochs", "is less than one update of this data; write a larger one")
     settings.check()
 
 
@@ -198,9 +218,6 @@ def _resolve_data(settings: Settings) -> None:
         settings.refuse("greedy_zero_padding", "zero_padding is false; write zero_padding true, or this false")
     if settings["flash_mask"] and not settings["use_flash_attention"]:
         settings.refuse("flash_mask", "FlashMask is a form of flash attention; write use_flash_attention true, too")
-    if settings["max_prompt_len"] >= settings["max_seq_len"] > 1:
-        why = f"a prompt as long as max_seq_len {settings['max_seq_len']} leaves no room for a step"
-        settings.give_way("max_prompt_len", settings["max_seq_len"] // 2, why)
     tokens = split_reward_tokens(settings["reward_tokens"])
     if len(tokens) != 2 or not all(tokens) or tokens[0] == tokens[1]:
         settings.refuse("reward_tokens", 'needs two different tokens separated by one comma, such as "+,-"')
@@ -228,12 +245,24 @@ def _check_ranges(settings: Settings) -> None:
             settings.refuse(name, "must not be negative")
 
 
+# What makes a run the run it is: with another value here a checkpoint of it would be continued on something else.
+IDENTITY = (
+    "seed per_device_train_batch_size gradient_accumulation_steps max_seq_len max_prompt_len zero_padding "
+    "greedy_zero_padding lazy process_reward placeholder_token reward_tokens learning_rate warmup_steps max_steps "
+    "num_train_epochs lr_scheduler_type weight_decay bf16"
+).split()
+
+
+def identity(settings: Settings, data_fingerprint: str | None, data_ranks: int) -> dict:
+    same = {name: settings[name] for name in IDENTITY}
+    return {**same, "model_name_or_path": settings["model_name_or_path"], "data": data_fingerprint, "ranks": data_ranks}
+
+
 def build(settings: Settings) -> tuple[TrainingArguments, DataArgument, ModelArgument]:
-    """The three instances. Nothing that the user wrote may have been changed on the way."""
-    training_args, data_args, model_args = settings.build()
-    training_args.eval_at_steps = training_args.evaluation_strategy == IntervalStrategy.STEPS
-    return training_args, data_args, model_args
-
-
-def cuda_is_there() -> bool:
-    return paddle.is_compiled_with_cuda()
+    instances = settings.build()
+    training_args = instances[0]
+    # so that curves of a resumed run stand beside those before it
+    training_args.output_dir = str(Path(training_args.output_dir).absolute())
+    if settings["logging_dir"] is None:
+        training_args.logging_dir = str(Path(training_args.output_dir) / "runs")
+    return instances

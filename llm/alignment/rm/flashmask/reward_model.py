@@ -19,5 +19,6 @@ def as_reward_model(model, tokens: RewardTokens):
         hidden_BSE = hidden_states(self, input_ids, position_ids, end_row)
         return reward_logits(self, hidden_BSE, scored, tokens)
 
-    model.forward = types.MethodType(forward, model)
+    # past Layer.__setattr__, with which PaddleNLP guards the forward's signature for generation
+    model.__dict__["forward"] = types.MethodType(forward, model)
     return model

@@ -50,7 +50,8 @@ class RewardTrainer(ExactTrainer):
         """Exact metrics over the whole evaluation set, whatever the batches and ranks: every step's score is
         gathered before anything is averaged."""
         rows = self.eval_dataset if eval_dataset is None else eval_dataset
-        losses, scores, labels, solutions = self._score(rows)
+        with self.clock_stopped():
+            losses, scores, labels, solutions = self._score(rows)
         metrics = {"loss": float(losses.mean()), **step_metrics(scores, labels, solutions)}
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
         self.log({name: value for name, value in metrics.items() if value is not None})

@@ -1,0 +1,117 @@
+"""Records of reward data -> packed rows, with everything that was read, kept, cut or dropped counted."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from llm.core.encoding import EncodeCounts, Sequence, StepEncoder
+from llm.core.packing import Row, choose_packing
+from llm.core.records import ReadCounts, Record, check_records, iter_records
+
+
+@dataclass
+class RewardRows:
+    """The rows of one data set and what became of its records. Without `lazy` the rows are a list; with it they are
+    read and encoded anew in every pass, so `encoded` is filled while the data flows."""
+
+    rows: list[Row] | RowStream
+    read: ReadCounts
+    encoded: EncodeCounts
+    lazy: bool
+    fingerprint: str = field(default="")
+
+    def describe(self, name: str, max_seq_len: int) -> list[str]:
+        """Lines for the screen before training."""
+        read, lines = self.read, []
+        dropped = "".join(f", {count:,} {reason}" for reason, count in read.dropped.items())
+        lines.append(f"{name}: {read.read:,} records read, {read.kept:,} kept, {sum(read.dropped.values()):,} dropped{dropped}")
+        if self.lazy:
+            share = read.positive / read.steps
+            lines.append(f"  {read.steps:,} labelled steps, {share:.1%} positive; tokens and rows: streamed (lazy)")
+            return lines
+        encoded, rows = self.encoded, self.rows
+        lines += describe_cuts(encoded)
+        lines.append(f"  {encoded.steps:,} scored steps, {encoded.positive_share:.1%} positive, in {encoded.solutions:,} solutions")
+        room = len(rows) * max(len(row) for row in rows)
+        padding = 1 - encoded.tokens / room
+        lines.append(f"  {encoded.tokens:,} tokens in {len(rows):,} rows of at most {max_seq_len:,}; "
+                     f"padding {padding:.1%} if all rows were padded to the longest")  # fmt: skip
+        return lines
+
+
+def describe_cuts(counts: EncodeCounts) -> list[str]:
+    lines = [f"  {count:,} solutions dropped: {reason}" for reason, count in counts.dropped.items()]
+    if counts.prompts_cut:
+        lines.append(f"  {counts.prompts_cut:,} prompts cut from the left to max_prompt_len")
+    if counts.solutions_cut:
+        lines.append(f"  {counts.solutions_cut:,} solutions lost {counts.steps_cut:,} steps from their end to max_seq_len")
+    return lines
+
+
+def load_rows(paths: list[str], settings, encoder: StepEncoder, reward_tokens: tuple[str, str]) -> RewardRows:
+    """Every record is validated here, before any model is loaded, also where the rows are streamed later."""
+    source = RecordSource(paths, reward_tokens, settings["skip_bad_records"], settings["process_reward"])
+    pack = choose_packing(settings["zero_padding"], settings["greedy_zero_padding"], settings["lazy"])
+    stream = RowStream(source, encoder, pack, settings["max_seq_len"])
+    if settings["lazy"]:
+        read = check_records(paths, reward_tokens, settings["skip_bad_records"])
+        fingerprint = f"{read.kept} records, {read.steps} steps, {read.positive} positive"
+        return RewardRows(stream, read, encoder.counts, lazy=True, fingerprint=fingerprint)
+    read = ReadCounts()
+    rows = list(stream.read_into(read))
+    if not rows:
+        raise ValueError(
+            f"{', '.join(paths)}: no record can be scored: {dict(encoder.counts.dropped)}. "
+            f"Raise max_seq_len ({settings['max_seq_len']}) or lower max_prompt_len ({settings['max_prompt_len']})."
+        )
+    return RewardRows(rows, read, encoder.counts, lazy=False, fingerprint=fingerprint_of(rows))
+
+
+@dataclass(frozen=True)
+class RecordSource:
+    paths: list[str]
+    reward_tokens: tuple[str, str]
+    skip_bad: bool
+    process_reward: bool
+
+    def read(self, counts: ReadCounts) -> Iterator[Record]:
+        for record in iter_records(self.paths, self.reward_tokens, counts, self.skip_bad):
+            yield record if self.process_reward else as_outcome(record)
+
+
+@dataclass(frozen=True)
+class RowStream:
+    """Reads, encodes and packs anew whenever it is walked through; holds no rows."""
+
+    source: RecordSource
+    encoder: StepEncoder
+    pack: object
+    max_seq_len: int
+
+    def __iter__(self) -> Iterator[Row]:
+        return self.read_into(ReadCounts())
+
+    def read_into(self, counts: ReadCounts) -> Iterator[Row]:
+        return self.pack(self._sequences(counts), self.max_seq_len)
+
+    def _sequences(self, counts: ReadCounts) -> Iterator[Sequence]:
+        for record in self.source.read(counts):
+            sequence = self.encoder.encode(record)
+            if sequence is not None:
+                yield sequence
+
+
+def as_outcome(record: Record) -> Record:
+    """The answer as one text with one score after it, labelled as its last step is."""
+    return replace(record, steps=("\n".join(record.steps),), labels=record.labels[-1:])
+
+
+def fingerprint_of(rows: list[Row]) -> str:
+    """Equal for equal rows: what a resumed run must find again."""
+    value = 0
+    for row in rows:
+        for array in (row.ids, row.scored, row.targets):
+            value = zlib.crc32(array.tobytes(), value)
+    return f"{len(rows)} rows, crc32 {value:08x}"

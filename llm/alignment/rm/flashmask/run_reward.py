@@ -1,0 +1,150 @@
+"""Train and evaluate a reward model.
+
+    python -u -m paddle.distributed.launch [--gpus "0,1,2,3"] llm/alignment/rm/flashmask/run_reward.py CONFIG.json
+    python llm/alignment/rm/flashmask/run_reward.py CONFIG.json [--key value ...]
+
+The configuration is a JSON object; what stands on the command line wins over it. --help lists every parameter.
+"""
+
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[4])
+
+from llm.core import runtime
+
+THREADS = runtime.prepare()  # before paddle is imported
+
+import paddle
+import paddle.distributed as dist
+from paddlenlp.trainer import set_seed
+
+from llm.alignment.rm.flashmask import reward_argument
+from llm.alignment.rm.flashmask.data import describe_cuts, load_rows
+from llm.alignment.rm.flashmask.reward_model import as_reward_model
+from llm.alignment.rm.flashmask.reward_trainer import RewardTrainer
+from llm.core import attention, backbone, output_folder
+from llm.core.arguments import parse, render, save
+from llm.core.encoding import StepEncoder, find_reward_tokens
+from llm.core.errors import plain_errors
+from llm.core.packing import collate
+from llm.core.progress import quiet_library
+from llm.core.trainer import SaveError
+
+
+def main(argv: list[str]) -> dict:
+    """Runs what the settings say; returns the results."""
+    quiet_library()
+    with plain_errors(ValueError, OSError):
+        settings = read_settings(argv)
+        model_path = backbone.find_model(settings["model_name_or_path"])
+        config = backbone.load_config(model_path)
+        reward_argument.fit_to_model(settings, backbone.longest_solution(config))
+        tokenizer, tokens = read_tokenizer(settings, model_path)
+        train, dev = read_data(settings, tokenizer, tokens)
+        steps = reward_argument.steps_of_run(settings, train and train.rows, data_ranks(settings))
+        reward_argument.fit_to_steps(settings, *steps)
+        identity = reward_argument.identity(settings, train and train.fingerprint, data_ranks(settings))
+        checkpoint = output_folder.prepare(settings, model_path, identity, first_rank=dist.get_rank() == 0)
+        training_args, *others = reward_argument.build(settings)
+        attend, why = attention.choose(settings["use_flash_attention"], settings["flash_mask"])
+        show_start(settings, train, dev, steps[0], why, checkpoint)
+        set_seed(training_args.seed)
+        dtype = "bfloat16" if training_args.bf16 and training_args.fp16_opt_level == "O2" else "float32"
+        model = backbone.load_model(model_path, config, attend, dtype, training_args)
+
+    trainer = RewardTrainer(
+        model=as_reward_model(model, tokens),
+        args=training_args,
+        train_dataset=train and train.rows,
+        eval_dataset=dev and dev.rows,
+        tokenizer=tokenizer,
+        collate=partial(collate, pad_id=tokenizer.pad_token_id or 0),
+        identity=identity,
+        stream=settings["lazy"],
+    )
+    results = {}
+    with plain_errors(SaveError):
+        if trainer.is_world_process_zero():
+            save(settings, (training_args, *others), Path(training_args.output_dir) / output_folder.SETTINGS_FILE)
+        if training_args.do_train:
+            results |= run_training(trainer, train, checkpoint, keep=not measures_speed(settings))
+        if training_args.do_eval:
+            metrics = trainer.evaluate()
+            trainer.write_results("eval", metrics)
+            results |= metrics
+    say(f"results and model: {training_args.output_dir}")
+    return results
+
+
+def read_settings(argv: list[str]):
+    settings = parse(reward_argument.CLASSES, argv, __doc__, reward_argument.MISPRINTS)
+    reward_argument.resolve(settings, ranks=dist.get_world_size(), has_cuda=paddle.is_compiled_with_cuda())
+    return settings
+
+
+def read_tokenizer(settings, model_path: str):
+    path = model_path
+    if settings["tokenizer_name_or_path"]:
+        path = backbone.find_model(settings["tokenizer_name_or_path"], "tokenizer_name_or_path")
+    tokenizer = backbone.load_tokenizer(path)
+    reward_tokens = reward_argument.split_reward_tokens(settings["reward_tokens"])
+    return tokenizer, find_reward_tokens(tokenizer, settings["placeholder_token"], reward_tokens)
+
+
+def read_data(settings, tokenizer, tokens):
+    """(training rows or None, held-out rows or None)"""
+    wanted = {"train_dataset_path": settings["do_train"], "dev_dataset_path": settings["do_eval"]}
+    reward_tokens = reward_argument.split_reward_tokens(settings["reward_tokens"])
+    sets = []
+    for name, needed in wanted.items():
+        encoder = StepEncoder(tokenizer, tokens, settings["max_seq_len"], settings["max_prompt_len"])
+        sets.append(load_rows(settings[name], settings, encoder, reward_tokens) if needed else None)
+    return sets
+
+
+def data_ranks(settings) -> int:
+    return dist.get_world_size() // max(settings["tensor_parallel_degree"], 1)
+
+
+def measures_speed(settings) -> bool:
+    return settings["benchmark"] or settings["autotuner_benchmark"]
+
+
+def show_start(settings, train, dev, steps: int, attention_choice: str, checkpoint: Path | None) -> None:
+    say(render(settings))
+    for name, rows in (("training data", train), ("held-out data", dev)):
+        if rows is not None:
+            say("\n".join(rows.describe(name, settings["max_seq_len"])))
+    if settings["do_train"]:
+        say(f"updates to run: {steps:,}")
+    say(f"attention: {attention_choice}")
+    say(f"threads: {' '.join(f'{name}={value}' for name, value in THREADS.items()) or 'as the environment has them'}")
+    say(f"starts from: {checkpoint or settings['model_name_or_path']}")
+
+
+def run_training(trainer: RewardTrainer, train, checkpoint: Path | None, keep: bool) -> dict:
+    begin = time.perf_counter()
+    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+    seconds = time.perf_counter() - begin
+    totals = trainer.train_totals()
+    results = {f"train_{name}": value for name, value in totals.items()} | {"train_seconds": seconds}
+    if train.lazy:
+        say("\n".join(["read while streaming:", *describe_cuts(train.encoded)]))
+    if keep:
+        trainer.save_final_model()
+        trainer.save_state()
+    trainer.write_results("train", results)
+    return results
+
+
+def say(text: str) -> None:
+    if dist.get_rank() == 0:
+        print(text, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,77 @@
+"""May this run write into output_dir, and does it go on from a checkpoint there? Decided before a model is loaded."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from llm.core import checkpoints
+from llm.core.arguments import Settings
+
+SETTINGS_FILE = "settings.json"
+
+
+def prepare(settings: Settings, model_path: str, identity: dict, first_rank: bool) -> Path | None:
+    """The checkpoint to go on from, or None for a fresh start. ValueError where the run must not write there."""
+    folder = Path(settings["output_dir"]).expanduser().absolute()
+    _check_writable(folder, model_path)
+    given = settings["resume_from_checkpoint"]
+    if given:
+        return _given_checkpoint(Path(given).expanduser().absolute(), identity)
+    if not settings["do_train"]:
+        return None
+    if settings["overwrite_output_dir"]:
+        if first_rank:
+            for old in checkpoints.all_checkpoints(folder):
+                shutil.rmtree(old)
+        return None
+    if any(folder.iterdir()) and not (folder / SETTINGS_FILE).exists():
+        raise ValueError(
+            f"output_dir: {folder} holds files that are not from a run of this script, and a run would write between "
+            "them. Give an empty or new folder, or set overwrite_output_dir true to use this one."
+        )
+    checkpoint, passed_over = checkpoints.last_complete(folder)
+    if first_rank:
+        for half in passed_over:
+            print(f"passed over {half.name}: it is half-written (the run was stopped while saving it)", flush=True)
+    return checkpoint and _same_run(checkpoint, identity)
+
+
+def _check_writable(folder: Path, model_path: str) -> None:
+    if folder == Path(model_path).absolute():
+        raise ValueError(
+            f"output_dir: {folder} is the folder of model_name_or_path, and training would write over the model it "
+            "starts from. Give another folder."
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"x")
+    except OSError as error:
+        raise ValueError(
+            f"output_dir: {folder} cannot be written ({error.strerror or error}). Give a folder that you may write, "
+            "on a disk with room."
+        ) from error
+
+
+def _given_checkpoint(checkpoint: Path, identity: dict) -> Path:
+    if not checkpoints.is_complete(checkpoint):
+        raise ValueError(
+            f"resume_from_checkpoint: {checkpoint} is no whole checkpoint of this script (its "
+            f"{checkpoints.FILE_LIST} is missing or names files that are missing or cut short). Give another one, or "
+            "leave the setting out to go on from the last whole checkpoint in output_dir."
+        )
+    return _same_run(checkpoint, identity)
+
+
+def _same_run(checkpoint: Path, identity: dict) -> Path:
+    differences = checkpoints.identity_differences(checkpoint, identity)
+    if differences:
+        raise ValueError(
+            f"output_dir: {checkpoint} was written by another run, and going on from it would mix the two:\n  "
+            + "\n  ".join(differences)
+            + "\nGive another output_dir, or set overwrite_output_dir true to start afresh and delete the old "
+            "checkpoints, or restore the settings."
+        )
+    return checkpoint
