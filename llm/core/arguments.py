@@ -550,14 +550,16 @@ def help_text(parameters: dict[str, Parameter], description: str) -> str:
     width = shutil.get_terminal_size().columns
     usage = ("CONFIG.json holds one object of the keys below; the command line wins over it. --key alone "
              "sets a true/false, --no_key unsets it; a list takes several words.")
-    lines = [f"usage: {Path(sys.argv[0]).name} [CONFIG.json] [--key value ...]"]
-    lines += ["", *textwrap.wrap(description, width), "", *textwrap.wrap(usage, width)]
+    lines = textwrap.wrap(f"usage: {Path(sys.argv[0]).name} [CONFIG.json] [--key value ...]", width)
+    for paragraph in [*inspect.cleandoc(description).split("\n\n"), usage]:
+        is_command = paragraph.startswith(" ")  # indented: to be copied, so its lines stay whole
+        lines += ["", *(paragraph.splitlines() if is_command else textwrap.wrap(paragraph, width))]
     owner = None
     for parameter in parameters.values():
         if parameter.owner is not owner:
             owner = parameter.owner
-            inherited = f": what it inherits, from {owner.__module__}"
-            lines += ["", owner.__name__ + ("" if parameter.documented else inherited)]
+            inherited = "" if parameter.documented else f": what is inherited from {owner.__module__}"
+            lines += ["", *textwrap.wrap(owner.__name__ + inherited, width)]
         default = "required" if parameter.default is MISSING else f"default {show(parameter.default)}"
         lines += textwrap.wrap(f"--{parameter.name}  {describe(parameter.hint)}; {default}", width,
                                initial_indent="  ", subsequent_indent=" " * 10)

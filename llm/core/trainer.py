@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import paddle
 import paddle.distributed as dist
-from paddlenlp.trainer import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
+from paddlenlp.trainer import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainerState
 
 from llm.core import checkpoints
 from llm.core.progress import Progress
@@ -155,10 +155,22 @@ class ExactTrainer(Trainer):
 
     def train(self, resume_from_checkpoint: str | None = None, **kwargs):
         if resume_from_checkpoint:
-            steps = checkpoints.read_json(Path(resume_from_checkpoint) / "trainer_state.json")["global_step"]
-            self.first_pass = 0 if self.stream else steps // self.steps_per_pass()
+            state = TrainerState.load_from_json(str(Path(resume_from_checkpoint) / "trainer_state.json"))
+            if state.global_step >= self.steps_of_run():
+                return self._take_up_finished(state, resume_from_checkpoint)
+            self.first_pass = 0 if self.stream else state.global_step // self.steps_per_pass()
         self._clock = time.perf_counter()
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+
+    def _take_up_finished(self, state: TrainerState, checkpoint: str) -> None:
+        """The library would train one step more before it looked at max_steps."""
+        self.state = state
+        self._load_running_sums(checkpoint)
+        best = state.best_model_checkpoint if self.args.load_best_model_at_end else None
+        self._load_from_checkpoint(best or checkpoint)
+
+    def steps_of_run(self) -> int:
+        return self.args.max_steps if self.args.max_steps > 0 else int(self.steps_per_pass() * self.args.num_train_epochs)
 
     def steps_per_pass(self) -> int:
         return len(self.get_train_dataloader()) // self.args.gradient_accumulation_steps
@@ -166,13 +178,16 @@ class ExactTrainer(Trainer):
     def _load_optimizer_and_scheduler(self, checkpoint):
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
-            saved = checkpoints.read_json(Path(checkpoint) / RUNNING)
-            self._total = np.array(saved["total"])
-            self._sums = np.array(saved["since_last_log"])
-            if self.args.dataset_rank > 0:  # the sums over all ranks: the first one carries them on
-                steps = self._sums[1]
-                self._sums[:] = 0
-                self._sums[1] = steps
+            self._load_running_sums(checkpoint)
+
+    def _load_running_sums(self, checkpoint: str) -> None:
+        saved = checkpoints.read_json(Path(checkpoint) / RUNNING)
+        self._total = np.array(saved["total"])
+        self._sums = np.array(saved["since_last_log"])
+        if self.args.dataset_rank > 0:  # the sums over all ranks: the first one carries them on
+            steps = self._sums[1]
+            self._sums[:] = 0
+            self._sums[1] = steps
 
     def _save_checkpoint(self, model, metrics=None):
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"

@@ -445,7 +445,16 @@ def test_help_lists_every_parameter_once_within_the_width(argv, capsys, monkeypa
     assert listed[0] == "--output_dir" and listed.index("--level") < listed.index("--evaluation_strategy")
     assert '  --evaluation_strategy  one of "no", "steps", "epoch";' in text
     assert "  --max_seq_len  integer; default 4096\n      Longest input.\n" in text
-    assert "\nTraining\n  --output_dir" in text and "\nTrainerBase: what it inherits" in text
+    assert "\nTraining\n  --output_dir" in text and "\nTrainerBase: what is inherited" in text
+
+
+def test_help_keeps_the_commands_of_a_description(capsys, monkeypatch):
+    """A script gives its docstring: prose is wrapped, an indented command can be copied as it stands."""
+    monkeypatch.setenv("COLUMNS", "30")
+    command = "    python train.py CONFIG.json --max_steps 5"
+    with pytest.raises(SystemExit):
+        parse(CLASSES, ["--help"], f"Trains a model\nand evaluates it.\n\n{command}\n\nThe end.\n")
+    assert f"\n\nTrains a model and evaluates\nit.\n\n{command}\n\nThe end.\n\n" in capsys.readouterr().out
 
 
 def test_screen_shows_what_was_given_and_the_documented_defaults(config):
@@ -597,5 +606,5 @@ assert all(again[name] == got[name] for name in got.parameters)
 assert all(getattr(rebuilt, name) == getattr(training, name) for name in got.values)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300,
-                          cwd=Path(__file__).resolve().parents[2])
+                          cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])})
     assert done.returncode == 0, done.stderr[-2000:]

@@ -1,0 +1,223 @@
+"""Whole runs of run_reward.main on a tiny model: what a run leaves, repeats and refuses."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from llm.alignment.rm.flashmask.run_reward import main
+
+SCRIPT = Path(__file__).resolve().parents[3] / "llm/alignment/rm/flashmask/run_reward.py"
+
+
+def history(output_dir: Path) -> dict:
+    """{(step, is evaluation): logged values without the speeds}"""
+    logs = json.loads((output_dir / "trainer_state.json").read_text())["log_history"]
+    timed = ("tokens_per_second", "solutions_per_second")
+    return {
+        (log["step"], "eval_loss" in log): {name: value for name, value in log.items() if name not in timed}
+        for log in logs
+    }
+
+
+def weights(output_dir: Path) -> dict:
+    return load_file(output_dir / "model-00001-of-00001.safetensors")
+
+
+def assert_same_runs(one: Path, other: Path, tolerance: float = 1e-6) -> None:
+    first, second = history(one), history(other)
+    assert first.keys() == second.keys()
+    for step, values in first.items():
+        for name, value in values.items():
+            assert second[step][name] == pytest.approx(value, rel=tolerance, abs=tolerance), (step, name)
+
+
+def refusal(capsys, flags: list[str]) -> str:
+    """The message of a run that must end with exit code 2."""
+    with pytest.raises(SystemExit) as stop:
+        main(flags)
+    assert stop.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_a_run_leaves_model_settings_results_and_limited_checkpoints(settings_of, tmp_path):
+    results = main(settings_of(save_total_limit=1, load_best_model_at_end=False))
+    out = tmp_path / "out"
+    names = {path.name for path in out.iterdir()}
+    assert {"config.json", "model-00001-of-00001.safetensors", "settings.json", "train_results.json",
+            "eval_results.json", "trainer_state.json", "tokenizer_config.json", "checkpoint-6", "runs"} <= names  # fmt: skip
+    assert "checkpoint-3" not in names and not [name for name in names if "unfinished" in name]
+    written = json.loads((out / "eval_results.json").read_text())
+    assert written["eval_loss"] == results["eval_loss"]
+    for name in ("accuracy", "balanced_accuracy", "error_f1", "auc", "first_error_accuracy", "ece"):
+        assert f"eval_{name}" in written
+    assert json.loads((out / "train_results.json").read_text())["train_steps"] == 6
+    assert list((out / "runs").glob("vdlrecords.*"))
+
+
+def test_equal_seeds_give_equal_losses_and_another_seed_others(settings_of, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        main(settings_of(output_dir=tmp_path / name, seed=seed, max_steps=4))
+    assert_same_runs(tmp_path / "a", tmp_path / "b", 0)
+    assert history(tmp_path / "a")[1, False]["loss"] != history(tmp_path / "c")[1, False]["loss"]
+
+
+def test_splitting_a_batch_changes_neither_loss_nor_gradient_norm_nor_weights(settings_of, tmp_path):
+    """8 x 1, 2 x 4 and 1 x 8 deal the same rows to an update, and a loss is divided by the weight of the whole
+    update: the mean of micro-batch means would differ, as their numbers of scored steps do."""
+    runs = []
+    for batch, accumulation in ((8, 1), (2, 4), (1, 8)):
+        out = tmp_path / f"{batch}x{accumulation}"
+        main(settings_of(output_dir=out, per_device_train_batch_size=batch, gradient_accumulation_steps=accumulation,
+                         max_steps=8, zero_padding=False, save_steps=8, eval_steps=4))  # fmt: skip
+        runs.append(out)
+    for other in runs[1:]:
+        assert_same_runs(runs[0], other, 2e-5)
+        for name, value in weights(runs[0]).items():
+            np.testing.assert_allclose(weights(other)[name], value, rtol=1e-3, atol=3e-5)
+
+
+def test_packing_changes_no_metric(settings_of, tiny, tmp_path):
+    """Evaluation of the same model gives the same numbers however the solutions are packed or streamed."""
+    found = []
+    for number, packing in enumerate((
+        {"zero_padding": False}, {"zero_padding": True}, {"greedy_zero_padding": True}, {"lazy": True},
+        {"lazy": True, "greedy_zero_padding": True, "per_device_eval_batch_size": 1},
+    )):  # fmt: skip
+        flags = settings_of(output_dir=tmp_path / str(number), do_train=False, train_dataset_path=..., **packing)
+        found.append(main(flags))
+    for other in found[1:]:
+        assert other == pytest.approx(found[0], rel=1e-5)
+
+
+def test_lazy_runs_train_over_the_stream_again_and_again(settings_of, tmp_path):
+    results = main(settings_of(lazy=True, max_steps=9, zero_padding=False, per_device_train_batch_size=16))
+    assert results["train_steps"] == 9
+    assert results["train_solutions"] > 120  # more than one pass
+
+
+def test_the_best_checkpoint_is_the_model_at_the_end(settings_of, tmp_path):
+    """A learning rate far too high makes later evaluations worse; what is saved must be the best one."""
+    main(settings_of(learning_rate=0.3, warmup_steps=0, lr_scheduler_type="constant", max_steps=9))
+    out = tmp_path / "out"
+    losses = {step: log["eval_loss"] for (step, evaluation), log in history(out).items() if evaluation}
+    best = min(losses, key=losses.get)
+    final = json.loads((out / "eval_results.json").read_text())
+    assert final["eval_loss"] == pytest.approx(losses[best], rel=1e-6)
+    state = json.loads((out / "trainer_state.json").read_text())
+    assert state["best_model_checkpoint"].endswith(f"checkpoint-{best}")
+
+
+def start(flags: list[str], log: Path, cwd: Path | None = None) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, str(SCRIPT), *flags], cwd=cwd, stdout=log.open("w"),
+                            stderr=subprocess.STDOUT)  # fmt: skip
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    until = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None and time.monotonic() < until, f"{path} did not appear"
+        time.sleep(0.002)
+
+
+@pytest.mark.parametrize("moment", ["checkpoint-4", "checkpoint-8/checkpoint_files.json"])
+def test_a_killed_run_resumes_to_the_losses_of_the_run_that_was_not_killed(settings_of, tmp_path, moment):
+    """Killed while a checkpoint is half-written, and between two logs: logging_steps 3 does not divide save_steps 4,
+    so the sums since the last log must survive, too."""
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    changes = {"max_steps": 13, "logging_steps": 3, "save_steps": 4, "eval_steps": 4, "zero_padding": False}
+    main(settings_of(output_dir=straight, **changes))
+    flags = settings_of(output_dir=killed, **changes)
+    process = start(flags, tmp_path / "log")
+    wait_for(killed / moment, process)
+    process.kill()
+    process.wait()
+    main(flags)
+    assert_same_runs(straight, killed)
+    totals = [json.loads((out / "train_results.json").read_text()) for out in (straight, killed)]
+    assert totals[0]["train_loss"] == pytest.approx(totals[1]["train_loss"], rel=1e-6)
+    assert totals[0]["train_tokens"] == totals[1]["train_tokens"]
+    for name, value in weights(straight).items():
+        np.testing.assert_allclose(weights(killed)[name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_half_written_checkpoints_are_passed_over(settings_of, tmp_path, capsys):
+    main(settings_of(load_best_model_at_end=False))
+    out = tmp_path / "out"
+    newest = out / "checkpoint-6"
+    file = newest / "optimizer-00001-of-00001.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    before = history(out)
+    main(settings_of(load_best_model_at_end=False))
+    shown = capsys.readouterr().out
+    assert "passed over checkpoint-6" in shown and str(out / "checkpoint-3") in shown
+    assert history(out)[6, False] == pytest.approx(before[6, False], rel=1e-6)
+
+
+def test_a_finished_run_started_again_trains_no_further_step(settings_of, tmp_path):
+    main(settings_of())
+    before = weights(tmp_path / "out")
+    results = main(settings_of())
+    assert results["train_steps"] == 6
+    for name, value in weights(tmp_path / "out").items():
+        np.testing.assert_array_equal(before[name], value)
+
+
+def test_resuming_on_other_data_or_settings_is_refused_with_what_differs(settings_of, tiny, tmp_path, capsys):
+    main(settings_of())
+    message = refusal(capsys, settings_of(seed=7, train_dataset_path=tiny / "dev.jsonl"))
+    assert "seed: 42 in the checkpoint, 7 now" in message and "data:" in message
+    main(settings_of(seed=7, overwrite_output_dir=True))
+
+
+def test_output_folders_with_other_files_and_the_models_own_folder_are_refused(settings_of, tiny, tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    assert "thesis" not in refusal(capsys, settings_of(output_dir=tmp_path / "mine"))
+    assert "folder of model_name_or_path" in refusal(capsys, settings_of(output_dir=tiny / "model"))
+    (tmp_path / "file").write_text("")
+    assert "cannot be written" in refusal(capsys, settings_of(output_dir=tmp_path / "file" / "out"))
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoint_and_nothing_half_written(settings_of, tmp_path, monkeypatch, capsys):
+    import llm.core.trainer as trainer
+
+    real = trainer.checkpoints.mark_complete
+
+    def full(folder):
+        if folder.name == "checkpoint-6":
+            raise OSError(28, "No space left on device")
+        real(folder)
+
+    monkeypatch.setattr(trainer.checkpoints, "mark_complete", full)
+    message = refusal(capsys, settings_of(load_best_model_at_end=False))
+    assert "No space left on device" in message and "checkpoint-6" in message
+    folders = {path.name for path in (tmp_path / "out").glob("checkpoint-*")}
+    assert folders == {"checkpoint-3"}
+
+
+def test_it_runs_as_a_script_from_another_folder_with_relative_output(settings_of, tmp_path):
+    flags = settings_of(max_steps=2, output_dir="relative/out")
+    process = start(flags, tmp_path / "log", cwd=tmp_path)
+    assert process.wait(timeout=180) == 0, (tmp_path / "log").read_text()
+    assert (tmp_path / "relative/out/eval_results.json").exists()
+
+
+def test_two_ranks_equal_one_process(settings_of, tmp_path):
+    """Data parallel over gloo: 2 ranks x 28 rows are the update of 1 rank x 56 rows. In the last update of a pass over
+    the 120 rows the second rank has none."""
+    changes = {"zero_padding": False, "max_steps": 4, "save_steps": 4, "eval_steps": 2, "learning_rate": 1e-4}
+    main(settings_of(output_dir=tmp_path / "one", per_device_train_batch_size=56, gradient_accumulation_steps=1,
+                     **changes))  # fmt: skip
+    flags = settings_of(output_dir=tmp_path / "two", per_device_train_batch_size=28, gradient_accumulation_steps=1,
+                        sharding="", **changes)  # fmt: skip
+    launch = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir",
+              str(tmp_path / "logs"), str(SCRIPT), *flags]  # fmt: skip
+    done = subprocess.run(launch, cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert_same_runs(tmp_path / "one", tmp_path / "two", 1e-4)
