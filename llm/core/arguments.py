@@ -21,28 +21,35 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
-import os
 import re
-import shutil
-import sys
-import textwrap
-import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields
-from enum import Enum
-from functools import partial, reduce
-from operator import or_
-from pathlib import Path, PurePath
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from functools import partial
+from pathlib import Path
+from typing import Any, get_type_hints
 
-NoneType = type(None)
-NAMES = {bool: "true/false", int: "integer", float: "number", str: "text", Path: "path", dict: "object",
-         list: "list", NoneType: "null", Any: "any value"}
-TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+from llm.core.argument_screen import HIDDEN, help_text, is_secret
+from llm.core.argument_values import (
+    accept,
+    check_default,
+    check_kind,
+    check_sound,
+    describe,
+    interpret,
+    is_list,
+    kind_of,
+    narrow,
+    number,
+    options,
+    plain,
+    printable,
+    shorten,
+    show,
+    strict_json,
+)
+
 BLANK = re.compile(r"[ \t\r\n]*")
-HIDDEN = "(hidden)"  # what is shown of a key to somebody's account; it is not saved either
 
 
 class SettingsError(ValueError):
@@ -134,13 +141,16 @@ class Settings:
 
 
 def parse(classes: tuple[type, ...], argv: list[str], description: str,
-          misprints: dict[str, str] | None = None) -> Settings:
+          misprints: dict[str, str] | None = None, inherited: Collection[str] | None = None) -> Settings:
     """Settings for `classes` from `argv` (without the script's name), the command line over the file.
 
     `misprints` maps wrong names that users are known to write to the right ones. All problems are raised at
-    once as SettingsError. `--help` prints every parameter and exits.
+    once as SettingsError. `--help` prints every parameter and exits. Of the parameters that the classes inherit
+    only those in `inherited` may be written, if it is given: the others are refused, because nothing obeys them.
     """
-    parameters = collect(classes)
+    everything = collect(classes)
+    parameters = {name: parameter for name, parameter in everything.items()
+                  if parameter.documented or inherited is None or name in inherited}
     config, strays, flags = split_words(argv)
     if "--help" in argv or "-h" in strays:
         print(help_text(parameters, description))
@@ -162,6 +172,9 @@ def parse(classes: tuple[type, ...], argv: list[str], description: str,
             if (origin, name) in first:
                 raise ValueError(f"given twice (before: {first[origin, name]}); keep one of them")
             first[origin, name] = place
+            if name in everything and name not in parameters:
+                raise ValueError(f"{everything[name].owner.__name__} of the library has it, but nothing here obeys it; "
+                                 "remove it")
             if name not in parameters:
                 raise ValueError(unknown(name, parameters, misprints or {}))
             settings.values[name] = plain(parameters[name].accept(read()))
@@ -178,7 +191,31 @@ def parse(classes: tuple[type, ...], argv: list[str], description: str,
     return settings
 
 
-# ---- where the words stand --------------------------------------------------------------------------------
+def collect(classes: tuple[type, ...]) -> dict[str, Parameter]:
+    """The parameters of the classes: those they declare themselves in that order, then the inherited ones."""
+    found: dict[str, Parameter] = {}
+    for cls in classes:
+        hints = get_type_hints(cls)
+        for field in fields(cls):
+            if not field.init:
+                continue
+            where = f"{cls.__name__}.{field.name}"
+            default = plain(field.default if field.default_factory is MISSING else field.default_factory())
+            hint = narrow(hints[field.name], [plain(choice) for choice in field.metadata.get("choices", ())])
+            hint = hint | None if default is None else hint
+            check_kind(hint, where)
+            if default is not MISSING:
+                check_default(hint, default, where)
+            owner = next(base for base in cls.__mro__ if field.name in inspect.get_annotations(base))
+            meaning = " ".join(str(field.metadata.get("help", "")).split())
+            twin = found.get(field.name)
+            if twin and (twin.hint, twin.default) != (hint, default):
+                raise TypeError(f"{where} differs in type or default from the one of {twin.owner.__name__}")
+            if twin is None or (owner is cls and not twin.documented):
+                found[field.name] = Parameter(field.name, hint, default, meaning, owner, owner is cls)
+    declared = [name for cls in classes for name in inspect.get_annotations(cls) if name in found]
+    return {name: found[name] for name in dict.fromkeys([*declared, *found])}
+
 
 # name, place, the value as it is written, and what reads it into its JSON form or raises ValueError
 Entry = tuple[str, str, str, Callable[[], Any]]
@@ -290,332 +327,6 @@ def unknown(name: str, parameters: Iterable[str], misprints: dict[str, str]) -> 
     return f"there is no such parameter; {f'write {near[0]}' if near else '--help lists them all'}"
 
 
-# ---- the parameters ---------------------------------------------------------------------------------------
-
-
-def collect(classes: tuple[type, ...]) -> dict[str, Parameter]:
-    """The parameters of the classes: those they declare themselves in that order, then the inherited ones."""
-    found: dict[str, Parameter] = {}
-    for cls in classes:
-        hints = get_type_hints(cls)
-        for field in fields(cls):
-            if not field.init:
-                continue
-            where = f"{cls.__name__}.{field.name}"
-            default = plain(field.default if field.default_factory is MISSING else field.default_factory())
-            hint = narrow(hints[field.name], [plain(choice) for choice in field.metadata.get("choices", ())])
-            hint = hint | None if default is None else hint
-            check_kind(hint, where)
-            if default is not MISSING:
-                check_default(hint, default, where)
-            owner = next(base for base in cls.__mro__ if field.name in inspect.get_annotations(base))
-            meaning = " ".join(str(field.metadata.get("help", "")).split())
-            twin = found.get(field.name)
-            if twin and (twin.hint, twin.default) != (hint, default):
-                raise TypeError(f"{where} differs in type or default from the one of {twin.owner.__name__}")
-            if twin is None or (owner is cls and not twin.documented):
-                found[field.name] = Parameter(field.name, hint, default, meaning, owner, owner is cls)
-    declared = [name for cls in classes for name in inspect.get_annotations(cls) if name in found]
-    return {name: found[name] for name in dict.fromkeys([*declared, *found])}
-
-
-def narrow(hint: Any, choices: list) -> Any:
-    """The type with its values restricted to the choices, through Optional and list."""
-    if not choices or hint is NoneType:
-        return hint
-    if len(options(hint)) > 1:
-        return reduce(or_, (narrow(kind, choices) for kind in options(hint)))
-    return list[narrow(item_of(hint), choices)] if is_list(hint) else Literal[tuple(choices)]
-
-
-def check_kind(hint: Any, where: str) -> None:
-    """A class may only declare types that a JSON value can be checked against."""
-    for kind in options(hint):
-        if is_list(kind):
-            check_kind(item_of(kind), where)
-        elif not choices_of(kind) and kind not in NAMES:
-            raise TypeError(f"{where}: {kind} is no type for a setting")
-
-
-def check_default(hint: Any, default: Any, where: str) -> None:
-    """A default has to be one that a user could write, or saved settings could not be read back."""
-    try:
-        check_sound(default)
-        accept(hint, default)
-    except ValueError as error:
-        raise TypeError(f"{where}: its default {default!r} does not fit: {error}") from error
-
-
-def options(hint: Any) -> tuple:
-    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-
-
-def is_list(kind: Any) -> bool:
-    return kind is list or get_origin(kind) is list
-
-
-def item_of(kind: Any) -> Any:
-    return (get_args(kind) or (Any,))[0]
-
-
-def choices_of(kind: Any) -> list:
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return [plain(member) for member in kind]
-    return list(get_args(kind)) if get_origin(kind) is Literal else []
-
-
-def describe(hint: Any) -> str:
-    if len(options(hint)) > 1:
-        return " or ".join(map(describe, options(hint)))
-    if is_list(hint):
-        return f"list of {describe(item_of(hint))}"
-    return f"one of {', '.join(map(show, choices_of(hint)))}" if choices_of(hint) else NAMES[hint]
-
-
-# ---- values -----------------------------------------------------------------------------------------------
-
-
-def accept(hint: Any, value: Any, alone: bool = True) -> Any:
-    """The value as the type wants it; ValueError when it is of another type or not among the choices.
-
-    A value that stands `alone` may be the only element of a list; an element of a list may not, because
-    [1, 100] where [[1, 100]] is meant would become [[1], [100]].
-    """
-    kinds = [kind for kind in options(hint) if kind is not NoneType]
-    if len(kinds) < len(options(hint)):
-        if value is None:
-            return None
-        if value == "None":
-            raise ValueError("the word None is not null; write null for no value")
-    for kind in kinds:
-        if (fitting := as_kind(kind, value)) is not MISSING:
-            return fitting
-    for kind in filter(is_list, kinds if alone and value is not None and not isinstance(value, list) else ()):
-        with suppress(ValueError):
-            return as_kind(kind, [value])
-    choices = {str(choice).lower(): choice for kind in kinds for choice in choices_of(kind)}
-    near = difflib.get_close_matches(str(value).lower(), choices, n=1)
-    nearest = f"; did you mean {show(choices[near[0]])}?" if near else ""
-    raise ValueError(f"expected {describe(hint)}, got {kind_of(value)}{nearest}")
-
-
-def as_kind(kind: Any, value: Any) -> Any:
-    """The value as a type that is no Union, or MISSING; ValueError names the element of a list at fault."""
-    if is_list(kind):
-        return as_list(item_of(kind), value) if isinstance(value, list) else MISSING
-    if choices := choices_of(kind):
-        if value not in choices or isinstance(value, bool) and not any(choice is value for choice in choices):
-            return MISSING  # True == 1, but is not meant by it
-        choice = choices[choices.index(value)]
-        return choice if get_origin(kind) is Literal else kind(choice)
-    exact = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
-    if kind is int and (type(value) is int or exact):
-        return int(value)
-    if kind is float and type(value) in (int, float):
-        return float(value)
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    return value if kind is Any or type(value) is kind else MISSING
-
-
-def as_list(item: Any, value: list) -> list:
-    elements = []
-    for position, element in enumerate(value, start=1):
-        try:
-            elements.append(accept(item, element, alone=False))
-        except ValueError as error:
-            raise ValueError(f"element {position}, {show(element)}: {error}") from None
-    return elements
-
-
-def check_sound(value: Any) -> None:
-    """Refuse what JSON cannot hold: it could neither be computed with nor be saved and read back."""
-    try:
-        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise ValueError("the text is not valid Unicode") from None
-    except ValueError:
-        raise ValueError("expected a finite number, no NaN, no infinity") from None
-
-
-def interpret(hint: Any, words: list[str]) -> Any:
-    """What words of a command line say, in JSON form; what they come closest to when they fit no type."""
-    kinds = [kind for kind in options(hint) if kind is not NoneType]
-    if words == ["null"] and len(kinds) < len(options(hint)):
-        return None
-    lists = [kind for kind in kinds if is_list(kind)]
-    texts = [kind for kind in kinds if kind in (str, Path)]  # after the others: any word is a text
-    others = [kind for kind in kinds if kind not in lists and kind not in texts]
-    many = len(words) > 1 or isinstance(json_or_word(words[0]), list)
-    readings = [(kind, word_as(kind, words))
-                for kind in ([*lists, *others, *texts] if many else [*others, *texts, *lists])]
-    for kind, value in readings:
-        with suppress(ValueError):  # of an element of a list
-            if as_kind(kind, value) is not MISSING:
-                return value
-    return readings[0][1]
-
-
-def word_as(kind: Any, words: list[str]) -> Any:
-    """What the words are meant to be if they are meant to be of this type that is no Union; not checked."""
-    if is_list(kind):
-        whole = json_or_word(words[0])
-        if len(words) == 1 and isinstance(whole, list):
-            return whole
-        nested = any(map(is_list, options(item_of(kind))))
-        return [json_or_word(word) if nested else interpret(item_of(kind), [word]) for word in words]
-    word = words[0]
-    if len(words) > 1:
-        return words
-    if kind is bool:
-        return TRUTH.get(word.lower(), word)
-    if kind in (int, float):
-        return number(word) if NUMBER.fullmatch(word) else word
-    if choices := choices_of(kind):
-        return next((choice for choice in choices if str(choice) == word), word)
-    return word if kind in (str, Path) else json_or_word(word)
-
-
-def number(word: str) -> int | float:
-    """A number as exact as it is written; one beyond any float is infinity, which is refused later."""
-    return int(word) if re.fullmatch(r"[+-]?\d{1,300}", word) else float(word)
-
-
-def strict_json(text: str) -> Any:
-    """The JSON value, where a key given twice in an object is an error."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise ValueError(f"{show(key)} is given twice in this object; keep one of them")
-        return dict(pairs)
-
-    return json.loads(text, object_pairs_hook=unique, parse_int=number)
-
-
-def json_or_word(word: str) -> Any:
-    try:
-        return strict_json(word)
-    except (ValueError, RecursionError):
-        return word
-
-
-def plain(value: Any) -> Any:
-    """A value in its JSON form."""
-    if isinstance(value, Enum):
-        return plain(value.value)
-    if isinstance(value, PurePath):
-        return str(value)
-    if isinstance(value, list | tuple):
-        return [plain(element) for element in value]
-    return {key: plain(element) for key, element in value.items()} if isinstance(value, dict) else value
-
-
-def kind_of(value: Any) -> str:
-    if isinstance(value, float):
-        return "number too large to be exact" if value.is_integer() else "number with a fraction"
-    return {int: "integer", list: "list"}.get(type(value)) or NAMES[type(value)]
-
-
-# ---- what people read -------------------------------------------------------------------------------------
-
-
-def show(value: Any, limit: int = 100) -> str:
-    """A value as JSON on one line, not longer than a message can bear."""
-    return shorten(json.dumps(value, ensure_ascii=False), limit)
-
-
-def shorten(text: str, limit: int = 100) -> str:
-    text = printable(text)
-    return text if len(text) <= limit else f"{text[: limit - 30]} ... {text[-25:]}"
-
-
-def printable(text: str) -> str:
-    """The text with escapes for what cannot be written as UTF-8: undecodable bytes, halves of characters."""
-    return text.encode(errors="backslashreplace").decode()
-
-
 def problem(place: str, name: str, text: str, why: str) -> str:
     key = name if name.isidentifier() else show(name)
     return f"{place}: {key} = {HIDDEN if is_secret(name) else text}: {why}"
-
-
-def is_secret(name: str) -> bool:
-    return name.endswith("_api_key")
-
-
-def help_text(parameters: dict[str, Parameter], description: str) -> str:
-    """Every parameter with type, default and meaning: a group for each class, the inherited ones last."""
-    width = shutil.get_terminal_size().columns
-    usage = ("CONFIG.json holds one object of the keys below; the command line wins over it. --key alone "
-             "sets a true/false, --no_key unsets it; a list takes several words.")
-    lines = textwrap.wrap(f"usage: {Path(sys.argv[0]).name} [CONFIG.json] [--key value ...]", width)
-    for paragraph in [*inspect.cleandoc(description).split("\n\n"), usage]:
-        is_command = paragraph.startswith(" ")  # indented: to be copied, so its lines stay whole
-        lines += ["", *(paragraph.splitlines() if is_command else textwrap.wrap(paragraph, width))]
-    owner = None
-    for parameter in parameters.values():
-        if parameter.owner is not owner:
-            owner = parameter.owner
-            inherited = "" if parameter.documented else f": what is inherited from {owner.__module__}"
-            lines += ["", *textwrap.wrap(owner.__name__ + inherited, width)]
-        default = "required" if parameter.default is MISSING else f"default {show(parameter.default)}"
-        lines += textwrap.wrap(f"--{parameter.name}  {describe(parameter.hint)}; {default}", width,
-                               initial_indent="  ", subsequent_indent=" " * 10)
-        lines += textwrap.wrap(parameter.help, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
-    return "\n".join(lines)
-
-
-def render(settings: Settings) -> str:
-    """The screen before a run: what the user wrote, the documented defaults, and those that gave way."""
-    defaults = [name for name, parameter in settings.parameters.items()
-                if name not in settings.values and (parameter.documented or name in settings.changed)]
-    groups = {"settings given": [name for name in settings.parameters if name in settings.values],
-              "settings by default": defaults}
-    shown = [name for names in groups.values() for name in names]
-    left = max(map(len, shown), default=0)
-    middle = max((len(where(settings, name)) for name in shown), default=0)
-    lines = []
-    for title, names in groups.items():
-        lines.append(title)
-        for name in names:
-            lines.append(f"  {name:<{left}}  {where(settings, name):<{middle}}  {value_text(settings, name)}")
-    if settings.gave_way:
-        lines += ["defaults that gave way", *(f"  {line}" for line in settings.gave_way)]
-    return "\n".join(lines)
-
-
-def value_text(settings: Settings, name: str) -> str:
-    return HIDDEN if is_secret(name) and settings[name] else show(settings[name], limit=10_000)
-
-
-def where(settings: Settings, name: str) -> str:
-    return settings.place.get(name, "default, gave way" if name in settings.changed else "default")
-
-
-def save(settings: Settings, instances: tuple[Any, ...], path: str | Path) -> None:
-    """Write every setting to `path`, itself a CONFIG.json that asks for the same again, and beside it to
-    NAME_origin.json where each came from and, where an instance has made something else of it, what.
-    """
-    path = Path(path)
-    names = [name for name in settings.parameters if not is_secret(name)]
-    origins: dict[str, dict[str, Any]] = {name: {"origin": where(settings, name)} for name in names}
-    for instance in instances:
-        for name in origins.keys() & {field.name for field in fields(instance)}:
-            if (in_use := plain(getattr(instance, name, settings[name]))) != settings[name]:
-                origins[name]["in_use"] = in_use
-    write_json(path, {name: settings[name] for name in names})
-    write_json(path.with_name(f"{path.stem}_origin.json"),
-               {"origin_of_settings": origins, "gave_way": settings.gave_way})
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """All of the file or nothing: a run killed here leaves what was there before."""
-    text = json.dumps(content, ensure_ascii=False, indent=2, default=repr)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        unfinished.write_text(text + "\n", encoding="utf-8")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)

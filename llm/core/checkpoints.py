@@ -17,14 +17,17 @@ IDENTITY = "run_identity.json"
 
 
 def write_json(path: Path, content) -> None:
-    """All or nothing: a reader never sees half a file."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(content, file, indent=2, ensure_ascii=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    """All or nothing: a reader never sees half a file, and a failed write leaves what was there before."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, default=repr) + "\n"
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with unfinished.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def read_json(path: Path):

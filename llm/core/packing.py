@@ -78,7 +78,7 @@ def pack_sequential(sequences: Iterable[Sequence], max_seq_len: int) -> Iterator
 
 
 def pack_greedy(sequences: Iterable[Sequence], max_seq_len: int, window: int | None = None) -> Iterator[Row]:
-    """Longest first, each into the fullest row that still has room, among `window` solutions at a time (all if None)."""
+    """Longest first, each into the fullest row with room for it, among `window` solutions at a time (None: all)."""
     waiting: list[Sequence] = []
     for sequence in sequences:
         waiting.append(sequence)

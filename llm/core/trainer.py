@@ -170,7 +170,9 @@ class ExactTrainer(Trainer):
         self._load_from_checkpoint(best or checkpoint)
 
     def steps_of_run(self) -> int:
-        return self.args.max_steps if self.args.max_steps > 0 else int(self.steps_per_pass() * self.args.num_train_epochs)
+        if self.args.max_steps > 0:
+            return self.args.max_steps
+        return int(self.steps_per_pass() * self.args.num_train_epochs)
 
     def steps_per_pass(self) -> int:
         return len(self.get_train_dataloader()) // self.args.gradient_accumulation_steps

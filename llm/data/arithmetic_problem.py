@@ -70,7 +70,8 @@ class Problem:
 
     def lines(self) -> list[tuple[int, bool]]:
         """What each step works out: (index of the event, whether it is the product of containers)."""
-        return [(i, product) for i, e in enumerate(self.events) for product in ((True, False) if e.groups else (False,))]
+        parts = ((i, (True, False) if event.groups else (False,)) for i, event in enumerate(self.events))
+        return [(i, product) for i, products in parts for product in products]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Write multi-step arithmetic word problems with labelled solutions, in the format that reward training reads.
 
-    python llm/data/generate_arithmetic.py --problems 2000 --output train.jsonl --dev-problems 200 --dev-output dev.jsonl
+    python llm/data/generate_arithmetic.py --problems 2000 --output train.jsonl --dev-output dev.jsonl
 
 Each line is a record {"src": [question], "tgt": [], "responses": [steps], "labels": ["+" or "-" a step]}; the
 solutions of one question stand together and share their first steps. A name that ends with .gz is compressed.
@@ -43,7 +43,9 @@ MOST_PROBLEMS = SEEN_BITS // 16
 MOST_REPEATS = 10_000
 
 
-def problems(count: int, seed: int = 0, split: str = "train", largest_number: int = LARGEST_NUMBER) -> Iterator[Problem]:
+def problems(
+    count: int, seed: int = 0, split: str = "train", largest_number: int = LARGEST_NUMBER
+) -> Iterator[Problem]:
     """Yield `count` problems of a split, no question twice, the same ones for the same arguments.
 
     The split is read from a hash of a problem's numbers, so train and dev are apart for all seeds and sizes.

@@ -13,7 +13,8 @@ from typing import Any, List, Literal, Optional, Union  # noqa: UP035 - the trai
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies
 
-from llm.core.arguments import SettingsError, parse, render, save
+from llm.core.argument_screen import render, save
+from llm.core.arguments import SettingsError, parse
 
 
 class Strategy(Enum):
@@ -593,7 +594,7 @@ def test_the_trainers_class_parses_and_its_saved_settings_read_back(tmp_path):
     """Every default of the ~130 inherited fields has to be writable again, and its instances must build."""
     script = f"""
 from paddlenlp.trainer import TrainingArguments
-from llm.core.arguments import parse, save
+from llm.core.argument_screen import save; from llm.core.arguments import parse
 got = parse((TrainingArguments,), ["--output_dir", {str(tmp_path)!r}, "--device=cpu", "--evaluation_strategy",
             "steps", "--eval_steps=5", "--learning_rate=1e-6", "--report_to", "visualdl", "--no_bf16"], "")
 (training,) = got.build()

@@ -26,18 +26,21 @@ class RewardRows:
         """Lines for the screen before training."""
         read, lines = self.read, []
         dropped = "".join(f", {count:,} {reason}" for reason, count in read.dropped.items())
-        lines.append(f"{name}: {read.read:,} records read, {read.kept:,} kept, {sum(read.dropped.values()):,} dropped{dropped}")
+        total = sum(read.dropped.values())
+        lines.append(f"{name}: {read.read:,} records read, {read.kept:,} kept, {total:,} dropped{dropped}")
         if self.lazy:
             share = read.positive / read.steps
             lines.append(f"  {read.steps:,} labelled steps, {share:.1%} positive; tokens and rows: streamed (lazy)")
             return lines
         encoded, rows = self.encoded, self.rows
         lines += describe_cuts(encoded)
-        lines.append(f"  {encoded.steps:,} scored steps, {encoded.positive_share:.1%} positive, in {encoded.solutions:,} solutions")
-        room = len(rows) * max(len(row) for row in rows)
-        padding = 1 - encoded.tokens / room
-        lines.append(f"  {encoded.tokens:,} tokens in {len(rows):,} rows of at most {max_seq_len:,}; "
-                     f"padding {padding:.1%} if all rows were padded to the longest")  # fmt: skip
+        share = encoded.positive_share
+        lines.append(f"  {encoded.steps:,} scored steps, {share:.1%} positive, in {encoded.solutions:,} solutions")
+        padding = 1 - encoded.tokens / (len(rows) * max(len(row) for row in rows))
+        lines.append(
+            f"  {encoded.tokens:,} tokens in {len(rows):,} rows of at most {max_seq_len:,}; "
+            f"padding {padding:.1%} of a batch with the longest row"
+        )
         return lines
 
 
@@ -46,7 +49,8 @@ def describe_cuts(counts: EncodeCounts) -> list[str]:
     if counts.prompts_cut:
         lines.append(f"  {counts.prompts_cut:,} prompts cut from the left to max_prompt_len")
     if counts.solutions_cut:
-        lines.append(f"  {counts.solutions_cut:,} solutions lost {counts.steps_cut:,} steps from their end to max_seq_len")
+        cut, steps = counts.solutions_cut, counts.steps_cut
+        lines.append(f"  {cut:,} solutions lost {steps:,} steps from their end to max_seq_len")
     return lines
 
 

@@ -172,7 +172,8 @@ def steps_of_run(settings: Settings, rows: list | None, data_ranks: int) -> tupl
         return max(settings["max_steps"], 0), None
     rows_per_step = settings["per_device_train_batch_size"] * settings["gradient_accumulation_steps"] * data_ranks
     per_pass = -(-len(rows) // rows_per_step)
-    return settings["max_steps"] if settings["max_steps"] > 0 else int(per_pass * settings["num_train_epochs"]), per_pass
+    steps = settings["max_steps"] if settings["max_steps"] > 0 else int(per_pass * settings["num_train_epochs"])
+    return steps, per_pass
 
 
 def fit_to_steps(settings: Settings, steps: int, steps_per_pass: int | None) -> None:

@@ -27,7 +27,8 @@ from llm.alignment.rm.flashmask.data import describe_cuts, load_rows
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.alignment.rm.flashmask.reward_trainer import RewardTrainer
 from llm.core import attention, backbone, output_folder
-from llm.core.arguments import parse, render, save
+from llm.core.argument_screen import render, save
+from llm.core.arguments import parse
 from llm.core.encoding import StepEncoder, find_reward_tokens
 from llm.core.errors import plain_errors
 from llm.core.packing import collate
@@ -81,7 +82,8 @@ def main(argv: list[str]) -> dict:
 
 
 def read_settings(argv: list[str]):
-    settings = parse(reward_argument.CLASSES, argv, __doc__, reward_argument.MISPRINTS)
+    classes, misprints = reward_argument.CLASSES, reward_argument.MISPRINTS
+    settings = parse(classes, argv, __doc__, misprints, inherited=reward_argument.TRAINER_SETTINGS)
     reward_argument.resolve(settings, ranks=dist.get_world_size(), has_cuda=paddle.is_compiled_with_cuda())
     return settings
 
