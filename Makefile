@@ -1,0 +1,26 @@
+# make demo: from a fresh clone to a trained and tried process reward model, on a CPU.  make test, make lint.
+PYTHON ?= python3
+VENV ?= .venv
+INSTALLED := $(VENV)/installed-$(shell cat requirements.txt requirements-shared.txt | cksum | cut -d' ' -f1)
+
+.PHONY: demo test lint install
+
+demo: install
+	$(VENV)/bin/python -m llm demo
+
+test: install
+	$(VENV)/bin/python -m pytest -q
+
+lint: install
+	$(VENV)/bin/ruff check .
+
+install: $(INSTALLED)
+
+# Installed once for a set of requirements; again when they change.
+$(INSTALLED):
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 12) else \
+	    "Python %d.%d is not supported: make PYTHON=python3.11 (3.10 to 3.12)" % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install -r requirements.txt
+	rm -f $(VENV)/installed-*
+	touch $@

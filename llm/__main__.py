@@ -1,0 +1,23 @@
+"""python -m llm VERB [arguments]: everything that is not a training script."""
+
+import sys
+from importlib import import_module
+
+VERBS = {
+    "demo": ("llm.demo.run_demo", "generate data, train a tiny process reward model on a CPU, score three solutions"),
+}
+
+
+def main(argv: list[str]) -> None:
+    if not argv or argv[0] not in VERBS:
+        wanted = bool(argv) and argv[0] not in ("-h", "--help")
+        print(*([f"unknown verb {argv[0]!r}"] if wanted else []), "usage: python -m llm VERB [arguments]", sep="\n")
+        for verb, (_, meaning) in VERBS.items():
+            print(f"  {verb:<12}{meaning}")
+        raise SystemExit(2 if wanted or not argv else 0)
+    module, _ = VERBS[argv[0]]
+    import_module(module).main(argv[1:])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,47 @@
+"""Scores of the steps of solutions, by the same encoding, rows and forward as in training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import paddle
+
+from llm.core import attention, backbone
+from llm.core.checkpoints import read_json
+from llm.core.encoding import StepEncoder, find_reward_tokens
+from llm.core.losses import reward_scores
+from llm.core.output_folder import SETTINGS_FILE
+from llm.core.packing import collate, make_row
+from llm.core.records import Record
+
+
+class Scorer:
+    """A trained reward model and the settings it was trained with, from its output_dir."""
+
+    def __init__(self, output_dir: str):
+        settings = read_json(Path(output_dir) / SETTINGS_FILE)
+        attend, _ = attention.choose(settings["use_flash_attention"], settings["flash_mask"])
+        self.model = backbone.load_model(output_dir, backbone.load_config(output_dir), attend, "float32")
+        self.model.eval()
+        self.tokenizer = backbone.load_tokenizer(output_dir)
+        reward_tokens = tuple(settings["reward_tokens"].split(","))
+        self.tokens = find_reward_tokens(self.tokenizer, settings["placeholder_token"], reward_tokens)
+        self.limits = settings["max_seq_len"], settings["max_prompt_len"]
+
+    def score(self, question: str, steps: Iterable[str]) -> list[float]:
+        """p("+") of each step; ValueError where a step would have been cut, because it would have no score."""
+        steps = tuple(step.strip() for step in steps)
+        record = Record((question,), (), steps, (0.0,) * len(steps), "the solution to score")
+        encoder = StepEncoder(self.tokenizer, self.tokens, *self.limits)
+        sequence = encoder.encode(record)
+        if sequence is None or len(sequence.scored) < len(steps):
+            raise ValueError(
+                f"{len(steps)} steps: the solution is longer than the {self.limits[0]} tokens (max_seq_len) that this "
+                "model was trained on, so its last steps would have no score. Shorten it."
+            )
+        batch = {name: paddle.to_tensor(array) for name, array in collate([make_row([sequence])], pad_id=0).items()}
+        with paddle.no_grad():
+            hidden = backbone.hidden_states(self.model, batch["input_ids"], batch["position_ids"], batch["end_row"])
+            logits = backbone.reward_logits(self.model, hidden, batch["scored"], self.tokens)
+        return reward_scores(logits).tolist()
