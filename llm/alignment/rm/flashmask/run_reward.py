@@ -54,8 +54,7 @@ def main(argv: list[str]) -> dict:
         attend, why = attention.choose(settings["use_flash_attention"], settings["flash_mask"])
         show_start(settings, train, dev, steps[0], why, checkpoint)
         set_seed(training_args.seed)
-        dtype = "bfloat16" if training_args.bf16 and training_args.fp16_opt_level == "O2" else "float32"
-        model = backbone.load_model(model_path, config, attend, dtype, training_args)
+        model = backbone.load_model(model_path, config, attend, weight_dtype(settings), training_args)
 
     trainer = RewardTrainer(
         model=as_reward_model(model, tokens),
@@ -77,6 +76,8 @@ def main(argv: list[str]) -> dict:
             metrics = trainer.evaluate()
             trainer.write_results("eval", metrics)
             results |= metrics
+        if training_args.do_train:
+            trainer.save_state()
     say(f"results and model: {training_args.output_dir}")
     return results
 
@@ -108,6 +109,10 @@ def read_data(settings, tokenizer, tokens):
     return sets
 
 
+def weight_dtype(settings) -> str:
+    return "bfloat16" if settings["bf16"] and settings["fp16_opt_level"] == "O2" else "float32"
+
+
 def data_ranks(settings) -> int:
     return dist.get_world_size() // max(settings["tensor_parallel_degree"], 1)
 
@@ -133,12 +138,12 @@ def run_training(trainer: RewardTrainer, train, checkpoint: Path | None, keep: b
     trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     seconds = time.perf_counter() - begin
     totals = trainer.train_totals()
-    results = {f"train_{name}": value for name, value in totals.items()} | {"train_seconds": seconds}
+    speed = {"seconds": seconds, "tokens_per_second": totals["tokens"] / seconds}
+    results = {f"train_{name}": value for name, value in (totals | speed).items()}
     if train.lazy:
         say("\n".join(["read while streaming:", *describe_cuts(train.encoded)]))
     if keep:
         trainer.save_final_model()
-        trainer.save_state()
     trainer.write_results("train", results)
     return results
 
