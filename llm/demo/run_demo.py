@@ -1,0 +1,88 @@
+"""From nothing to a trained and tried process reward model on a CPU: what `make demo` runs.
+
+Every part is a command of its own, printed before it is run, so that a reader can repeat it or change it. The files
+are where the tiny configuration looks for them; an earlier demo's are written over.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from llm.core import runtime
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CONFIG = "llm/config/tiny/prm_flashmask_argument.json"
+RESULTS = {"train_seconds": "train", "eval_loss": "eval", "eval_accuracy": "eval", "eval_error_f1": "eval",
+           "eval_auc": "eval"}  # fmt: skip
+
+
+def main(argv: list[str]) -> None:
+    if argv:
+        raise SystemExit(f"python -m llm demo takes no arguments, got {' '.join(argv)}; change {CONFIG} instead")
+    begin = time.perf_counter()
+    settings = json.loads((REPOSITORY / CONFIG).read_text(encoding="utf-8"))
+    train, dev, base = (
+        settings[name] for name in ("train_dataset_path", "dev_dataset_path", "model_name_or_path")
+    )
+    run("problems and labelled solutions", "llm/data/generate_arithmetic.py", "--output", train, "--problems", "6000",
+        "--dev-output", dev, "--dev-problems", "300")  # fmt: skip
+    run("a base model: tokenizer, random weights, then next-token training", "llm/demo/warm_up.py", "--output", base)
+    run("the process reward model", "llm/alignment/rm/flashmask/run_reward.py", CONFIG, "--overwrite_output_dir", "true")
+    output_dir = (REPOSITORY / settings["output_dir"]).resolve()
+    show_scores(output_dir, REPOSITORY / dev)
+    print(f"\ndata {Path(train).parent}, base model {base}, reward model and its log {settings['output_dir']}")
+    print(f"curves: {Path(sys.executable).parent / 'visualdl'} --logdir {settings['output_dir']}/runs")
+    print(f"all of it took {time.perf_counter() - begin:.0f} s")
+    print(json.dumps(outcome(output_dir)))
+
+
+def run(what: str, *command: str) -> None:
+    print(f"\n== {what}\n$ python {' '.join(command)}", flush=True)
+    done = subprocess.run([sys.executable, "-u", *command], cwd=REPOSITORY)
+    if done.returncode:
+        raise SystemExit(done.returncode)
+
+
+def outcome(output_dir: Path) -> dict:
+    results = {file: json.loads((output_dir / f"{file}_results.json").read_text()) for file in ("train", "eval")}
+    return {name: results[file][name] for name, file in RESULTS.items()} | {"output_dir": str(output_dir)}
+
+
+def show_scores(output_dir: Path, dev: Path) -> None:
+    """Print each step of three held-out solutions with its score and its label."""
+    runtime.prepare()
+    from llm.core.progress import quiet_library
+    from llm.scoring.scorer import Scorer
+
+    quiet_library()
+    scorer = Scorer(str(output_dir))
+    print("\n== its judgement of three solutions to a question that it has not seen")
+    for title, record in three_solutions(dev).items():
+        question, steps = record["src"][0], record["responses"]
+        if title == "right":
+            print(question)
+        print(f"\n{title}\n  score  says  label")
+        for step, label, score in zip(steps, record["labels"], scorer.score(question, steps), strict=True):
+            print(f"  {score:.3f}  {'+' if score > 0.5 else '-':^4}  {label:^5}  {step}")
+
+
+def three_solutions(dev: Path) -> dict[str, dict]:
+    """Of the first question that has them: a right solution, one wrong in the middle only, one wrong at the end only."""
+    found: dict[str, dict] = {}
+    question = None
+    with dev.open(encoding="utf-8") as lines:
+        for record in map(json.loads, lines):
+            if record["src"] != question:
+                question, found = record["src"], {}
+            labels = "".join(record["labels"])
+            if "-" not in labels:
+                found.setdefault("right", record)
+            elif labels.count("-") == 1 and labels[0] == "+":
+                found.setdefault("wrong at the end" if labels[-1] == "-" else "wrong in the middle", record)
+            if len(found) == 3:
+                return {title: found[title] for title in ("right", "wrong in the middle", "wrong at the end")}
+    raise ValueError(f"{dev}: no question has all three kinds of solutions; generate more problems")
