@@ -16,7 +16,7 @@ import numpy as np
 import paddle
 import paddle.nn.functional as F
 
-BUCKET = 64  # lengths of blocks are rounded up to it: fewer and larger multiplications against padding
+BUCKET = 32  # lengths of blocks are rounded up to it: fewer and larger multiplications against padding
 
 
 def dense_mask(end_row_BS):

@@ -7,9 +7,10 @@ solutions of one question stand together and share their first steps. A name tha
 
 What kind of task this is: a synthetic one, made so that a model of half a million parameters can learn it in
 minutes on a CPU. The sentences come from patterns, a question tells its events in the order in which they are
-solved, and the numbers are small. To judge a step a model still has to find the number that the question tells
-for the place named, know the operation that belongs to it, copy the last total and calculate; and train and dev
-share no question, nor even the same numbers in other words. It says nothing about real mathematics.
+solved, a step tells its event again before it calculates, and all totals are between 1 and 9. To judge a step a
+model has to know the operation that its verb stands for, compare the number told with the number used, and
+calculate; train and dev share no question, nor even the same numbers in other words, but the few hundred
+different equations are in both. It says nothing about real mathematics.
 
 Labels: with `--labels step` each step is judged by itself, so a step that rightly continues from an earlier
 wrong number is "+". With `--labels first-error` every step from the first wrong one on is "-", as Math-Shepherd's
@@ -34,9 +35,9 @@ import json
 import random
 from collections.abc import Iterator
 
-from llm.data.arithmetic_problem import Problem, Step, make_problem, make_solutions, responses
+from llm.data.arithmetic_problem import Problem, Step, make_exercise, make_problem, make_solutions, responses
 
-LARGEST_NUMBER = 30
+LARGEST_NUMBER = 9
 DEV_SHARE = 10  # one plan in so many belongs to dev
 SEEN_BITS = 1 << 27  # 16 MB: of 200,000 questions one in 1,300 is passed over needlessly
 MOST_PROBLEMS = SEEN_BITS // 16
@@ -101,6 +102,15 @@ def right_solutions(
     rng = random.Random(f"{seed} right solutions")
     for problem in problems(count, seed, "train", largest_number):
         yield problem.question, responses(make_solutions(problem, rng, 1)[0])
+
+
+def exercises(seed: int = 0, largest_number: int = LARGEST_NUMBER) -> Iterator[str]:
+    """Yield exercises without end, each a line that says whether it is right or wrong: what a language model can read
+    to learn small numbers before it reads solutions."""
+    rng = random.Random(f"{seed} exercises")
+    while True:
+        text, right = make_exercise(rng, largest_number)
+        yield f"{text} {'right' if right else 'wrong'}"
 
 
 def label(solution: list[Step], labels: str) -> list[str]:

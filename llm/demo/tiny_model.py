@@ -1,4 +1,4 @@
-"""Make the demo's base model: a Llama of about half a million parameters with random weights, and its tokenizer.
+"""Make the demo's base model: a Llama of half a million parameters with random weights, and its tokenizer.
 
     python llm/demo/tiny_model.py --output ./checkpoints/tiny_random
 
@@ -22,17 +22,18 @@ if __name__ == "__main__":
 import argparse
 import io
 from collections.abc import Iterable
+from itertools import chain, islice
 
 import paddle
 import sentencepiece
 from paddlenlp.transformers import LlamaConfig, LlamaForCausalLM, LlamaTokenizer
 
-from llm.data.generate_arithmetic import right_solutions
+from llm.data.generate_arithmetic import exercises, right_solutions
 
 PLACEHOLDER = "ки"
 VOCABULARY = 896  # enough for every word of the problems to be one piece
-TOKENIZER_PROBLEMS = 2000
-HIDDEN_SIZE, LAYERS, HEADS = 128, 3, 4
+TOKENIZER_PROBLEMS, TOKENIZER_EXERCISES = 2000, 4000
+HIDDEN_SIZE, LAYERS, HEADS = 96, 4, 2
 
 
 def solution_text(question: str, steps: list[str]) -> str:
@@ -85,8 +86,8 @@ def random_model(vocabulary: int, seed: int = 0) -> LlamaForCausalLM:
 
 def make(folder: Path, seed: int = 0) -> None:
     """Write tokenizer, config and random weights into a folder that AutoTokenizer and AutoModelForCausalLM read."""
-    texts = (solution_text(question, steps) for question, steps in right_solutions(TOKENIZER_PROBLEMS, seed))
-    tokenizer = train_tokenizer(texts, folder)
+    solutions = (solution_text(question, steps) for question, steps in right_solutions(TOKENIZER_PROBLEMS, seed))
+    tokenizer = train_tokenizer(chain(solutions, islice(exercises(seed), TOKENIZER_EXERCISES)), folder)
     random_model(len(tokenizer), seed).save_pretrained(str(folder), safe_serialization=True)
 
 

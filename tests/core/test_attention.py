@@ -1,0 +1,276 @@
+"""Attention over packed rows and trees equals plain loops over who may see whom."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import paddle
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from paddle.nn.functional import flashmask_attention as kernel
+
+from llm.core import attention
+from llm.core.attention import BUCKET, block_attention, dense_attention, dense_mask
+
+both = pytest.mark.parametrize("attend", [dense_attention, block_attention], ids=["dense", "block"])
+HEAD_DIM = 4
+
+
+def random_forest(length: int, random, new_tree: float, branch: float):
+    """Depth-first: each token hangs on the one before it, on an ancestor of that (a branch), or on none (a new tree).
+    Returns end_row [S] and, told by parents alone, who sees whom [S, S]: itself and its ancestors."""
+    path: list[int] = []
+    sees = np.zeros((length, length), bool)
+    for token in range(length):
+        if path and random.random() < new_tree:
+            path = []
+        elif path and random.random() < branch:
+            path = path[: random.integers(1, len(path) + 1)]
+        path.append(token)
+        sees[token, path] = True
+    # a token's descendants stand behind it without a gap: its column ends where they do
+    end_row = np.array([sees[:, token].nonzero()[0].max() + 1 for token in range(length)], "int32")
+    return end_row, sees
+
+
+def forests(lengths, seed, new_tree=0.05, branch=0.1):
+    random = np.random.default_rng(seed)
+    return [random_forest(length, random, new_tree, branch) for length in lengths]
+
+
+def batch_of(rows):
+    """Rows of one batch, padded as collate does: padding sees itself alone. [B, S] and [B, S, S]."""
+    longest = max(len(end_row) for end_row, _ in rows)
+    end_rows, sees = [], []
+    for end_row, sees_of_row in rows:
+        padding = longest - len(end_row)
+        end_rows.append(np.append(end_row, np.arange(len(end_row) + 1, longest + 1, dtype="int32")))
+        padded = np.eye(longest, dtype=bool)
+        padded[: longest - padding, : longest - padding] = sees_of_row
+        sees.append(padded)
+    return np.stack(end_rows), np.stack(sees)
+
+
+def inputs_of(batch, length, heads, groups, seed=0):
+    random = np.random.default_rng(seed)
+    shapes = [(batch, length, heads, HEAD_DIM), *[(batch, length, groups, HEAD_DIM)] * 2]
+    q, k, v = (random.normal(size=shape).astype("float32") * 2 for shape in shapes)
+    return q, k, v, random.normal(size=(batch, length, heads * HEAD_DIM)).astype("float32")
+
+
+def slow_attention(q, k, v, sees, upstream):
+    """Output and gradients of q, k and v, row by row and head by head in float64."""
+    batch, length, heads, head_dim = q.shape
+    share = heads // k.shape[2]  # query heads of a group stand behind one another
+    q, k, v = (array.astype("float64") for array in (q, k, v))
+    d_out = upstream.astype("float64").reshape(q.shape)
+    out, dq, dk, dv = np.zeros_like(q), np.zeros_like(q), np.zeros_like(k), np.zeros_like(v)
+    for b, i, h in np.ndindex(batch, length, heads):
+        g, columns = h // share, sees[b, i].nonzero()[0]
+        keys, values = k[b, columns, g], v[b, columns, g]
+        logits = keys @ q[b, i, h] / np.sqrt(head_dim)
+        p = np.exp(logits - logits.max())
+        p /= p.sum()
+        out[b, i, h] = p @ values
+        d_p = values @ d_out[b, i, h]
+        d_logits = p * (d_p - p @ d_p) / np.sqrt(head_dim)
+        dq[b, i, h] = d_logits @ keys
+        dk[b, columns, g] += d_logits[:, None] * q[b, i, h]
+        dv[b, columns, g] += p[:, None] * d_out[b, i, h]
+    return out.reshape(upstream.shape), dq, dk, dv
+
+
+def run(attend, q, k, v, end_row, upstream):
+    tensors = [paddle.to_tensor(array, stop_gradient=False) for array in (q, k, v)]
+    out = attend(*tensors, paddle.to_tensor(end_row))
+    (out * paddle.to_tensor(upstream)).sum().backward()
+    return [out.numpy(), *(tensor.grad.numpy() for tensor in tensors)]
+
+
+def assert_equal_to_loops(attend, rows, heads, groups):
+    end_row, sees = batch_of(rows)
+    q, k, v, upstream = inputs_of(*end_row.shape, heads, groups)
+    wanted = slow_attention(q, k, v, sees, upstream)
+    got = run(attend, q, k, v, end_row, upstream)
+    for name, mine, theirs in zip(("output", "dq", "dk", "dv"), got, wanted, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+# ---- values and gradients
+
+
+def test_end_row_says_who_sees_whom():
+    """dense_mask, read off end_row, is exactly "itself and its ancestors" in every forest."""
+    for seed, (new_tree, branch) in enumerate([(0, 0), (1, 0), (0.1, 0), (0, 0.3), (0.1, 0.3), (0.02, 0.9)]):
+        end_row, sees = batch_of(forests([31, 17], seed, new_tree, branch))
+        assert (dense_mask(paddle.to_tensor(end_row)).numpy()[:, 0] == sees).all()
+
+
+@both
+@settings(max_examples=25, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 24), min_size=1, max_size=3),
+    new_tree=st.sampled_from([0.0, 0.1, 0.5, 1.0]),
+    branch=st.sampled_from([0.0, 0.2, 0.8]),
+    groups=st.integers(1, 3),
+    share=st.integers(1, 3),
+    seed=st.integers(0, 999),
+)
+def test_small_forests_equal_the_loops(attend, lengths, new_tree, branch, groups, share, seed):
+    """Rows of different structure in one batch, branches, grouped heads: output and all gradients."""
+    assert_equal_to_loops(attend, forests(lengths, seed, new_tree, branch), groups * share, groups)
+
+
+@both
+@pytest.mark.parametrize("branch", [0.0, 0.05], ids=["solutions", "trees"])
+def test_blocks_around_the_size_of_a_bucket_equal_the_loops(attend, branch):
+    """Blocks one shorter than a bucket, as long, and one longer, beside short ones, packed in rows of unlike filling:
+    where a block's padding is one token, none, or nearly a whole bucket."""
+    random = np.random.default_rng(5)
+    sizes = [[BUCKET - 1, 3, BUCKET], [BUCKET + 1, 1, BUCKET + 2], [1] * 5]
+    rows = []
+    for lengths in sizes:
+        end_row, sees = np.zeros(sum(lengths), "int32"), np.zeros([sum(lengths)] * 2, bool)
+        start = 0
+        for length in lengths:
+            end, inside = random_forest(length, random, 0, branch)
+            end_row[start : start + length] = end + start
+            sees[start : start + length, start : start + length] = inside
+            start += length
+        rows.append((end_row, sees))
+    assert_equal_to_loops(attend, rows, 2, 1)
+
+
+def test_dense_and_block_attention_agree_on_rows_of_real_size():
+    """Long rows of many solutions and trees, against each other only: the loops are too slow for them."""
+    for branch in (0.0, 0.02):
+        end_row, _ = batch_of(forests([700, 512, 300], 3, 0.01, branch))
+        q, k, v, upstream = inputs_of(*end_row.shape, 4, 2)
+        dense, block = (run(attend, q, k, v, end_row, upstream) for attend in (dense_attention, block_attention))
+        for mine, theirs in zip(block, dense, strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=2e-5)
+
+
+@both
+def test_large_scores_do_not_overflow(attend):
+    """A mask that is added must not turn a large score of a hidden column into a seen one, nor a sum into NaN."""
+    end_row, sees = batch_of(forests([20, 12], 1, 0.2, 0.3))
+    q, k, v, upstream = inputs_of(*end_row.shape, 2, 1)
+    q, k = q * 1e3, k * 1e3
+    wanted = slow_attention(q, k, v, sees, upstream)[0]
+    np.testing.assert_allclose(run(attend, q, k, v, end_row, upstream)[0], wanted, rtol=1e-3, atol=1e-3)
+
+
+# ---- what is hidden stays hidden
+
+
+@pytest.mark.parametrize("planted", ["key", "value", "both"])
+def test_nan_in_one_solution_never_reaches_another(planted):
+    """Block attention gathers a solution's own tokens, so what is wrong in another one or in padding (where anything
+    may stand) has no way in: neither to outputs nor to gradients."""
+    end_row, sees = batch_of(forests([90, 70, 50], 2, 0.04, 0.05))
+    q, k, v, upstream = inputs_of(*end_row.shape, 4, 2)
+    clean = run(block_attention, q, k, v, end_row, upstream)
+    sees_each_other = sees | sees.transpose(0, 2, 1)
+    for row, token in ((0, 0), (1, 40), (2, 49), (2, 88)):
+        together = {token}
+        while grown := set(np.flatnonzero(sees_each_other[row][list(together)].any(0))) - together:
+            together |= grown
+        k_bad, v_bad = k.copy(), v.copy()
+        for array, names in ((k_bad, ("key", "both")), (v_bad, ("value", "both"))):
+            if planted in names:
+                array[row, token] = np.nan
+        others = np.ones(end_row.shape, bool)
+        others[row, list(together)] = False
+        assert others.sum() > end_row.size / 2
+        for mine, theirs in zip(run(block_attention, q, k_bad, v_bad, end_row, upstream), clean, strict=True):
+            np.testing.assert_allclose(mine[others], theirs[others], rtol=1e-5, atol=1e-6)
+            assert np.isfinite(mine[others]).all()
+
+
+@both
+def test_a_hidden_token_has_no_influence_at_all(attend):
+    """Change a key and its value wildly: the rows that may not see them do not move, the others do."""
+    end_row, sees = batch_of(forests([60, 41], 4, 0.06, 0.1))
+    q, k, v, upstream = inputs_of(*end_row.shape, 4, 2)
+    clean = run(attend, q, k, v, end_row, upstream)[0]
+    for row, token in ((0, 0), (0, 31), (1, 17), (1, 40), (1, 55)):
+        k_other, v_other = k.copy(), v.copy()
+        k_other[row, token] = 50 * q[row, token, ::2]
+        v_other[row, token] = 1e4
+        changed = run(attend, q, k_other, v_other, end_row, upstream)[0]
+        moved = np.abs(changed - clean).max(-1) > 1e-3
+        assert not moved[1 - row].any()
+        assert not (moved[row] & ~sees[row, :, token]).any()
+        assert moved[row, token]
+
+
+# ---- Paddle's kernel
+
+
+def test_the_kernel_is_called_as_its_signature_wants(monkeypatch):
+    """Without a GPU the call alone can be checked: arguments that exist, row indices [B, 1, S, 1] of int32 (another
+    type would be refused or dropped), causal, and the heads joined in what comes back."""
+    calls = []
+
+    def recorded(*args, **kwargs):
+        call = inspect.signature(kernel).bind(*args, **kwargs)
+        call.apply_defaults()
+        calls.append(call.arguments)
+        return call.arguments["query"]
+
+    monkeypatch.setattr(attention.F, "flashmask_attention", recorded)
+    q, k, v, _ = inputs_of(2, 6, 4, 2)
+    end_row = np.array([[4, 2, 4, 4, 6, 6], [6] * 6])
+    out = attention.flashmask_attention(*map(paddle.to_tensor, (q, k, v)), paddle.to_tensor(end_row, dtype="int64"))
+    (call,) = calls
+    assert out.shape == [2, 6, 4 * HEAD_DIM]
+    indices = call["startend_row_indices"]
+    assert indices.shape == [2, 1, 6, 1] and indices.dtype == paddle.int32
+    assert (indices.numpy()[:, 0, :, 0] == end_row).all()
+    assert call["causal"] is True
+    assert (call["dropout"], call["window_size"], call["return_softmax_lse"]) == (0.0, None, False)
+    for name, array in (("query", q), ("key", k), ("value", v)):
+        assert (call[name].numpy() == array).all()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not paddle.is_compiled_with_cuda(), reason="FlashMask needs a CUDA device")
+def test_the_kernel_equals_dense_attention():
+    end_row, _ = batch_of(forests([300, 200], 6, 0.02, 0.05))
+    random = np.random.default_rng(0)
+    q, k, v = (random.normal(size=(2, 300, heads, 64)).astype("float32") for heads in (4, 2, 2))
+    upstream = random.normal(size=(2, 300, 4 * 64)).astype("float32")
+
+    def in_bfloat16(attend):
+        def call(*tensors):
+            *half, end_row = tensors
+            return attend(*(tensor.astype("bfloat16") for tensor in half), end_row).astype("float32")
+
+        return call
+
+    dense, flash = (
+        run(in_bfloat16(attend), q, k, v, end_row, upstream)
+        for attend in (dense_attention, attention.flashmask_attention)
+    )
+    for mine, theirs in zip(flash, dense, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=5e-2, atol=5e-2)
+
+
+# ---- which attention
+
+
+def test_flashmask_is_used_where_it_is_asked_for_and_there(monkeypatch):
+    for compiled, asked, wanted in (
+        (False, (True, True), block_attention),
+        (False, (False, False), block_attention),
+        (True, (True, True), attention.flashmask_attention),
+        (True, (True, False), dense_attention),
+        (True, (False, True), dense_attention),
+    ):
+        monkeypatch.setattr(paddle, "is_compiled_with_cuda", lambda compiled=compiled: compiled)
+        chosen, why = attention.choose(*asked)
+        assert chosen is wanted
+        assert ("CUDA" in why) == (not compiled)

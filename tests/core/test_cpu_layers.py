@@ -1,0 +1,311 @@
+"""What is rewritten here computes what PaddleNLP's own code does: the layers, and whole models of each family."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import paddle
+import pytest
+from paddlenlp.transformers import LlamaConfig, MistralConfig, Qwen2Config
+from safetensors.numpy import load_file, save_file
+
+from llm.alignment.rm.flashmask.reward_model import as_reward_model
+from llm.core import backbone, cpu_layers
+from llm.core.attention import block_attention, dense_attention, dense_mask
+from llm.core.encoding import RewardTokens, Sequence
+from llm.core.losses import reward_cross_entropy, reward_scores
+from llm.core.packing import Row, collate, make_row
+
+CONFIGS = {"llama": LlamaConfig, "mistral": MistralConfig, "qwen2": Qwen2Config}
+VOCABULARY = 61
+TOKENS = RewardTokens(placeholder=9, positive=12, negative=5)
+families = pytest.mark.parametrize("family", sorted(CONFIGS))
+attentions = pytest.mark.parametrize("attend", [block_attention, dense_attention], ids=["block", "dense"])
+
+
+def untouched(family: str):
+    """A second copy of PaddleNLP's module: the first is changed for the whole process when a model is loaded."""
+    name = f"paddlenlp.transformers.{family}.modeling"
+    spec = importlib.util.spec_from_file_location(f"{name}_untouched", importlib.util.find_spec(name).origin)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def library_class(family: str):
+    return getattr(untouched(family), backbone.FAMILIES[family].__name__)
+
+
+# ---- layers
+
+
+def norm_of(family: str, size: int):
+    """PaddleNLP's norm with weights that are not all ones."""
+    kind = getattr(untouched(family), cpu_layers.FAMILIES[family])
+    fields = {"hidden_size": size, "rms_norm_eps": 1e-5, "sequence_parallel": False, "use_fused_rms_norm": False}
+    norm = kind(size, eps=1e-5) if family == "mistral" else kind(SimpleNamespace(**fields))
+    norm.weight.set_value(np.linspace(-2, 2, size).astype("float32"))
+    return norm
+
+
+def value_and_gradients(function, x: np.ndarray, weight=None):
+    """Of a sum in which every element counts differently."""
+    x = paddle.to_tensor(x, stop_gradient=False)
+    out = function(x)
+    (out * paddle.linspace(-1, 1, out.size).reshape(out.shape)).sum().backward()
+    gradients = [x.grad.numpy()]
+    if weight is not None:
+        gradients.append(weight.grad.numpy().copy())
+        weight.clear_gradient()
+    return [out.numpy(), *gradients]
+
+
+@families
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3], ids=["tiny", "usual", "large"])
+def test_rms_norm_equals_paddlenlps(family, scale):
+    """Also where the square is small beside epsilon: epsilon stands inside the root."""
+    norm = norm_of(family, 24)
+    x = (np.random.default_rng(0).normal(size=(2, 5, 24)) * scale).astype("float32")
+    wanted = value_and_gradients(norm, x, norm.weight)
+    got = value_and_gradients(lambda tensor: cpu_layers.rms_norm(norm, tensor), x, norm.weight)
+    for mine, theirs in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6 * np.abs(theirs).max())
+
+
+@families
+@pytest.mark.parametrize("size", [2, 8, 64])
+def test_rotate_half_equals_paddlenlps(family, size):
+    """Exactly: every element is multiplied by 1 or -1 and added to zeros."""
+    x = np.random.default_rng(size).normal(size=(2, 3, 4, size)).astype("float32")
+    wanted = value_and_gradients(untouched(family).rotate_half, x)
+    got = value_and_gradients(cpu_layers.rotate_half, x)
+    for mine, theirs in zip(got, wanted, strict=True):
+        assert (mine == theirs).all()
+
+
+@families
+def test_every_family_uses_them_once_installed(family, monkeypatch):
+    modeling = importlib.import_module(f"paddlenlp.transformers.{family}.modeling")
+    norm = getattr(modeling, cpu_layers.FAMILIES[family])
+    monkeypatch.setattr(modeling, "rotate_half", None)
+    monkeypatch.setattr(norm, "forward", None)
+    cpu_layers.install()
+    assert modeling.rotate_half is cpu_layers.rotate_half
+    assert norm.forward is cpu_layers.rms_norm
+
+
+# ---- whole models
+
+
+@pytest.fixture(scope="session")
+def library_models(tmp_path_factory):
+    """library_models(family, tied): PaddleNLP's own random model, and the folder where it is saved."""
+    made = {}
+
+    def get(family: str, tied: bool = False):
+        if (family, tied) not in made:
+            paddle.seed(3)
+            config = CONFIGS[family](
+                vocab_size=VOCABULARY,
+                hidden_size=32,
+                intermediate_size=48,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                num_key_value_heads=2,
+                max_position_embeddings=128,
+                tie_word_embeddings=tied,
+            )
+            model = library_class(family)(config)
+            for parameter in model.parameters():  # norms and biases too: ones and zeros would hide what is left out
+                parameter.set_value(paddle.normal(0.0, 0.25, parameter.shape) + (parameter.ndim == 1))
+            folder = tmp_path_factory.mktemp(f"{family}-{'tied' if tied else 'untied'}")
+            model.save_pretrained(str(folder), safe_serialization=True)
+            made[family, tied] = model.eval(), folder
+        return made[family, tied]
+
+    return get
+
+
+def load(folder, attend=block_attention):
+    return backbone.load_model(str(folder), backbone.load_config(str(folder)), attend, "float32").eval()
+
+
+def make_solutions(lengths, seed=0) -> list[Sequence]:
+    random, solutions = np.random.default_rng(seed), []
+    for length in lengths:
+        scored = np.flatnonzero(random.random(length) < 0.3)
+        ids = random.integers(20, VOCABULARY, length)
+        ids[scored] = TOKENS.placeholder
+        solutions.append(Sequence(ids, scored, (random.random(len(scored)) < 0.6).astype("float32")))
+    return solutions
+
+
+def tree_row(prompt: Sequence, answers: list[Sequence]) -> Row:
+    """Answers behind one prompt that is written once: it is seen by all of them, none by another."""
+    row = make_row([prompt, *answers])
+    row.end_row[: len(prompt)] = len(row)
+    row.positions[len(prompt) :] += len(prompt)
+    return row
+
+
+def own_hidden(model, rows: list[Row]) -> paddle.Tensor:
+    batch = {name: paddle.to_tensor(array) for name, array in collate(rows, pad_id=0).items()}
+    return backbone.hidden_states(model, batch["input_ids"], batch["position_ids"], batch["end_row"])
+
+
+def library_hidden(model, ids: np.ndarray) -> paddle.Tensor:
+    """[T, hidden] of one solution alone, plainly causal."""
+    base = getattr(model, model.base_model_prefix)
+    return base(input_ids=paddle.to_tensor(ids[None]), use_cache=False, return_dict=True).last_hidden_state[0]
+
+
+def assert_close(mine, theirs, what="", tolerance=1e-5):
+    """Relative to the largest element."""
+    mine, theirs = (x.numpy() if isinstance(x, paddle.Tensor) else x for x in (mine, theirs))
+    np.testing.assert_allclose(mine, theirs, rtol=0, atol=tolerance * np.abs(theirs).max(), err_msg=what)
+
+
+# ---- hidden states
+
+
+@families
+@attentions
+def test_packed_solutions_have_the_hidden_states_that_each_has_alone(library_models, family, attend):
+    """Solutions packed into rows of unlike filling, against each one alone in PaddleNLP's own model. A mask, a
+    position, a head's group or a rewritten layer that is wrong in any of the families shows here."""
+    reference, folder = library_models(family)
+    model = load(folder, attend)
+    solutions = make_solutions([17, 70, 5, 33, 1])
+    rows = [make_row(solutions[:2]), make_row(solutions[2:])]
+    with paddle.no_grad():
+        hidden = own_hidden(model, rows)
+        placed = [(0, 0), (0, 17), (1, 0), (1, 5), (1, 38)]
+        for solution, (row, start) in zip(solutions, placed, strict=True):
+            mine = hidden[row, start : start + len(solution)]
+            assert_close(mine, library_hidden(reference, solution.ids), f"solution of {len(solution)} tokens")
+
+
+@families
+@attentions
+def test_answers_behind_a_shared_prompt_have_the_hidden_states_that_each_has_alone(library_models, family, attend):
+    reference, folder = library_models(family)
+    model = load(folder, attend)
+    prompt, *answers = make_solutions([11, 60, 7, 9], seed=1)
+    with paddle.no_grad():
+        hidden = own_hidden(model, [tree_row(prompt, answers)])[0]
+        start = len(prompt)
+        for answer in answers:
+            alone = library_hidden(reference, np.concatenate([prompt.ids, answer.ids]))
+            assert_close(hidden[:start][: len(prompt)], alone[: len(prompt)])
+            assert_close(hidden[start : start + len(answer)], alone[len(prompt) :])
+            start += len(answer)
+
+
+@families
+def test_a_packed_row_equals_paddlenlps_forward_with_a_dense_mask(library_models, family):
+    """The same row, ids and positions, in PaddleNLP's model with the [S, S] booleans that end_row stands for."""
+    reference, folder = library_models(family)
+    model = load(folder)
+    prompt, *answers = make_solutions([8, 20, 13], seed=2)
+    batch = collate([make_row(answers), tree_row(prompt, answers)], pad_id=0)
+    batch = {name: paddle.to_tensor(array) for name, array in batch.items()}
+    base = getattr(reference, reference.base_model_prefix)
+    with paddle.no_grad():
+        theirs = base(
+            input_ids=batch["input_ids"],
+            position_ids=batch["position_ids"],
+            attention_mask=dense_mask(batch["end_row"]),
+            use_cache=False,
+            return_dict=True,
+        ).last_hidden_state
+        mine = backbone.hidden_states(model, batch["input_ids"], batch["position_ids"], batch["end_row"])
+    assert_close(mine, theirs)
+
+
+@families
+def test_packed_rows_have_the_loss_and_gradients_of_the_solutions_one_by_one(library_models, family):
+    """Every weight's gradient, through the model as it is trained, against full logits of each solution alone."""
+    reference, folder = library_models(family)
+    model = as_reward_model(load(folder), TOKENS)
+    solutions = make_solutions([15, 66, 9, 21], seed=4)
+    batch = collate([make_row(solutions[:3]), make_row(solutions[3:])], pad_id=0)
+    batch = {name: paddle.to_tensor(array) for name, array in batch.items()}
+    logits = model(*(batch[name] for name in ("input_ids", "position_ids", "end_row", "scored")))
+    loss = reward_cross_entropy(logits, batch["targets"]).sum()
+    loss.backward()
+    for parameter in reference.parameters():
+        parameter.clear_gradient()
+    total = 0.0
+    for solution in solutions:
+        all_logits = reference.lm_head(library_hidden(reference, solution.ids).unsqueeze(0))[0]
+        two = all_logits.gather(paddle.to_tensor(solution.scored))[:, [TOKENS.positive, TOKENS.negative]]
+        loss_alone = reward_cross_entropy(two, paddle.to_tensor(solution.targets)).sum()
+        loss_alone.backward()
+        total += float(loss_alone)
+    assert float(loss) == pytest.approx(total, rel=1e-5)
+    theirs = dict(reference.named_parameters())
+    for name, parameter in model.named_parameters():
+        assert_close(parameter.grad, theirs[name].grad, name)
+
+
+def test_a_model_called_without_end_row_refuses(library_models):
+    """Plain causal attention over packed solutions would be wrong in silence."""
+    for family in CONFIGS:
+        model = load(library_models(family)[1])
+        with pytest.raises(ValueError, match=r"without end_row.*hidden_states"):
+            model(input_ids=paddle.to_tensor([[1, 2, 3]]))
+
+
+# ---- the convention
+
+
+@families
+@pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
+def test_scores_are_those_of_the_convention_over_the_full_model(library_models, family, tied, tmp_path):
+    """softmax(logits[position of the placeholder][[id of +, id of -]])[0], from a checkpoint that this project saved
+    and PaddleNLP's own causal LM reads back."""
+    _, folder = library_models(family, tied)
+    model = as_reward_model(load(folder), TOKENS)
+    solutions = make_solutions([30, 12, 40], seed=6)
+    batch = {name: paddle.to_tensor(array) for name, array in collate([make_row(solutions)], pad_id=0).items()}
+    model.save_pretrained(str(tmp_path), safe_serialization=True)
+    full_model = library_class(family).from_pretrained(str(tmp_path)).eval()
+    wanted = []
+    with paddle.no_grad():
+        logits = model(*(batch[name] for name in ("input_ids", "position_ids", "end_row", "scored")))
+        scores = reward_scores(logits).numpy()
+        for solution in solutions:
+            logits_TV = full_model(input_ids=paddle.to_tensor(solution.ids[None]), return_dict=True).logits[0].numpy()
+            for position in np.flatnonzero(solution.ids == TOKENS.placeholder):
+                two = logits_TV[position][[TOKENS.positive, TOKENS.negative]].astype("float64")
+                exponents = np.exp(two - two.max())
+                wanted.append((exponents / exponents.sum())[0])
+    assert len(scores) == len(wanted) > 10
+    assert np.ptp(wanted) > 0.1  # scores that are all alike would show nothing
+    np.testing.assert_allclose(scores, wanted, rtol=0, atol=1e-5)
+
+
+def test_the_targets_that_pull_a_score_up_and_down():
+    """Column 0 is the positive token: a target of 1 asks for it, a soft one for its share of both."""
+    logits = paddle.to_tensor([[2.0, -1.0], [0.5, 0.5]])
+    p = reward_scores(logits)
+    for target in (1.0, 0.0, 0.3):
+        losses = reward_cross_entropy(logits, paddle.full([2], target))
+        assert_close(losses, -(target * p.log() + (1 - target) * (1 - p).log()), str(target))
+
+
+def test_a_tied_model_needs_no_head_of_its_own(library_models, tmp_path):
+    """Where a config ties the head to the embedding, files need not hold it, and scores are read off the embedding."""
+    for family in ("llama", "qwen2"):
+        folder = shutil.copytree(library_models(family, tied=True)[1], tmp_path / family)
+        file = next(folder.glob("*.safetensors"))
+        save_file({n: a for n, a in load_file(file).items() if n != "lm_head.weight"}, file, metadata={"format": "np"})
+        model = load(folder)
+        hidden = paddle.randn([1, 3, 32])
+        embedding = getattr(model, model.base_model_prefix).embed_tokens.weight
+        wanted = hidden[0, 1:2] @ embedding.gather(paddle.to_tensor([TOKENS.positive, TOKENS.negative])).T
+        assert_close(backbone.reward_logits(model, hidden, paddle.to_tensor([1]), TOKENS), wanted)

@@ -1,0 +1,192 @@
+"""What the documentation says is literally so: its commands, paths, settings, configurations, reports and code."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import MISSING
+from pathlib import Path
+
+import pytest
+
+from llm.alignment.rm.flashmask import reward_argument, run_reward
+from llm.alignment.rm.flashmask.reward_argument import CLASSES, IDENTITY, MISPRINTS, TRAINER_SETTINGS
+from llm.core.arguments import SettingsError, parse
+from llm.core.metrics import step_metrics
+from llm.core.records import BadRecords, Record, label_values, parse_record, read_records
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+READMES = [REPOSITORY / "README.md", REPOSITORY / "README.zh-CN.md"]
+PAGES = sorted((REPOSITORY / "docs").glob("*.md"))
+TRAINING, DATA = REPOSITORY / "docs/training.md", REPOSITORY / "docs/data.md"
+EVERY_PAGE = pytest.mark.parametrize("page", [*READMES, *PAGES], ids=lambda path: path.name)
+SCRIPT = "llm/alignment/rm/flashmask/run_reward.py"
+MADE_BY_RUNS = ("data/", "checkpoints/")  # what commands write; a fresh clone has none of it
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text_of(page), re.DOTALL | re.MULTILINE)
+
+
+def commands(page: Path) -> list[str]:
+    return [line for block in blocks(page, "bash") for line in block.splitlines() if line.strip()]
+
+
+def spoken_code(page: Path) -> list[str]:
+    """What stands in backticks within a line."""
+    outside = re.sub(r"^```.*?^```$", "", text_of(page), flags=re.DOTALL | re.MULTILINE)
+    return re.findall(r"`([^`\n]+)`", outside)
+
+
+def parsed(*flags: str):
+    return parse(CLASSES, list(flags), "", MISPRINTS, TRAINER_SETTINGS)
+
+
+@EVERY_PAGE
+def test_every_make_target_that_is_named_exists(page):
+    targets = set(re.findall(r"^(\w+):", text_of(REPOSITORY / "Makefile"), re.MULTILINE))
+    for code in [*commands(page), *spoken_code(page)]:
+        if code.startswith("make "):
+            named = [word for word in code.split()[1:] if "=" not in word]
+            assert set(named) <= targets, code
+
+
+@EVERY_PAGE
+def test_every_path_of_the_repository_that_is_named_exists(page):
+    tops = {path.name for path in REPOSITORY.iterdir()} - {".venv"}
+    words = [word.strip("\"'()").removeprefix("./") for code in [*commands(page), *spoken_code(page)]
+             for word in code.split()]  # fmt: skip
+    paths = {word for word in words if re.fullmatch(r"[\w./-]+", word) and not word.startswith(MADE_BY_RUNS)}
+    in_repository = {path for path in paths if path.split("/")[0] in tops or "/" in path and path.startswith("llm")}
+    missing = [path for path in in_repository if not (REPOSITORY / path).exists()]
+    assert not missing
+    if page in READMES:
+        assert {SCRIPT, "requirements-gpu.txt", "llm/config/tiny/prm_flashmask_argument.json"} <= in_repository
+
+
+@EVERY_PAGE
+def test_every_link_leads_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[\w-]*)?\)", text_of(page)):
+        assert (page.parent / target).exists(), target
+
+
+@EVERY_PAGE
+def test_no_placeholder_is_left(page):
+    assert "{{" not in text_of(page)
+
+
+def test_the_readmes_name_the_same_commands_code_pages_and_figures():
+    english, chinese = READMES
+    assert commands(english) == commands(chinese)
+    for language in ("python", "json"):
+        assert blocks(english, language) == blocks(chinese, language)
+    figures = [re.findall(r"\d+(?:\.\d+)?", re.sub(r"\[.*?\]\(.*?\)", "", text_of(page))) for page in READMES]
+    assert sorted(set(figures[0])) == sorted(set(figures[1]))
+    for page in PAGES:
+        assert all(f"(docs/{page.name})" in text_of(readme) for readme in READMES)
+
+
+def defaults_shown() -> dict[str, str]:
+    """{setting: its default} of the tables of settings, which stand before the refusals."""
+    tables = text_of(TRAINING).split("## Refusals")[0]
+    return dict(re.findall(r"^\| `(\w+)` \| ([^|]+?) \|", tables, re.MULTILINE))
+
+
+def test_every_setting_is_explained_with_its_default():
+    shown, parameters = defaults_shown(), parsed("--model_name_or_path", "m").parameters
+    for name, parameter in parameters.items():
+        assert name in shown, f"docs/training.md has no row for {name}"
+        default = parameter.default
+        wanted = "required" if default is MISSING else f"`{json.dumps(default, ensure_ascii=False)}`"
+        assert shown[name] == wanted, name
+    assert shown.keys() == parameters.keys()
+
+
+def test_what_a_resumed_run_compares_is_listed():
+    resuming = text_of(TRAINING).split("## Resuming")[1].split("\n## ")[0]
+    for name in (*IDENTITY, "model_name_or_path"):
+        assert f"`{name}`" in resuming, name
+
+
+def test_every_metric_of_an_evaluation_is_explained():
+    for name in step_metrics([0.9, 0.1], [1, 0], [0, 0]):
+        assert f"`eval_{name}`" in text_of(TRAINING), name
+
+
+@EVERY_PAGE
+def test_json_snippets_are_records_or_configurations_that_are_accepted(page, tmp_path):
+    for snippet in blocks(page, "json"):
+        content = json.loads(snippet)
+        if isinstance(content, list) or "src" in content:
+            for record in content if isinstance(content, list) else [content]:
+                assert isinstance(parse_record(record, "", label_values(("+", "-"))), Record), record
+        else:
+            config = tmp_path / "config.json"
+            config.write_text(snippet, encoding="utf-8")
+            reward_argument.resolve(parsed(str(config)), ranks=1, has_cuda=False)
+
+
+@EVERY_PAGE
+def test_flags_of_the_training_commands_are_settings(page):
+    for command in commands(page):
+        if SCRIPT in command:
+            words = command.split(SCRIPT)[1].split()
+            flags = [word.removeprefix("--") for word in words if word.startswith("--") and word != "--help"]
+            known = parsed("--model_name_or_path", "m").parameters
+            assert [flag for flag in flags if flag not in known and flag != "key"] == [], command
+
+
+def test_the_report_of_bad_data_is_what_the_example_gives(tmp_path, monkeypatch):
+    texts = blocks(DATA, "text")
+    example = next(text for text in texts if text.startswith('{"src"'))
+    report = next(text for text in texts if text.startswith("error:"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.jsonl").write_text(example, encoding="utf-8")
+    with pytest.raises(BadRecords) as error:
+        read_records("bad.jsonl")
+    assert f"error: {error.value}\n" == report
+
+
+def test_the_defaults_that_give_way_are_those_that_are_shown():
+    settings = parsed("--model_name_or_path", "m", "--train_dataset_path", "t", "--dev_dataset_path", "d",
+                      "--max_steps", "4")  # fmt: skip
+    reward_argument.resolve(settings, ranks=1, has_cuda=False)
+    reward_argument.fit_to_model(settings, longest_solution=512)
+    reward_argument.fit_to_steps(settings, 4, 17)
+    shown = "".join(["defaults that gave way\n", *(f"  {line}\n" for line in settings.gave_way)])
+    assert shown in blocks(TRAINING, "text")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--max_seq_le 512 --learning_rat 1e-5 --dataloader_num_workers 4",
+        "--bf16 true --sharding_parallel_degree 2 --flash_mask true --eval_steps 0",
+    ],
+)
+def test_refusals_are_those_that_are_shown(flags):
+    with pytest.raises(SettingsError) as error:
+        needed = "--model_name_or_path m --train_dataset_path t --dev_dataset_path d"
+        reward_argument.resolve(parsed(*needed.split(), *flags.split()), ranks=1, has_cuda=False)
+    assert f"error: {error.value}\n" in blocks(TRAINING, "text")
+
+
+def test_the_readmes_code_reads_the_same_scores_back_in_two_ways(settings_of, tmp_path):
+    """The convention over the full model and the project's scorer, each as the README has it."""
+    run_reward.main(settings_of(max_steps=1, load_best_model_at_end=False, do_eval=False, save_strategy="no"))
+    scores = []
+    for code in blocks(READMES[0], "python"):
+        assert "checkpoints/tiny/prm" in code
+        code = code.replace("checkpoints/tiny/prm", str(tmp_path / "out"))
+        done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True,
+                              env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"})  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+        scores.append([float(number) for number in re.findall(r"\b[01]\.\d+(?:e-\d+)?", done.stdout)[-2:]])
+    one, other = scores
+    assert len(one) == 2 and one == pytest.approx(other, abs=1e-5)
