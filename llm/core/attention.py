@@ -28,8 +28,7 @@ def dense_mask(end_row_BS):
 
 
 def dense_attention(q_BSHD, k_BSGD, v_BSGD, end_row_BS):
-    """Exact on every device; time and memory follow S x S. Masked columns are left out before the softmax and their
-    values multiplied by an exact zero."""
+    """On every device, for any end_row; time and memory follow S x S."""
     batch, length, heads, head_dim = q_BSHD.shape
     groups = k_BSGD.shape[2]
     # [B, G, H/G, S, D] against [B, G, 1, S, D]: the heads of a group share their keys without a copy of them

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 
 import paddle
+from paddle.distributed import fleet
+from paddle.distributed.fleet.layers.mpu import mp_ops
 from paddlenlp.transformers import AutoConfig, AutoTokenizer
 from paddlenlp.transformers.configuration_utils import LlmMetaConfig
 from paddlenlp.transformers.llama.modeling import LlamaForCausalLM
@@ -25,7 +27,9 @@ TOKENIZER_FILES = ("tokenizer.model", "sentencepiece.bpe.model", "tokenizer.json
 
 def find_model(name_or_path: str, setting: str = "model_name_or_path") -> str:
     """A folder's absolute path, checked for what a model needs, or a model's name as PaddleNLP knows it."""
-    looks_like_a_name = name_or_path.count("/") <= 1 and not name_or_path.startswith((".", "/", "~"))
+    owner, slash, _ = name_or_path.partition("/")
+    is_near_a_folder = bool(slash) and Path(owner).is_dir()
+    looks_like_a_name = name_or_path.count("/") <= 1 and owner not in (".", "..", "~", "") and not is_near_a_folder
     try:
         folder = resolve_path(name_or_path)
     except ValueError:
@@ -38,17 +42,26 @@ def find_model(name_or_path: str, setting: str = "model_name_or_path") -> str:
     if setting == "model_name_or_path":
         _check_model_folder(folder)
     elif not any((folder / file).is_file() for file in TOKENIZER_FILES):
-        raise ValueError(f"{setting}: {folder} holds no tokenizer (none of {', '.join(TOKENIZER_FILES)}).")
+        raise ValueError(
+            f"{setting}: {folder} holds no tokenizer (none of {', '.join(TOKENIZER_FILES)}). Give the folder that does."
+        )
     return str(folder)
 
 
 def _check_model_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise ValueError(f"model_name_or_path: {folder} is no folder. Give the one that holds config.json and weights.")
     missing = []
     if not (folder / "config.json").is_file():
         missing.append("config.json")
     indexes = [folder / name for name in WEIGHT_INDEXES if (folder / name).is_file()]
     if indexes:
-        listed = set(json.loads(indexes[0].read_text(encoding="utf-8"))["weight_map"].values())
+        try:
+            listed = set(json.loads(indexes[0].read_text(encoding="utf-8"))["weight_map"].values())
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise ValueError(
+                f"model_name_or_path: {indexes[0]} is no index of weights. Copy or download the folder again."
+            ) from None
         missing += sorted(name for name in listed if not (folder / name).is_file())
     elif not any(any(folder.glob(pattern)) for pattern in WEIGHT_FILES):
         missing.append("weights (" + ", ".join(WEIGHT_FILES) + ")")
@@ -64,7 +77,7 @@ def load_tokenizer(name_or_path: str):
         return AutoTokenizer.from_pretrained(name_or_path)
     except Exception as error:
         raise ValueError(
-            f"tokenizer_name_or_path: no tokenizer could be read from {name_or_path!r} ({_first_line(error)}). "
+            f"tokenizer_name_or_path: no tokenizer could be read from {name_or_path!r} ({_in_short(error)}). "
             f"Its folder needs one of {', '.join(TOKENIZER_FILES)} and tokenizer_config.json."
         ) from error
 
@@ -75,7 +88,7 @@ def load_config(name_or_path: str, **changes):
         config = AutoConfig.from_pretrained(name_or_path)
     except Exception as error:
         raise ValueError(
-            f"model_name_or_path: no configuration could be read from {name_or_path!r} ({_first_line(error)}). "
+            f"model_name_or_path: no configuration could be read from {name_or_path!r} ({_in_short(error)}). "
             "A folder needs config.json; a model's name needs a connection to its hub."
         ) from error
     if config.model_type not in FAMILIES:
@@ -86,6 +99,16 @@ def load_config(name_or_path: str, **changes):
     for name, value in changes.items():
         setattr(config, name, value)
     return config
+
+
+def check_vocabulary(config, tokenizer, tokens: RewardTokens) -> None:
+    """Every id that can occur must have a row in the embedding."""
+    highest = max(len(tokenizer) - 1, tokens.placeholder, tokens.positive, tokens.negative)
+    if highest >= config.vocab_size:
+        raise ValueError(
+            f"tokenizer_name_or_path: the tokenizer has ids up to {highest}, the model rows for {config.vocab_size}. "
+            "They do not belong together: give the model's own tokenizer."
+        )
 
 
 def longest_solution(config) -> int:
@@ -108,11 +131,17 @@ def load_model(name_or_path: str, config, attend, dtype: str, training_args=None
             model = family.from_pretrained(name_or_path, config=config, dtype=dtype)
         except Exception as error:
             raise ValueError(
-                f"model_name_or_path: the weights in {name_or_path!r} could not be loaded ({_first_line(error)}). "
+                f"model_name_or_path: the weights in {name_or_path!r} could not be loaded ({_in_short(error)}). "
                 "They may be cut short, or belong to another config.json than the one beside them."
             ) from error
-    allowed = {"lm_head.weight"} if config.tie_word_embeddings else set()
-    missing = sorted(set(outcome["missing"]) - allowed)
+    missing = sorted(set(outcome["missing"]) - ({"lm_head.weight"} if _is_tied(model) else set()))
+    unknown = sorted(name for name in outcome["unexpected"] if "rotary_emb" not in name)
+    if unknown:
+        raise ValueError(
+            f"model_name_or_path: the files in {name_or_path!r} hold {len(unknown)} weights that this architecture has "
+            f"no place for ({', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}); a part of the model would "
+            "be left out. Its config.json belongs to another model: check num_hidden_layers and architectures."
+        )
     if missing:
         raise ValueError(
             f"model_name_or_path: the files in {name_or_path!r} lack {len(missing)} weights of this architecture "
@@ -124,13 +153,13 @@ def load_model(name_or_path: str, config, attend, dtype: str, training_args=None
 
 @contextlib.contextmanager
 def _recorded_loading(family):
-    """PaddleNLP only warns about missing weights; this keeps its list of them."""
-    outcome = {"missing": []}
+    """PaddleNLP only warns about missing and unexpected weights; this keeps its lists of them."""
+    outcome = {"missing": [], "unexpected": []}
     original = family._load_pretrained_model.__func__
 
     def recording(cls, *args, **kwargs):
         loaded = original(cls, *args, **kwargs)
-        outcome["missing"] = loaded[1]
+        outcome["missing"], outcome["unexpected"] = loaded[1:3]
         return loaded
 
     family._load_pretrained_model = classmethod(recording)
@@ -160,10 +189,27 @@ def reward_logits(model, hidden_BSE, scored_K, tokens: RewardTokens):
     hidden_KE = hidden_BSE.reshape([-1, hidden_BSE.shape[-1]]).gather(scored_K)
     weight = model.lm_head.weight
     ids = paddle.to_tensor([tokens.positive, tokens.negative], dtype="int64")
-    if getattr(model.lm_head, "transpose_y", False):  # tied to the embedding: [V, E]
-        return paddle.matmul(hidden_KE, weight.index_select(ids, axis=0), transpose_y=True)
-    return paddle.matmul(hidden_KE, weight.index_select(ids, axis=1))
+    tied = _is_tied(model)  # [V, E], else [E, V]
+    if weight.is_distributed:
+        return paddle.matmul(hidden_KE, _rows_of_parallel_head(weight, ids, axis=0 if tied else 1), transpose_y=tied)
+    return paddle.matmul(hidden_KE, weight.index_select(ids, axis=0 if tied else 1), transpose_y=tied)
 
 
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"[:300]
+def _is_tied(model) -> bool:
+    return getattr(model.lm_head, "transpose_y", False)
+
+
+def _rows_of_parallel_head(weight, ids, axis: int):
+    """The rows of a head whose vocabulary is divided among the ranks of tensor parallelism: the rank that holds a row
+    gives it, the others give zeros. Its gradient goes back to that rank as it is, because all ranks compute the same
+    from here on. Needs GPUs; not run on a CPU."""
+    group = fleet.get_hybrid_communicate_group().get_model_parallel_group()
+    local = ids - group.rank * weight.shape[axis]
+    mine = paddle.logical_and(local >= 0, local < weight.shape[axis]).astype(weight.dtype)
+    rows = weight.index_select(local.clip(0, weight.shape[axis] - 1), axis=axis)
+    return mp_ops._mp_allreduce(rows * mine.unsqueeze(1 - axis), group=group, use_model_parallel=True)
+
+
+def _in_short(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines[:2])}"[:300]

@@ -43,7 +43,7 @@ def is_complete(folder: Path) -> bool:
     try:
         sizes = read_json(folder / FILE_LIST)
         return all((folder / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):
         return False
 
 
@@ -73,8 +73,8 @@ def delete_old(output_dir: Path, keep: int | None, best: str | None) -> list[Pat
     whole = [folder for folder in all_checkpoints(output_dir) if is_complete(folder)]
     if not keep or keep < 1 or not whole:
         return []
-    kept = {*whole[-keep:], *([Path(best)] if best else [])}
-    old = [path for path in all_checkpoints(output_dir) if path not in kept and step_of(path) < step_of(whole[-1])]
+    kept = {folder.name for folder in whole[-keep:]} | ({Path(best).name} if best else set())
+    old = [path for path in all_checkpoints(output_dir) if path.name not in kept and step_of(path) < step_of(whole[-1])]
     for folder in old:
         (folder / FILE_LIST).unlink(missing_ok=True)  # first, so that a kill while deleting leaves no whole-looking one
         shutil.rmtree(folder)
@@ -83,7 +83,7 @@ def delete_old(output_dir: Path, keep: int | None, best: str | None) -> list[Pat
 
 def identity_differences(folder: Path, identity: dict) -> list[str]:
     """What the run that wrote this checkpoint had otherwise; resuming would quietly train on something else."""
-    before = read_json(folder / IDENTITY)
+    before = read_json(folder / IDENTITY) if (folder / IDENTITY).exists() else {}
     names = sorted({*before, *identity})
     return [
         f"{name}: {before.get(name)!r} in the checkpoint, {identity.get(name)!r} now"

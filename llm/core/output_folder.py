@@ -22,9 +22,11 @@ def prepare(settings: Settings, model_path: str, identity: dict, first_rank: boo
     if not settings["do_train"]:
         return None
     if settings["overwrite_output_dir"]:
-        if first_rank:
-            for old in checkpoints.all_checkpoints(folder):
-                shutil.rmtree(old)
+        if folder in Path(model_path).absolute().parents:
+            raise ValueError(
+                f"overwrite_output_dir: would delete {model_path}, from which this run starts, with the checkpoints in "
+                f"{folder}. Give another output_dir."
+            )
         return None
     if any(folder.iterdir()) and not (folder / SETTINGS_FILE).exists():
         raise ValueError(
@@ -38,8 +40,14 @@ def prepare(settings: Settings, model_path: str, identity: dict, first_rank: boo
     return checkpoint and _same_run(checkpoint, identity)
 
 
+def delete_checkpoints(output_dir: str) -> None:
+    """What overwrite_output_dir asks for; once nothing can be refused any more."""
+    for old in checkpoints.all_checkpoints(Path(output_dir)):
+        shutil.rmtree(old)
+
+
 def _check_writable(folder: Path, model_path: str) -> None:
-    if folder == Path(model_path).absolute():
+    if folder.resolve() == Path(model_path).resolve():
         raise ValueError(
             f"output_dir: {folder} is the folder of model_name_or_path, and training would write over the model it "
             "starts from. Give another folder."

@@ -39,7 +39,7 @@ class ExactTrainer(Trainer):
         for callback in (ProgressCallback, PrinterCallback):
             self.remove_callback(callback)
         self.add_callback(Progress(self.args.disable_tqdm))
-        self.add_callback(GradientNorm(self))
+        self.add_callback(BeforeUpdate(self))
         self.collate = collate
         self.identity = identity
         self.stream = stream
@@ -49,6 +49,8 @@ class ExactTrainer(Trainer):
         self._pending = []  # the same, of batches whose values are still on the device
         self._total = np.zeros_like(self._sums)  # since the first step, over restarts
         self._clock = time.perf_counter()
+        self._seconds = 0.0  # of training up to the last log, over restarts, without evaluation and saving
+        self.learning_rate_used = None
 
     # ---- data
 
@@ -129,9 +131,10 @@ class ExactTrainer(Trainer):
         sums = self._over_ranks(self._sums)
         self._total += sums
         seconds = max(time.perf_counter() - self._clock, 1e-9)
+        self._seconds += seconds
         statistics = dict(zip(self.sum_names, sums[2:], strict=True))
         logs = {"loss": float(sums[0] / sums[1]), **self.training_metrics(statistics)}
-        logs["learning_rate"] = float(self._get_learning_rate())
+        logs["learning_rate"] = self.learning_rate_used
         if self.gradient_norm is not None:
             logs["gradient_norm"] = self.gradient_norm
         for name in ("tokens", "solutions"):
@@ -149,6 +152,8 @@ class ExactTrainer(Trainer):
             "steps": int(self._total[1]),
             "tokens": int(statistics["tokens"]),
             "solutions": int(statistics["solutions"]),
+            "seconds": self._seconds,
+            "tokens_per_second": statistics["tokens"] / max(self._seconds, 1e-9),
         }
 
     # ---- checkpoints
@@ -185,6 +190,7 @@ class ExactTrainer(Trainer):
     def _load_running_sums(self, checkpoint: str) -> None:
         saved = checkpoints.read_json(Path(checkpoint) / RUNNING)
         self._total = np.array(saved["total"])
+        self._seconds = saved["seconds"]
         self._sums = np.array(saved["since_last_log"])
         if self.args.dataset_rank > 0:  # the sums over all ranks: the first one carries them on
             steps = self._sums[1]
@@ -197,7 +203,8 @@ class ExactTrainer(Trainer):
             shutil.rmtree(folder)  # the half-written one of a killed run
         self._wait_for_ranks()
         self._collect()
-        running = {"total": self._total.tolist(), "since_last_log": self._over_ranks(self._sums).tolist()}
+        since_last_log = self._over_ranks(self._sums).tolist()
+        running = {"total": self._total.tolist(), "since_last_log": since_last_log, "seconds": self._seconds}
         try:
             with self.clock_stopped():
                 super()._save_checkpoint(model, metrics)
@@ -238,14 +245,16 @@ class ExactTrainer(Trainer):
             dist.barrier()
 
 
-class GradientNorm(TrainerCallback):
-    """The norm of the whole step's gradient before clipping, taken only for steps that will be logged."""
+class BeforeUpdate(TrainerCallback):
+    """What a line of the log says about an update: its learning rate, and the norm of its gradient before clipping
+    (taken only for updates that will be logged)."""
 
     def __init__(self, trainer: ExactTrainer):
         self.trainer = trainer
 
     def on_optimizer_begin(self, args, state, control, **kwargs):
         self.trainer._sums[1] += 1
+        self.trainer.learning_rate_used = float(self.trainer._get_learning_rate())
         step = state.global_step + 1
         due = step % args.logging_steps == 0 or (step == 1 and args.logging_first_step) or step == state.max_steps
         if not due or len(args.sharding) > 0 or args.tensor_parallel_degree > 1:

@@ -19,6 +19,7 @@ SIGNS = {"+": 45, "-": 45, "*": 10}  # operations of an event: how often
 BRANCH_ERROR = 0.85  # chance of an error where a solution leaves the one it branches from
 LATER_ERROR = 0.35  # and at each step after that
 LEAST_TOTAL = 1
+EXERCISES = {"equation": 3, "written out": 3, "event": 2, "half a step": 3, "step": 6}  # kinds: how often
 AMOUNTS = {"+": range(1, 6), "-": range(1, 6), "*": range(2, 4)}
 APPLY = {"+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b: a * b}
 
@@ -93,15 +94,18 @@ def make_exercise(rng: random.Random, largest_number: int) -> tuple[str, bool]:
             break
     problem = Problem("", rng.choice(("she", "he")), rng.choice(theme.things), total, (event,), largest_number)
     right = _equation(total, event.sign, event.amount)
-    kind = rng.choices(("equation", "written out", "event", "step"), weights=(4, 2, 3, 3))[0]
-    wrong_by = {"equation": ("result",), "written out": ("result",), "event": ("operand", "operation")}
+    kind = rng.choices(list(EXERCISES), weights=list(EXERCISES.values()))[0]
+    wrong_by = {"equation": ("result",), "written out": ("result",), "event": ("operand", "operation"),
+                "half a step": ("operand", "operation")}  # fmt: skip
     wrong = _wrong_equation(problem, rng, 0, right, wrong_by.get(kind, KINDS)) if rng.random() < 0.5 else None
     left, sign, operand, result = wrong or right
+    step = _sentence(rng.choice(STEPS), event, problem.who, problem.things, _written(wrong or right))
     text = {
         "equation": f"{left}{sign}{operand}={result}",
         "written out": _written(wrong or right),
         "event": f"{event.place.verb} {event.amount}, {sign} {operand}",
-        "step": _sentence(rng.choice(STEPS), event, problem.who, problem.things, _written(wrong or right)),
+        "half a step": step.partition(" =")[0],
+        "step": step,
     }[kind]
     return text, wrong is None
 

@@ -31,7 +31,8 @@ def main(argv: list[str]) -> None:
     run("problems and labelled solutions", "llm/data/generate_arithmetic.py", "--output", train, "--problems", "6000",
         "--dev-output", dev, "--dev-problems", "300")  # fmt: skip
     run("a base model: tokenizer, random weights, then next-token training", "llm/demo/warm_up.py", "--output", base)
-    run("the process reward model", "llm/alignment/rm/flashmask/run_reward.py", CONFIG, "--overwrite_output_dir", "true")
+    run("the process reward model", "llm/alignment/rm/flashmask/run_reward.py", CONFIG,
+        "--overwrite_output_dir", "true")  # fmt: skip
     output_dir = (REPOSITORY / settings["output_dir"]).resolve()
     show_scores(output_dir, REPOSITORY / dev)
     print(f"\ndata {Path(train).parent}, base model {base}, reward model and its log {settings['output_dir']}")
@@ -71,7 +72,7 @@ def show_scores(output_dir: Path, dev: Path) -> None:
 
 
 def three_solutions(dev: Path) -> dict[str, dict]:
-    """Of the first question that has them: a right solution, one wrong in the middle only, one wrong at the end only."""
+    """Of the first question that has them: a right solution, one wrong in the middle, one wrong at the end."""
     found: dict[str, dict] = {}
     question = None
     with dev.open(encoding="utf-8") as lines:

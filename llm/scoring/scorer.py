@@ -25,7 +25,7 @@ class Scorer:
         self.model = backbone.load_model(output_dir, backbone.load_config(output_dir), attend, "float32")
         self.model.eval()
         self.tokenizer = backbone.load_tokenizer(output_dir)
-        reward_tokens = tuple(settings["reward_tokens"].split(","))
+        reward_tokens = tuple(token.strip() for token in settings["reward_tokens"].split(","))
         self.tokens = find_reward_tokens(self.tokenizer, settings["placeholder_token"], reward_tokens)
         self.limits = settings["max_seq_len"], settings["max_prompt_len"]
 

@@ -186,7 +186,7 @@ def test_nan_in_one_solution_never_reaches_another(planted):
         others[row, list(together)] = False
         assert others.sum() > end_row.size / 2
         for mine, theirs in zip(run(block_attention, q, k_bad, v_bad, end_row, upstream), clean, strict=True):
-            np.testing.assert_allclose(mine[others], theirs[others], rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(mine[others], theirs[others], rtol=1e-4, atol=1e-5)
             assert np.isfinite(mine[others]).all()
 
 

@@ -20,10 +20,19 @@ GRANULARITIES = ["full", "full_attn", "core_attn"]
 # is refused when written, because nothing here looks at it.
 TRAINER_SETTINGS = (
     "seed weight_decay adam_beta1 adam_beta2 adam_epsilon max_grad_norm lr_scheduler_type warmup_ratio lr_end "
-    "num_cycles power decay_steps save_total_limit disable_tqdm overwrite_output_dir resume_from_checkpoint "
+    "num_cycles power save_total_limit disable_tqdm resume_from_checkpoint "
     "logging_dir logging_first_step metric_for_best_model greater_is_better report_to device amp_master_grad "
     "sharding_parallel_config tensor_parallel_config"
 ).split()
+
+
+# metric_for_best_model is one of these; of the second, less is better
+BEST_BY = (
+    "loss accuracy balanced_accuracy accuracy_positive accuracy_negative error_precision error_recall error_f1 auc "
+    "first_error_accuracy ece"
+).split()
+LESS_IS_BETTER = ("loss", "ece")
+REPORTS = (["visualdl"], ["none"], "visualdl", "none", None)
 
 
 def documented(default, meaning, **metadata):
@@ -59,6 +68,7 @@ class TrainingArguments(paddlenlp_trainer.TrainingArguments):
     recompute_granularity: str = documented("full", "What is recomputed.", choices=GRANULARITIES)
     unified_checkpoint: bool = documented(True, "Checkpoints in PaddleNLP's unified safetensors form.")
     process_reward: bool = documented(True, "true: a score per step (PRM); false: one per answer (ORM).")
+    overwrite_output_dir: bool = documented(False, "Start afresh and delete the checkpoints in output_dir.")
 
     def __post_init__(self):
         # PaddleNLP turns evaluation_strategy "no" into "steps" while do_eval is set; here "no" means: at the end only.
@@ -139,6 +149,11 @@ def _resolve_schedule(settings: Settings) -> None:
         settings.refuse("max_steps", "lazy streams data of unknown length; write how many updates to run")
     if not settings["do_train"]:
         settings.give_way("load_best_model_at_end", False, "do_train is false")
+    metric = (settings["metric_for_best_model"] or "loss").removeprefix("eval_")
+    if metric not in BEST_BY:
+        settings.refuse("metric_for_best_model", f"is no metric of the evaluation; write one of {', '.join(BEST_BY)}")
+    if settings["greater_is_better"] is None:
+        settings.give_way("greater_is_better", metric not in LESS_IS_BETTER, f"that is what is good for {metric}")
     if not settings["load_best_model_at_end"]:
         return
     evaluate, save = settings["evaluation_strategy"], settings["save_strategy"]
@@ -222,6 +237,8 @@ def _resolve_data(settings: Settings) -> None:
     tokens = split_reward_tokens(settings["reward_tokens"])
     if len(tokens) != 2 or not all(tokens) or tokens[0] == tokens[1]:
         settings.refuse("reward_tokens", 'needs two different tokens separated by one comma, such as "+,-"')
+    if settings["report_to"] not in REPORTS:
+        settings.refuse("report_to", "only visualdl and none are supported")
     if not settings["placeholder_token"].strip():
         settings.refuse("placeholder_token", "is blank; write the token that ends a step, such as ки")
 
@@ -249,21 +266,32 @@ def _check_ranges(settings: Settings) -> None:
 # What makes a run the run it is: with another value here a checkpoint of it would be continued on something else.
 IDENTITY = (
     "seed per_device_train_batch_size gradient_accumulation_steps max_seq_len max_prompt_len zero_padding "
-    "greedy_zero_padding lazy process_reward placeholder_token reward_tokens learning_rate warmup_steps max_steps "
-    "num_train_epochs lr_scheduler_type weight_decay bf16"
+    "greedy_zero_padding lazy process_reward placeholder_token reward_tokens learning_rate warmup_steps warmup_ratio "
+    "max_steps num_train_epochs lr_scheduler_type lr_end num_cycles power weight_decay adam_beta1 adam_beta2 "
+    "adam_epsilon max_grad_norm bf16 fp16_opt_level"
 ).split()
 
 
-def identity(settings: Settings, data_fingerprint: str | None, data_ranks: int) -> dict:
+def identity(settings: Settings, model_path: str, data_fingerprint: str | None, data_ranks: int) -> dict:
     same = {name: settings[name] for name in IDENTITY}
-    return {**same, "model_name_or_path": settings["model_name_or_path"], "data": data_fingerprint, "ranks": data_ranks}
+    return {**same, "model_name_or_path": model_path, "data": data_fingerprint, "ranks": data_ranks}
+
+
+def without_effect(settings: Settings, ranks: int) -> list[str]:
+    """Lines about settings that the user wrote and this machine has no use for."""
+    lines = []
+    if ranks == 1 and settings["sharding"]:
+        lines.append(f"sharding {settings['sharding']}: a single process holds the whole state, nothing is divided")
+    if settings.origin["fp16_opt_level"] != "default" and not settings["bf16"]:
+        lines.append(f"fp16_opt_level {settings['fp16_opt_level']}: training is in float32, so it changes nothing")
+    return lines
 
 
 def build(settings: Settings) -> tuple[TrainingArguments, DataArgument, ModelArgument]:
     instances = settings.build()
     training_args = instances[0]
     # so that curves of a resumed run stand beside those before it
-    training_args.output_dir = str(Path(training_args.output_dir).absolute())
+    training_args.output_dir = str(Path(training_args.output_dir).expanduser().absolute())
     if settings["logging_dir"] is None:
         training_args.logging_dir = str(Path(training_args.output_dir) / "runs")
     return instances

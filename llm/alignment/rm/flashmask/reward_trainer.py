@@ -14,13 +14,6 @@ from llm.core.metrics import step_metrics
 from llm.core.trainer import ExactTrainer
 
 MODEL_INPUTS = ("input_ids", "position_ids", "end_row", "scored")
-# metric_for_best_model is one of these; of those in the second set less is better
-BEST_BY = (
-    "loss accuracy balanced_accuracy accuracy_positive accuracy_negative error_precision error_recall error_f1 auc "
-    "first_error_accuracy ece"
-).split()
-LESS_IS_BETTER = {"loss", "ece"}
-
 
 class RewardTrainer(ExactTrainer):
     sum_names = ("hits", "weight", "positive_hits", "positive", "tokens", "solutions")

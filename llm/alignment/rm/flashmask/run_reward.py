@@ -7,7 +7,6 @@ The configuration is a JSON object; what stands on the command line wins over it
 """
 
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
@@ -45,14 +44,15 @@ def main(argv: list[str]) -> dict:
         config = backbone.load_config(model_path)
         reward_argument.fit_to_model(settings, backbone.longest_solution(config))
         tokenizer, tokens = read_tokenizer(settings, model_path)
+        backbone.check_vocabulary(config, tokenizer, tokens)
         train, dev = read_data(settings, tokenizer, tokens)
         steps = reward_argument.steps_of_run(settings, train and train.rows, data_ranks(settings))
         reward_argument.fit_to_steps(settings, *steps)
-        identity = reward_argument.identity(settings, train and train.fingerprint, data_ranks(settings))
+        identity = reward_argument.identity(settings, model_path, train and train.fingerprint, data_ranks(settings))
         checkpoint = output_folder.prepare(settings, model_path, identity, first_rank=dist.get_rank() == 0)
         training_args, *others = reward_argument.build(settings)
         attend, why = attention.choose(settings["use_flash_attention"], settings["flash_mask"])
-        show_start(settings, train, dev, steps[0], why, checkpoint)
+        show_start(settings, train, dev, steps[0], why, checkpoint or model_path)
         set_seed(training_args.seed)
         model = backbone.load_model(model_path, config, attend, weight_dtype(settings), training_args)
 
@@ -62,13 +62,15 @@ def main(argv: list[str]) -> dict:
         train_dataset=train and train.rows,
         eval_dataset=dev and dev.rows,
         tokenizer=tokenizer,
-        collate=partial(collate, pad_id=tokenizer.pad_token_id or 0),
+        collate=partial(collate, pad_id=0),  # any id that the model has: padding is seen by itself alone
         identity=identity,
         stream=settings["lazy"],
     )
     results = {}
     with plain_errors(SaveError):
         if trainer.is_world_process_zero():
+            if settings["overwrite_output_dir"] and settings["do_train"]:
+                output_folder.delete_checkpoints(training_args.output_dir)
             save(settings, (training_args, *others), Path(training_args.output_dir) / output_folder.SETTINGS_FILE)
         if training_args.do_train:
             results |= run_training(trainer, train, checkpoint, keep=not measures_speed(settings))
@@ -121,7 +123,7 @@ def measures_speed(settings) -> bool:
     return settings["benchmark"] or settings["autotuner_benchmark"]
 
 
-def show_start(settings, train, dev, steps: int, attention_choice: str, checkpoint: Path | None) -> None:
+def show_start(settings, train, dev, steps: int, attention_choice: str, start: str | Path) -> None:
     say(render(settings))
     for name, rows in (("training data", train), ("held-out data", dev)):
         if rows is not None:
@@ -130,18 +132,16 @@ def show_start(settings, train, dev, steps: int, attention_choice: str, checkpoi
         say(f"updates to run: {steps:,}")
     say(f"attention: {attention_choice}")
     say(f"threads: {' '.join(f'{name}={value}' for name, value in THREADS.items()) or 'as the environment has them'}")
-    say(f"starts from: {checkpoint or settings['model_name_or_path']}")
+    for line in reward_argument.without_effect(settings, dist.get_world_size()):
+        say(line)
+    say(f"starts from: {start}")
 
 
 def run_training(trainer: RewardTrainer, train, checkpoint: Path | None, keep: bool) -> dict:
-    begin = time.perf_counter()
     trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
-    seconds = time.perf_counter() - begin
-    totals = trainer.train_totals()
-    speed = {"seconds": seconds, "tokens_per_second": totals["tokens"] / seconds}
-    results = {f"train_{name}": value for name, value in (totals | speed).items()}
-    if train.lazy:
-        say("\n".join(["read while streaming:", *describe_cuts(train.encoded)]))
+    results = {f"train_{name}": value for name, value in trainer.train_totals().items()}
+    if train.lazy and (cuts := describe_cuts(train.encoded)):
+        say("\n".join(["read while streaming:", *cuts]))
     if keep:
         trainer.save_final_model()
     trainer.write_results("train", results)
