@@ -1,7 +1,7 @@
 """One arithmetic word problem and its solutions, right and wrong. Pure functions of a random generator.
 
-A problem counts things: somebody has a number of them, and events add some, take some away or multiply them. A step of
-a solution tells an event again and works out the new total.
+A problem counts things: somebody has a number of them, and events add some or take some away. A step of a solution
+tells an event again and works out the new total.
 
 A step is judged by itself, given what stands before it: it is right when it continues from the last total written (a
 wrong one too), applies the operation and the number of the event that it tells, and writes the right result.
@@ -12,16 +12,15 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from llm.data.arithmetic_wording import CLOSINGS, EVENTS, GROWTHS, NAMES, OPENINGS, STEPS, THEMES, Place, Theme
+from llm.data.arithmetic_wording import CLOSINGS, EVENTS, NAMES, OPENINGS, STEPS, THEMES, Place, Theme
 
 STEP_COUNTS = {2: 25, 3: 25, 4: 18, 5: 12, 6: 9, 7: 6, 8: 5}  # steps of a problem: how often
-SIGNS = {"+": 45, "-": 45, "*": 10}  # operations of an event: how often
 BRANCH_ERROR = 0.85  # chance of an error where a solution leaves the one it branches from
 LATER_ERROR = 0.35  # and at each step after that
 LEAST_TOTAL = 1
 EXERCISES = {"equation": 3, "written out": 3, "event": 2, "half a step": 3, "step": 6}  # kinds: how often
-AMOUNTS = {"+": range(1, 6), "-": range(1, 6), "*": range(2, 4)}
-APPLY = {"+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b: a * b}
+AMOUNTS = range(1, 6)
+APPLY = {"+": lambda a, b: a + b, "-": lambda a, b: a - b}
 
 
 @dataclass(frozen=True)
@@ -119,14 +118,8 @@ def responses(solution: list[Step]) -> list[str]:
 
 def _draw_events(rng: random.Random, theme: Theme, count: int) -> tuple[Event, ...]:
     """Events at different places; what they do to a total is the caller's to check."""
-    pools = {"+": theme.gains, "-": theme.losses, "*": GROWTHS}
-    pools = {sign: rng.sample(places, len(places)) for sign, places in pools.items()}
-    events = []
-    while len(events) < count:
-        sign = rng.choices(list(SIGNS), weights=list(SIGNS.values()))[0]
-        if pools[sign]:
-            events.append(Event(pools[sign].pop(), sign, rng.choice(AMOUNTS[sign])))
-    return tuple(events)
+    places = [(place, "+") for place in theme.gains] + [(place, "-") for place in theme.losses]
+    return tuple(Event(place, sign, rng.choice(AMOUNTS)) for place, sign in rng.sample(places, count))
 
 
 def _fits(total: int, events: tuple[Event, ...], largest_number: int) -> bool:
@@ -178,7 +171,7 @@ def _wrong_equation(
     totals = range(LEAST_TOTAL, problem.largest_number + 1)
     candidates = {
         "result": [(total, sign, operand, other) for other in totals if other != result],
-        "operand": [_equation(total, sign, other) for other in AMOUNTS["+"] if other != operand],
+        "operand": [_equation(total, sign, other) for other in AMOUNTS if other != operand],
         "operation": [_equation(total, other, operand) for other in APPLY if other != sign],
     }
     for kind in rng.sample(kinds, len(kinds)):

@@ -1,7 +1,7 @@
 """The words of the synthetic arithmetic problems: names, themes and sentence patterns. No numbers, no logic.
 
-An event is told in the question and told again by the step that works it out, so within a theme every place stands for
-one event, and a verb always for the same operation.
+An event is told in the question and told again, without its place, by the step that works it out; a verb always stands
+for the same operation.
 """
 
 from __future__ import annotations
@@ -104,12 +104,6 @@ THEMES = (
     ),
 )
 
-GROWTHS = (
-    Place("multiplies them by", "with a magic hat"),
-    Place("multiplies them by", "in a clever trade"),
-    Place("multiplies them by", "with a lucky card"),
-)
-
 OPENINGS = (
     "{name} has {total} {things}.",
     "{name} starts with {total} {things}.",
@@ -125,7 +119,7 @@ CLOSINGS = (
     "How many {things} are there in the end?",
 )
 STEPS = (
-    "{where} {who} {verb} {amount}, so {equation}.",
-    "{where} {who} {verb} {amount}, which makes {equation}.",
-    "{where} {who} {verb} {amount}, and {equation} {things} are left.",
+    "{who} {verb} {amount}, so {equation}.",
+    "{who} {verb} {amount}, which makes {equation}.",
+    "{who} {verb} {amount}: {equation} {things}.",
 )

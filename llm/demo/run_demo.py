@@ -28,8 +28,8 @@ def main(argv: list[str]) -> None:
     train, dev, base = (
         settings[name] for name in ("train_dataset_path", "dev_dataset_path", "model_name_or_path")
     )
-    run("problems and labelled solutions", "llm/data/generate_arithmetic.py", "--output", train, "--problems", "6000",
-        "--dev-output", dev, "--dev-problems", "300")  # fmt: skip
+    run("problems and labelled solutions", "llm/data/generate_arithmetic.py", "--output", train, "--problems", "4000",
+        "--dev-output", dev, "--dev-problems", "250")  # fmt: skip
     run("a base model: tokenizer, random weights, then next-token training", "llm/demo/warm_up.py", "--output", base)
     run("the process reward model", "llm/alignment/rm/flashmask/run_reward.py", CONFIG,
         "--overwrite_output_dir", "true")  # fmt: skip

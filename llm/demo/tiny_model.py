@@ -3,7 +3,7 @@
     python llm/demo/tiny_model.py --output ./checkpoints/tiny_random
 
 The tokenizer is a SentencePiece one trained on generated arithmetic text with the settings of Mistral's: byte
-fallback, single digits, a blank put before the text, a line break as a byte. As there, the placeholder and the
+fallback, a blank put before the text, a line break as a byte. As there, the placeholder and the
 reward tokens are one piece each where a blank stands before them (`▁ки`, `▁+`, `▁-`).
 The same seed gives the same bytes. The model knows nothing until llm/demo/warm_up.py has trained it.
 """
@@ -51,7 +51,6 @@ def train_tokenizer(texts: Iterable[str], folder: Path, vocabulary: int = VOCABU
         model_type="bpe",
         vocab_size=vocabulary,
         byte_fallback=True,
-        split_digits=True,
         add_dummy_prefix=True,
         normalization_rule_name="identity",
         remove_extra_whitespaces=False,

@@ -36,11 +36,11 @@ from llm.core.progress import quiet_library
 from llm.data.generate_arithmetic import exercises, right_solutions
 from llm.demo.tiny_model import make, solution_text
 
-TOKENS = 1_500_000
-ROW, ROWS = 512, 4  # tokens of a packed row, rows of an update
+TOKENS = 1_400_000
+ROW, ROWS = 512, 2  # tokens of a packed row, rows of an update
 PAGE = 8  # exercises that are one text
 SOLUTIONS_EVERY = 4  # of so many texts one is a solution
-PEAK_LEARNING_RATE, WARM_UP_TOKENS = 3e-3, 40_000
+PEAK_LEARNING_RATE, WARM_UP_TOKENS = 2e-3, 40_000
 
 
 def main(argv: list[str]) -> None:
