@@ -156,7 +156,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--dev-problems", type=_whole(1), default=200, help="number of dev problems")
     parser.add_argument("--solutions-per-problem", type=_whole(1, 64), default=4, help="records of each problem")
     parser.add_argument("--labels", choices=("step", "first-error"), default="step", help="what a label judges")
-    parser.add_argument("--largest-number", type=_whole(15, 99), default=LARGEST_NUMBER, help="no total is above it")
+    parser.add_argument("--largest-number", type=_whole(6, 99), default=LARGEST_NUMBER, help="no total is above it")
     parser.add_argument("--seed", type=_whole(0), default=0, help="other problems for another seed")
     arguments = parser.parse_args()
     if not (arguments.output or arguments.dev_output):

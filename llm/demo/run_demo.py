@@ -36,6 +36,7 @@ def main(argv: list[str]) -> None:
     output_dir = (REPOSITORY / settings["output_dir"]).resolve()
     show_scores(output_dir, REPOSITORY / dev)
     print(f"\ndata {Path(train).parent}, base model {base}, reward model and its log {settings['output_dir']}")
+    print(f"picture: {settings['output_dir']}/demo.svg")
     print(f"curves: {Path(sys.executable).parent / 'visualdl'} --logdir {settings['output_dir']}/runs")
     print(f"all of it took {time.perf_counter() - begin:.0f} s")
     print(json.dumps(outcome(output_dir)))
@@ -57,18 +58,22 @@ def show_scores(output_dir: Path, dev: Path) -> None:
     """Print each step of three held-out solutions with its score and its label."""
     runtime.prepare()
     from llm.core.progress import quiet_library
+    from llm.demo.picture import draw
     from llm.scoring.scorer import Scorer
 
     quiet_library()
     scorer = Scorer(str(output_dir))
     print("\n== its judgement of three solutions to a question that it has not seen")
+    judged = {}
     for title, record in three_solutions(dev).items():
         question, steps = record["src"][0], record["responses"]
         if title == "right":
             print(question)
         print(f"\n{title}\n  score  says  label")
-        for step, label, score in zip(steps, record["labels"], scorer.score(question, steps), strict=True):
+        judged[title] = list(zip(steps, record["labels"], scorer.score(question, steps), strict=True))
+        for step, label, score in judged[title]:
             print(f"  {score:.3f}  {'+' if score > 0.5 else '-':^4}  {label:^5}  {step}")
+    draw(output_dir, judged, output_dir / "demo.svg")
 
 
 def three_solutions(dev: Path) -> dict[str, dict]:
