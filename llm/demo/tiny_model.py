@@ -2,7 +2,7 @@
 
     python llm/demo/tiny_model.py --output ./checkpoints/tiny_random
 
-The tokenizer is a SentencePiece one trained on generated arithmetic text with the settings of Mistral's: byte
+The tokenizer is a SentencePiece one trained on generated arithmetic text, with byte
 fallback, a blank put before the text, a line break as a byte. As there, the placeholder and the
 reward tokens are one piece each where a blank stands before them (`▁ки`, `▁+`, `▁-`).
 The same seed gives the same bytes. The model knows nothing until llm/demo/warm_up.py has trained it.
