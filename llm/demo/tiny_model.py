@@ -2,9 +2,9 @@
 
     python llm/demo/tiny_model.py --output ./checkpoints/tiny_random
 
-The tokenizer is a SentencePiece one trained on generated arithmetic text, with byte
-fallback, a blank put before the text, a line break as a byte. As there, the placeholder and the
-reward tokens are one piece each where a blank stands before them (`▁ки`, `▁+`, `▁-`).
+The tokenizer is a SentencePiece one trained on generated arithmetic text, with byte fallback, a blank put before the
+text, and a line break as a byte. As in Mistral's, the placeholder and the reward tokens are one piece each where a
+blank stands before them (`▁ки`, `▁+`, `▁-`).
 The same seed gives the same bytes. The model knows nothing until llm/demo/warm_up.py has trained it.
 """
 
