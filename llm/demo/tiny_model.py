@@ -34,6 +34,7 @@ PLACEHOLDER = "ки"
 VOCABULARY = 896  # enough for every word of the problems to be one piece
 TOKENIZER_PROBLEMS, TOKENIZER_EXERCISES = 2000, 4000
 HIDDEN_SIZE, LAYERS, HEADS = 96, 4, 2
+EMBEDDING_SCALE = 0.3
 
 
 def solution_text(question: str, steps: list[str]) -> str:
@@ -80,7 +81,11 @@ def random_model(vocabulary: int, seed: int = 0) -> LlamaForCausalLM:
         initializer_range=HIDDEN_SIZE**-0.5,
         tie_word_embeddings=False,
     )
-    return LlamaForCausalLM(config)
+    model = LlamaForCausalLM(config)
+    # Words that differ more from the start are told apart sooner.
+    embedding = model.llama.embed_tokens.weight
+    embedding.set_value(embedding * (EMBEDDING_SCALE / config.initializer_range))
+    return model
 
 
 def make(folder: Path, seed: int = 0) -> None:

@@ -38,7 +38,7 @@ from llm.demo.tiny_model import make, solution_text
 
 TOKENS = 1_400_000
 ROW, ROWS = 512, 2  # tokens of a packed row, rows of an update
-PAGE = 2  # exercises that are one text
+PAGE = 8  # exercises that are one text
 SOLUTIONS_EVERY = 4  # of so many texts one is a solution
 PEAK_LEARNING_RATE, WARM_UP_TOKENS = 2e-3, 40_000
 
