@@ -161,6 +161,13 @@ def test_a_run_too_short_for_any_checkpoint_says_so_before_training():
         reward_argument.fit_to_steps(written, 100, None)
 
 
+def test_the_best_metric_is_one_of_the_evaluation_and_less_calibration_error_is_better(tmp_path):
+    assert "error_f1" in refusal("--metric_for_best_model", "nonsense")
+    for metric, greater in (("ece", False), ("loss", False), ("auc", True)):
+        settings = resolved("--metric_for_best_model", metric, "--output_dir", str(tmp_path))
+        assert reward_argument.build(settings)[0].greater_is_better is greater
+
+
 def test_lengths_fit_the_model():
     settings = resolved()
     reward_argument.fit_to_model(settings, longest_solution=1024)

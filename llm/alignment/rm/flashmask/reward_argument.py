@@ -149,11 +149,8 @@ def _resolve_schedule(settings: Settings) -> None:
         settings.refuse("max_steps", "lazy streams data of unknown length; write how many updates to run")
     if not settings["do_train"]:
         settings.give_way("load_best_model_at_end", False, "do_train is false")
-    metric = (settings["metric_for_best_model"] or "loss").removeprefix("eval_")
-    if metric not in BEST_BY:
+    if best_metric(settings) not in BEST_BY:
         settings.refuse("metric_for_best_model", f"is no metric of the evaluation; write one of {', '.join(BEST_BY)}")
-    if settings["greater_is_better"] is None:
-        settings.give_way("greater_is_better", metric not in LESS_IS_BETTER, f"that is what is good for {metric}")
     if not settings["load_best_model_at_end"]:
         return
     evaluate, save = settings["evaluation_strategy"], settings["save_strategy"]
@@ -169,6 +166,10 @@ def _resolve_schedule(settings: Settings) -> None:
     elif evaluate == "steps" and settings["eval_steps"] > 0 and settings["save_steps"] % settings["eval_steps"]:
         why = f"save_steps {settings['save_steps']} is no multiple of eval_steps {settings['eval_steps']}"
         settings.give_way("load_best_model_at_end", False, why)
+
+
+def best_metric(settings: Settings) -> str:
+    return (settings["metric_for_best_model"] or "loss").removeprefix("eval_")
 
 
 def fit_to_model(settings: Settings, longest_solution: int) -> None:
@@ -292,6 +293,8 @@ def build(settings: Settings) -> tuple[TrainingArguments, DataArgument, ModelArg
     training_args = instances[0]
     # so that curves of a resumed run stand beside those before it
     training_args.output_dir = str(Path(training_args.output_dir).expanduser().absolute())
+    if settings["greater_is_better"] is None:
+        training_args.greater_is_better = best_metric(settings) not in LESS_IS_BETTER
     if settings["logging_dir"] is None:
         training_args.logging_dir = str(Path(training_args.output_dir) / "runs")
     return instances
