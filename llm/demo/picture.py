@@ -44,8 +44,8 @@ def _steps(axes, title: str, steps: list[tuple[str, str, float]]) -> None:
     colors = [RIGHT if label == "+" else WRONG for _, label, _ in steps]
     axes.barh(places, [score for *_, score in steps], color=colors, height=0.6)
     axes.axvline(0.5, color="black", linewidth=0.6, linestyle=":")
-    for place, (text, _, score) in zip(places, steps, strict=True):
-        axes.text(1.02, place, f"{score:.2f}  {text}", va="center", fontsize=8)
-    axes.set(title=f"{title}: score of each step (red: labelled -)", xlim=(0, 1), yticks=[])
+    for place, color, (text, label, score) in zip(places, colors, steps, strict=True):
+        axes.text(1.02, place, f"{score:.2f}  ({label})  {text}", va="center", fontsize=8, color=color)
+    axes.set(title=f"{title}: score of each step, its label in brackets", xlim=(0, 1), yticks=[])
     axes.title.set_fontsize(9)
     axes.invert_yaxis()
