@@ -28,7 +28,9 @@ def prepare(settings: Settings, model_path: str, identity: dict, first_rank: boo
                 f"{folder}. Give another output_dir."
             )
         return None
-    if any(folder.iterdir()) and not (folder / SETTINGS_FILE).exists():
+    # a run killed while it wrote its first file leaves the unfinished part of it
+    foreign = [path for path in folder.iterdir() if not path.name.endswith(".part")]
+    if foreign and not (folder / SETTINGS_FILE).exists():
         raise ValueError(
             f"output_dir: {folder} holds files that are not from a run of this script, and a run would write between "
             "them. Give an empty or new folder, or set overwrite_output_dir true to use this one."

@@ -42,7 +42,8 @@ def _keep_freed_memory() -> None:
 def _cores_for_this_process() -> int:
     """The cores this process may use, shared evenly among the ranks that the launcher started on this machine."""
     ranks = int(os.environ.get("PADDLE_LOCAL_SIZE", "1"))
-    return max(len(os.sched_getaffinity(0)) // ranks, 1)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # Linux, others
+    return max(cores // ranks, 1)
 
 
 def _cpu_description() -> str:

@@ -198,6 +198,9 @@ class ExactTrainer(Trainer):
             self._sums[1] = steps
 
     def _save_checkpoint(self, model, metrics=None):
+        best_by = (self.args.metric_for_best_model or "loss").removeprefix("eval_")
+        if metrics is not None and metrics.get(f"eval_{best_by}") is None:
+            metrics = None  # undefined for this data, so no candidate for the best
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         if self.is_world_process_zero() and folder.exists():
             shutil.rmtree(folder)  # the half-written one of a killed run

@@ -28,10 +28,16 @@ class Scorer:
         reward_tokens = tuple(token.strip() for token in settings["reward_tokens"].split(","))
         self.tokens = find_reward_tokens(self.tokenizer, settings["placeholder_token"], reward_tokens)
         self.limits = settings["max_seq_len"], settings["max_prompt_len"]
+        self.process_reward = settings["process_reward"]
 
     def score(self, question: str, steps: Iterable[str]) -> list[float]:
-        """p("+") of each step; ValueError where a step would have been cut, because it would have no score."""
+        """p("+") of each step, or one for the whole answer where the model was trained with process_reward false;
+        ValueError where a step would have been cut, because it would have no score."""
         steps = tuple(step.strip() for step in steps)
+        if not steps or not all(steps):
+            raise ValueError(f"steps {steps!r}: a solution needs at least one step, and none may be blank.")
+        if not self.process_reward:
+            steps = ("\n".join(steps),)
         record = Record((question,), (), steps, (0.0,) * len(steps), "the solution to score")
         encoder = StepEncoder(self.tokenizer, self.tokens, *self.limits)
         sequence = encoder.encode(record)

@@ -202,6 +202,49 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_and_nothing_half_written(sett
     assert folders == {"checkpoint-3"}
 
 
+def test_a_run_killed_while_writing_its_first_file_starts_again(settings_of, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "settings.json.123.part").write_text("{")
+    assert main(settings_of(max_steps=1))["train_steps"] == 1
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_data_of_which_nothing_fits_is_refused_before_the_model_is_loaded(settings_of, capsys, lazy):
+    assert "no record can be scored" in refusal(capsys, settings_of(max_seq_len=12, max_prompt_len=8, lazy=lazy))
+
+
+def test_the_last_evaluation_is_among_the_curves(settings_of, tmp_path):
+    main(settings_of(evaluation_strategy="no", max_steps=2))
+    curves = b"".join(path.read_bytes() for path in (tmp_path / "out" / "runs").glob("vdlrecords.*"))
+    assert b"train/loss" in curves and b"eval/loss" in curves
+
+
+def test_a_metric_that_is_undefined_once_chooses_no_checkpoint_and_stops_no_run(settings_of, tmp_path):
+    """Nothing is flagged by a model that always says "+": error_precision has no denominator."""
+    main(settings_of(metric_for_best_model="error_precision", learning_rate=0.05, warmup_steps=0, max_steps=9))
+    assert (tmp_path / "out" / "checkpoint-9").exists()
+
+
+def test_the_scorer_scores_as_the_evaluation_did(settings_of, tiny, tmp_path):
+    """Training, evaluation and scoring share one encoding: the accuracy over the scorer's scores is the evaluation's,
+    for steps and for whole answers."""
+    from llm.scoring.scorer import Scorer
+
+    for process_reward in (True, False):
+        out = tmp_path / str(process_reward)
+        results = main(settings_of(output_dir=out, process_reward=process_reward, max_steps=3, max_seq_len=512))
+        scorer, hits = Scorer(str(out)), []
+        for line in (tiny / "dev.jsonl").read_text(encoding="utf-8").splitlines():
+            record = json.loads(line)
+            labels = record["labels"] if process_reward else record["labels"][-1:]
+            scores = scorer.score(record["src"][0], record["responses"])
+            hits += [(score > 0.5) == (label == "+") for score, label in zip(scores, labels, strict=True)]
+        assert len(hits) == results["eval_steps"]
+        assert np.mean(hits) == pytest.approx(results["eval_accuracy"], abs=1e-9)
+        with pytest.raises(ValueError, match="at least one step"):
+            scorer.score("question", [])
+
+
 def test_it_runs_as_a_script_from_another_folder_with_relative_output(settings_of, tmp_path):
     flags = settings_of(max_steps=2, output_dir="relative/out")
     process = start(flags, tmp_path / "log", cwd=tmp_path)

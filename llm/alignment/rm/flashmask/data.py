@@ -61,16 +61,22 @@ def load_rows(paths: list[str], settings, encoder: StepEncoder, reward_tokens: t
     stream = RowStream(source, encoder, pack, settings["max_seq_len"])
     if settings["lazy"]:
         read = check_records(paths, reward_tokens, settings["skip_bad_records"])
+        _check_some(next(iter(stream), None), paths, settings, encoder)
+        encoder.counts = EncodeCounts()  # what the look ahead counted comes again
         fingerprint = f"{read.kept} records, {read.steps} steps, {read.positive} positive"
         return RewardRows(stream, read, encoder.counts, lazy=True, fingerprint=fingerprint)
     read = ReadCounts()
     rows = list(stream.read_into(read))
+    _check_some(rows, paths, settings, encoder)
+    return RewardRows(rows, read, encoder.counts, lazy=False, fingerprint=fingerprint_of(rows))
+
+
+def _check_some(rows, paths: list[str], settings, encoder: StepEncoder) -> None:
     if not rows:
         raise ValueError(
             f"{', '.join(paths)}: no record can be scored: {dict(encoder.counts.dropped)}. "
             f"Raise max_seq_len ({settings['max_seq_len']}) or lower max_prompt_len ({settings['max_prompt_len']})."
         )
-    return RewardRows(rows, read, encoder.counts, lazy=False, fingerprint=fingerprint_of(rows))
 
 
 @dataclass(frozen=True)

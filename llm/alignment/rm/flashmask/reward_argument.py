@@ -279,12 +279,14 @@ def identity(settings: Settings, model_path: str, data_fingerprint: str | None, 
 
 
 def without_effect(settings: Settings, ranks: int) -> list[str]:
-    """Lines about settings that the user wrote and this machine has no use for."""
+    """Lines about what this run does not do although one might expect it."""
     lines = []
     if ranks == 1 and settings["sharding"]:
         lines.append(f"sharding {settings['sharding']}: a single process holds the whole state, nothing is divided")
     if settings.origin["fp16_opt_level"] != "default" and not settings["bf16"]:
         lines.append(f"fp16_opt_level {settings['fp16_opt_level']}: training is in float32, so it changes nothing")
+    if ranks > 1 and (settings["sharding"] or settings["tensor_parallel_degree"] > 1):
+        lines.append("gradient_norm is not logged: with sharding or tensor parallelism no rank holds all gradients")
     return lines
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import paddle
 import paddle.distributed as dist
+from paddlenlp.trainer.integrations import VisualDLCallback
 
 from llm.core.checkpoints import write_json
 from llm.core.losses import reward_cross_entropy, reward_scores
@@ -47,16 +48,23 @@ class RewardTrainer(ExactTrainer):
             losses, scores, labels, solutions = self._score(rows)
         metrics = {"loss": float(losses.mean()), **step_metrics(scores, labels, solutions)}
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
+        self._reopen_curves()
         self.log({name: value for name, value in metrics.items() if value is not None})
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _reopen_curves(self) -> None:
+        """The library closes its VisualDL writer with the training, before the last evaluation."""
+        for callback in self.callback_handler.callbacks:
+            if isinstance(callback, VisualDLCallback) and callback.vdl_writer is None and self.is_world_process_zero():
+                callback._init_summary_writer(self.args)
 
     def _score(self, rows) -> tuple[np.ndarray, ...]:
         """(loss, p("+"), label, solution) of every scored step, over all ranks."""
         self.model.eval()
         parts, first_solution = [], 0
         for inputs in self._loader(rows, batch_size=self.args.per_device_eval_batch_size):
-            with paddle.no_grad():
+            with paddle.no_grad(), self.autocast_smart_context_manager():
                 logits_K2 = self.model(**{name: inputs[name] for name in MODEL_INPUTS})
                 losses_K = reward_cross_entropy(logits_K2, inputs["targets"])
             kept = inputs["weights"].numpy() > 0

@@ -67,7 +67,7 @@ def main(argv: list[str]) -> dict:
         stream=settings["lazy"],
     )
     results = {}
-    with plain_errors(SaveError):
+    with plain_errors(SaveError, OSError, ValueError):
         if trainer.is_world_process_zero():
             if settings["overwrite_output_dir"] and settings["do_train"]:
                 output_folder.delete_checkpoints(training_args.output_dir)
