@@ -34,7 +34,7 @@ class ExactTrainer(Trainer):
 
     sum_names: tuple[str, ...] = ()
 
-    def __init__(self, *, collate, identity: dict, stream: bool, **kwargs):
+    def __init__(self, *, collate, identity: dict, steps: int, steps_per_pass: int | None, **kwargs):
         super().__init__(**kwargs)
         for callback in (ProgressCallback, PrinterCallback):
             self.remove_callback(callback)
@@ -42,7 +42,8 @@ class ExactTrainer(Trainer):
         self.add_callback(BeforeUpdate(self))
         self.collate = collate
         self.identity = identity
-        self.stream = stream
+        self.steps = steps
+        self.steps_per_pass = steps_per_pass  # None for a stream, which has no order to vary
         self.first_pass = 0
         self.gradient_norm = None
         self._sums = np.zeros(2 + len(self.sum_names))  # since the last log: normalised loss, steps, statistics
@@ -59,7 +60,7 @@ class ExactTrainer(Trainer):
             self.train_dataset,
             batch_size=self.args.per_device_train_batch_size,
             accumulation=self.args.gradient_accumulation_steps,
-            seed=None if self.stream else self.args.seed,
+            seed=self.args.seed if self.steps_per_pass else None,
             first_pass=self.first_pass,
         )
 
@@ -161,9 +162,9 @@ class ExactTrainer(Trainer):
     def train(self, resume_from_checkpoint: str | None = None, **kwargs):
         if resume_from_checkpoint:
             state = TrainerState.load_from_json(str(Path(resume_from_checkpoint) / "trainer_state.json"))
-            if state.global_step >= self.steps_of_run():
+            if state.global_step >= self.steps:
                 return self._take_up_finished(state, resume_from_checkpoint)
-            self.first_pass = 0 if self.stream else state.global_step // self.steps_per_pass()
+            self.first_pass = state.global_step // self.steps_per_pass if self.steps_per_pass else 0
         self._clock = time.perf_counter()
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
 
@@ -173,14 +174,6 @@ class ExactTrainer(Trainer):
         self._load_running_sums(checkpoint)
         best = state.best_model_checkpoint if self.args.load_best_model_at_end else None
         self._load_from_checkpoint(best or checkpoint)
-
-    def steps_of_run(self) -> int:
-        if self.args.max_steps > 0:
-            return self.args.max_steps
-        return int(self.steps_per_pass() * self.args.num_train_epochs)
-
-    def steps_per_pass(self) -> int:
-        return len(self.get_train_dataloader()) // self.args.gradient_accumulation_steps
 
     def _load_optimizer_and_scheduler(self, checkpoint):
         super()._load_optimizer_and_scheduler(checkpoint)

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import paddle
 
+from llm.alignment.rm.flashmask.data import as_outcome
+from llm.alignment.rm.flashmask.reward_argument import split_reward_tokens
+from llm.alignment.rm.flashmask.reward_model import as_reward_model
+from llm.alignment.rm.flashmask.reward_trainer import MODEL_INPUTS
 from llm.core import attention, backbone
 from llm.core.checkpoints import read_json
 from llm.core.encoding import StepEncoder, find_reward_tokens
@@ -22,11 +26,12 @@ class Scorer:
     def __init__(self, output_dir: str):
         settings = read_json(Path(output_dir) / SETTINGS_FILE)
         attend, _ = attention.choose(settings["use_flash_attention"], settings["flash_mask"])
-        self.model = backbone.load_model(output_dir, backbone.load_config(output_dir), attend, "float32")
-        self.model.eval()
         self.tokenizer = backbone.load_tokenizer(output_dir)
-        reward_tokens = tuple(token.strip() for token in settings["reward_tokens"].split(","))
+        reward_tokens = split_reward_tokens(settings["reward_tokens"])
         self.tokens = find_reward_tokens(self.tokenizer, settings["placeholder_token"], reward_tokens)
+        model = backbone.load_model(output_dir, backbone.load_config(output_dir), attend, "float32")
+        self.model = as_reward_model(model, self.tokens)
+        self.model.eval()
         self.limits = settings["max_seq_len"], settings["max_prompt_len"]
         self.process_reward = settings["process_reward"]
 
@@ -36,18 +41,17 @@ class Scorer:
         steps = tuple(step.strip() for step in steps)
         if not steps or not all(steps):
             raise ValueError(f"steps {steps!r}: a solution needs at least one step, and none may be blank.")
-        if not self.process_reward:
-            steps = ("\n".join(steps),)
         record = Record((question,), (), steps, (0.0,) * len(steps), "the solution to score")
+        if not self.process_reward:
+            record = as_outcome(record)
         encoder = StepEncoder(self.tokenizer, self.tokens, *self.limits)
         sequence = encoder.encode(record)
-        if sequence is None or len(sequence.scored) < len(steps):
+        if sequence is None or len(sequence.scored) < len(record.steps):
             raise ValueError(
                 f"{len(steps)} steps: the solution is longer than the {self.limits[0]} tokens (max_seq_len) that this "
                 "model was trained on, so its last steps would have no score. Shorten it."
             )
         batch = {name: paddle.to_tensor(array) for name, array in collate([make_row([sequence])], pad_id=0).items()}
         with paddle.no_grad():
-            hidden = backbone.hidden_states(self.model, batch["input_ids"], batch["position_ids"], batch["end_row"])
-            logits = backbone.reward_logits(self.model, hidden, batch["scored"], self.tokens)
-        return reward_scores(logits).tolist()
+            logits_K2 = self.model(**{name: batch[name] for name in MODEL_INPUTS})
+        return reward_scores(logits_K2).tolist()

@@ -64,7 +64,8 @@ def main(argv: list[str]) -> dict:
         tokenizer=tokenizer,
         collate=partial(collate, pad_id=0),  # any id that the model has: padding is seen by itself alone
         identity=identity,
-        stream=settings["lazy"],
+        steps=steps[0],
+        steps_per_pass=steps[1],
     )
     results = {}
     with plain_errors(SaveError, OSError, ValueError):
