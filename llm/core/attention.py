@@ -15,6 +15,10 @@ import math
 import numpy as np
 import paddle
 import paddle.nn.functional as F
+from paddlenlp.transformers.llama import modeling as llama
+
+from llm.core.cpu_kernels import operators
+from llm.core.cpu_kernels.build import kernels
 
 BUCKET = 32  # lengths of blocks are rounded up to it: fewer and larger multiplications against padding
 
@@ -110,6 +114,12 @@ def _buckets_of_blocks(end_row_BS: np.ndarray):
         yield tokens_NL, offset < lengths[chosen, None], np.where(allowed, np.float32(0), np.finfo("float32").min)
 
 
+def kernel_attention(q_BSHD, k_BSGD, v_BSGD, end_row_BS):
+    """For a CPU: this project's compiled kernel; time and memory follow the pairs that attend."""
+    out = operators.attention(q_BSHD, k_BSGD, v_BSGD, end_row_BS.numpy())
+    return out.reshape([out.shape[0], out.shape[1], -1])
+
+
 def flashmask_attention(q_BSHD, k_BSGD, v_BSGD, end_row_BS):
     """Paddle's kernel; needs CUDA and half precision."""
     end_row_B1S1 = end_row_BS.astype("int32").unsqueeze(1).unsqueeze(-1)
@@ -121,7 +131,10 @@ def choose(use_flash_attention: bool, flash_mask: bool):
     """(attention function, one line saying which and why). FlashMask is asked for by both settings together, as the
     document has it; PaddleNLP's flash attention without row indices cannot keep packed solutions apart."""
     if not paddle.is_compiled_with_cuda():
-        return block_attention, "block by block on the CPU: this Paddle build has no CUDA kernels"
+        library, why_not = kernels()
+        if library is not None:
+            return kernel_attention, "compiled CPU kernel: this Paddle build has no CUDA kernels"
+        return block_attention, f"block by block in Paddle's operations, without the compiled CPU kernel: {why_not}"
     if use_flash_attention and flash_mask:
         return flashmask_attention, "FlashMask: use_flash_attention and flash_mask are set"
     return dense_attention, "dense mask: FlashMask needs use_flash_attention and flash_mask"
@@ -149,17 +162,13 @@ def _install_for_mistral(modeling, attention) -> None:
     def forward(self, hidden_states, attention_mask=None, position_ids=None, past_key_value=None, *args, **kw):
         end_row_BS = _checked(attention_mask)
         batch, length, _ = hidden_states.shape
-
-        def split_heads(projected, heads):  # [B, S, heads * D] -> [B, heads, S, D], as the rotary embedding wants it
-            return projected.reshape([batch, length, heads, self.head_dim]).transpose([0, 2, 1, 3])
-
-        q = split_heads(self.q_proj(hidden_states), self.num_heads)
-        k = split_heads(self.k_proj(hidden_states), self.num_key_value_heads)
+        q = self.q_proj(hidden_states).reshape([batch, length, self.num_heads, self.head_dim])
+        k = self.k_proj(hidden_states).reshape([batch, length, self.num_key_value_heads, self.head_dim])
         v = self.v_proj(hidden_states).reshape([batch, length, self.num_key_value_heads, self.head_dim])
-        cos, sin = self.rotary_emb(v, seq_len=length)
-        q, k = modeling.apply_rotary_pos_emb(q, k, cos, sin, position_ids)
-        out = attention(q.transpose([0, 2, 1, 3]), k.transpose([0, 2, 1, 3]), v, end_row_BS)
-        return self.o_proj(out), None, None
+        tables = [table.unsqueeze([0, 2]) for table in self.rotary_emb(v, seq_len=length)]
+        # Llama's is Mistral's for tokens before heads, which saves transposing to and fro
+        q, k = llama.apply_rotary_pos_emb(q, k, *tables, position_ids)
+        return self.o_proj(attention(q, k, v, end_row_BS)), None, None
 
     modeling.MistralAttention.forward = forward
     modeling.MistralModel._prepare_decoder_attention_mask = lambda self, end_row_BS, *args: end_row_BS
