@@ -35,9 +35,10 @@ class RewardTokens:
 class Sequence:
     """One solution, encoded. `scored` are the positions of the placeholders, `targets` the labels there."""
 
-    ids: np.ndarray  # [T] int64
+    ids: np.ndarray  # [T] int32
     scored: np.ndarray  # [K] int64
     targets: np.ndarray  # [K] float32
+    prompt_len: int = 0  # tokens of the prompt, the start token included
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -130,7 +131,9 @@ class StepEncoder:
         if not scored:
             self.counts.dropped["first step does not fit into max_seq_len"] += 1
             return None
-        return self._counted(record, ids, scored, prompt_cut=len(prompt) < self._prompt_length(record))
+        self._count(record, ids, scored, prompt_cut=len(prompt) < self._prompt_length(record))
+        targets = np.array(record.labels[: len(scored)], "float32")
+        return Sequence(np.array(ids, "int32"), np.array(scored, "int64"), targets, len(prompt))
 
     def _prompt_text(self, record: Record) -> str:
         turns = []
@@ -153,14 +156,12 @@ class StepEncoder:
             return self._in_context("\n" + step)
         return self._in_context(" " + step) if after_prompt else self._at_start(step)
 
-    def _counted(self, record: Record, ids: list[int], scored: list[int], prompt_cut: bool) -> Sequence:
-        targets = record.labels[: len(scored)]
+    def _count(self, record: Record, ids: list[int], scored: list[int], prompt_cut: bool) -> None:
         counts = self.counts
         counts.solutions += 1
         counts.tokens += len(ids)
         counts.steps += len(scored)
-        counts.positive += sum(targets)
+        counts.positive += sum(record.labels[: len(scored)])
         counts.prompts_cut += prompt_cut
         counts.solutions_cut += len(scored) < len(record.steps)
         counts.steps_cut += len(record.steps) - len(scored)
-        return Sequence(np.array(ids, "int64"), np.array(scored, "int64"), np.array(targets, "float32"))

@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 import paddle
 
-from llm.core.packing import Row
+from llm.core.forest import Row
 
 
 class StepLoader:

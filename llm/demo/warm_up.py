@@ -31,6 +31,7 @@ from tqdm import tqdm
 
 from llm.core import attention, backbone
 from llm.core.encoding import Sequence
+from llm.core.forest import lone_tree
 from llm.core.packing import collate, pack_sequential
 from llm.core.progress import quiet_library
 from llm.data.generate_arithmetic import exercises, right_solutions
@@ -64,7 +65,7 @@ def warm_up(model, tokenizer, tokens: int, seed: int) -> float:
     optimizer = paddle.optimizer.AdamW(
         parameters=model.parameters(), beta2=0.98, weight_decay=0.0, grad_clip=paddle.nn.ClipGradByGlobalNorm(1.0)
     )
-    rows = pack_sequential((as_sequence(tokenizer, text) for text in texts(seed)), ROW)
+    rows = pack_sequential((lone_tree(as_sequence(tokenizer, text)) for text in texts(seed)), ROW)
     losses, read = [], 0
     with tqdm(total=tokens, desc="warm-up", unit="token", unit_scale=True) as bar:
         while read < tokens:
@@ -90,7 +91,7 @@ def texts(seed: int) -> Iterator[str]:
 
 
 def as_sequence(tokenizer, text: str) -> Sequence:
-    ids = np.array([tokenizer.bos_token_id, *tokenizer(text, add_special_tokens=False)["input_ids"]], "int64")
+    ids = np.array([tokenizer.bos_token_id, *tokenizer(text, add_special_tokens=False)["input_ids"]], "int32")
     return Sequence(ids, np.zeros(0, "int64"), np.zeros(0, "float32"))
 
 

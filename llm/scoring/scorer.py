@@ -14,9 +14,10 @@ from llm.alignment.rm.flashmask.reward_trainer import MODEL_INPUTS
 from llm.core import attention, backbone
 from llm.core.checkpoints import read_json
 from llm.core.encoding import StepEncoder, find_reward_tokens
+from llm.core.forest import lone_tree, make_row
 from llm.core.losses import reward_scores
 from llm.core.output_folder import SETTINGS_FILE
-from llm.core.packing import collate, make_row
+from llm.core.packing import collate
 from llm.core.records import Record
 
 
@@ -51,7 +52,8 @@ class Scorer:
                 f"{len(steps)} steps: the solution is longer than the {self.limits[0]} tokens (max_seq_len) that this "
                 "model was trained on, so its last steps would have no score. Shorten it."
             )
-        batch = {name: paddle.to_tensor(array) for name, array in collate([make_row([sequence])], pad_id=0).items()}
+        batch = collate([make_row([lone_tree(sequence)])], pad_id=0)
+        batch = {name: paddle.to_tensor(array) for name, array in batch.items()}
         with paddle.no_grad():
             logits_K2 = self.model(**{name: batch[name] for name in MODEL_INPUTS})
         return reward_scores(logits_K2).tolist()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from llm.core.encoding import EncodeCounts, Sequence, StepEncoder
-from llm.core.packing import Row, choose_packing
+from llm.core.forest import Row, Tree, grow_trees
+from llm.core.packing import choose_packing
 from llm.core.records import ReadCounts, Record, check_records, iter_records
 
 
@@ -36,10 +38,12 @@ class RewardRows:
         lines += describe_cuts(encoded)
         share = encoded.positive_share
         lines.append(f"  {encoded.steps:,} scored steps, {share:.1%} positive, in {encoded.solutions:,} solutions")
-        padding = 1 - encoded.tokens / (len(rows) * max(len(row) for row in rows))
+        tokens = sum(map(len, rows))
+        padding = 1 - tokens / (len(rows) * max(map(len, rows)))
+        shared = f" (one by one {encoded.tokens:,}, {encoded.tokens / tokens:.1f} times as many)"
         lines.append(
-            f"  {encoded.tokens:,} tokens in {len(rows):,} rows of at most {max_seq_len:,}; "
-            f"padding {padding:.1%} of a batch with the longest row"
+            f"  {tokens:,} tokens{shared if tokens < encoded.tokens else ''} in {len(rows):,} rows of at most "
+            f"{max_seq_len:,}; padding {padding:.1%} of a batch with the longest row"
         )
         return lines
 
@@ -57,8 +61,14 @@ def describe_cuts(counts: EncodeCounts) -> list[str]:
 def load_rows(paths: list[str], settings, encoder: StepEncoder, reward_tokens: tuple[str, str]) -> RewardRows:
     """Every record is validated here, before any model is loaded, also where the rows are streamed later."""
     source = RecordSource(paths, reward_tokens, settings["skip_bad_records"], settings["process_reward"])
+    grow = partial(
+        grow_trees,
+        max_seq_len=settings["max_seq_len"],
+        prefix_sharing=settings["prefix_sharing"],
+        window=settings["prefix_sharing_window"],
+    )
     pack = choose_packing(settings["zero_padding"], settings["greedy_zero_padding"], settings["lazy"])
-    stream = RowStream(source, encoder, pack, settings["max_seq_len"])
+    stream = RowStream(source, encoder, grow, pack, settings["max_seq_len"])
     if settings["lazy"]:
         read = check_records(paths, reward_tokens, settings["skip_bad_records"])
         _check_some(next(iter(stream), None), paths, settings, encoder)
@@ -97,14 +107,15 @@ class RowStream:
 
     source: RecordSource
     encoder: StepEncoder
-    pack: object
+    grow: Callable[[Iterable[Sequence]], Iterator[Tree]]
+    pack: Callable[[Iterable[Tree], int], Iterator[Row]]
     max_seq_len: int
 
     def __iter__(self) -> Iterator[Row]:
         return self.read_into(ReadCounts())
 
     def read_into(self, counts: ReadCounts) -> Iterator[Row]:
-        return self.pack(self._sequences(counts), self.max_seq_len)
+        return self.pack(self.grow(self._sequences(counts)), self.max_seq_len)
 
     def _sequences(self, counts: ReadCounts) -> Iterator[Sequence]:
         for record in self.source.read(counts):
@@ -122,6 +133,6 @@ def fingerprint_of(rows: list[Row]) -> str:
     """Equal for equal rows: what a resumed run must find again."""
     value = 0
     for row in rows:
-        for array in (row.ids, row.scored, row.targets):
+        for array in (row.ids, row.end_row, row.label_at, row.labels):
             value = zlib.crc32(array.tobytes(), value)
     return f"{len(rows)} rows, crc32 {value:08x}"

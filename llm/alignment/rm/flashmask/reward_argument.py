@@ -11,6 +11,7 @@ from typing import List, Optional  # noqa: UP035 (PaddleNLP's own parsers know t
 from paddlenlp import trainer as paddlenlp_trainer
 
 from llm.core.arguments import Settings
+from llm.core.packing import STREAM_WINDOW
 
 MISPRINTS = {"max_seq_le": "max_seq_len", "eval_strategy": "evaluation_strategy", "lr": "learning_rate"}
 STRATEGIES = ["no", "steps", "epoch"]
@@ -89,6 +90,10 @@ class DataArgument:
     benchmark: bool = documented(False, "Measure the speed of training: no evaluation, no saving.")
     zero_padding: bool = documented(True, "Pack solutions into full rows instead of padding each one.")
     greedy_zero_padding: bool = documented(False, "Pack best-fit instead of in the order of the data.")
+    prefix_sharing: bool = documented(True, "Compute what solutions of a prompt begin with alike only once.")
+    prefix_sharing_window: Optional[int] = documented(  # noqa: UP045
+        None, f"Solutions among which prompts are looked for; none: all, or {STREAM_WINDOW} with lazy."
+    )
     lazy: bool = documented(False, "Stream the data: constant memory, no shuffling, needs max_steps.")
     skip_bad_records: bool = documented(False, "Drop and count records that cannot be used, instead of stopping.")
 
@@ -235,6 +240,12 @@ def _resolve_data(settings: Settings) -> None:
         settings.refuse("greedy_zero_padding", "zero_padding is false; write zero_padding true, or this false")
     if settings["flash_mask"] and not settings["use_flash_attention"]:
         settings.refuse("flash_mask", "FlashMask is a form of flash attention; write use_flash_attention true, too")
+    if settings["prefix_sharing_window"] is None and settings["lazy"] and settings["prefix_sharing"]:
+        settings.give_way("prefix_sharing_window", STREAM_WINDOW, "lazy reads a part of the data at a time")
+    elif settings["prefix_sharing_window"] is not None and not settings["prefix_sharing"]:
+        settings.refuse("prefix_sharing_window", "prefix_sharing is false; write prefix_sharing true, or leave it out")
+    elif settings["prefix_sharing_window"] is not None and settings["prefix_sharing_window"] < 1:
+        settings.refuse("prefix_sharing_window", "must be 1 or more")
     tokens = split_reward_tokens(settings["reward_tokens"])
     if len(tokens) != 2 or not all(tokens) or tokens[0] == tokens[1]:
         settings.refuse("reward_tokens", 'needs two different tokens separated by one comma, such as "+,-"')
@@ -267,7 +278,8 @@ def _check_ranges(settings: Settings) -> None:
 # What makes a run the run it is: with another value here a checkpoint of it would be continued on something else.
 IDENTITY = (
     "seed per_device_train_batch_size gradient_accumulation_steps max_seq_len max_prompt_len zero_padding "
-    "greedy_zero_padding lazy process_reward placeholder_token reward_tokens learning_rate warmup_steps warmup_ratio "
+    "greedy_zero_padding prefix_sharing prefix_sharing_window lazy process_reward placeholder_token reward_tokens "
+    "learning_rate warmup_steps warmup_ratio "
     "max_steps num_train_epochs lr_scheduler_type lr_end num_cycles power weight_decay adam_beta1 adam_beta2 "
     "adam_epsilon max_grad_norm bf16 fp16_opt_level"
 ).split()

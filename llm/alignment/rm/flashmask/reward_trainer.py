@@ -16,25 +16,25 @@ from llm.core.trainer import ExactTrainer
 
 MODEL_INPUTS = ("input_ids", "position_ids", "end_row", "scored")
 
+
 class RewardTrainer(ExactTrainer):
-    sum_names = ("hits", "weight", "positive_hits", "positive", "tokens", "solutions")
+    sum_names = ("hits", "labels", "positive_hits", "positive", "tokens", "solutions")
 
     def batch_sums(self, model, inputs):
-        """Accuracy is weighted as the loss is; a step counts as "+" where its target says so more than not."""
+        """Every label counts for the metrics, also where several share a position; one is "+" if it is above 0.5."""
         logits_K2 = model(**{name: inputs[name] for name in MODEL_INPUTS})
-        weights, right = inputs["weights"], inputs["targets"] > 0.5
-        loss = (weights * reward_cross_entropy(logits_K2, inputs["targets"])).sum()
+        loss = (inputs["weights"] * reward_cross_entropy(logits_K2, inputs["targets"])).sum()
         with paddle.no_grad():
-            hit = weights * ((logits_K2[:, 0] > logits_K2[:, 1]) == right).astype("float32")
-            right = right.astype("float32")
-            sums = [hit.sum(), weights.sum(), (hit * right).sum(), (weights * right).sum()]
+            right_M = inputs["labels"] > 0.5
+            hit_M = (logits_K2[:, 0] > logits_K2[:, 1]).gather(inputs["label_at"]) == right_M
+            sums = [hit_M.sum(), paddle.ones_like(right_M).sum(), (hit_M & right_M).sum(), right_M.sum()]
             counts = [inputs["tokens"], inputs["solution_count"]]
             return loss, paddle.stack([value.astype("float64").reshape([]) for value in (*sums, *counts)])
 
     def training_metrics(self, sums: dict[str, float]) -> dict[str, float]:
-        negative = sums["weight"] - sums["positive"]
+        negative = sums["labels"] - sums["positive"]
         shares = {
-            "accuracy": (sums["hits"], sums["weight"]),
+            "accuracy": (sums["hits"], sums["labels"]),
             "accuracy_positive": (sums["positive_hits"], sums["positive"]),
             "accuracy_negative": (sums["hits"] - sums["positive_hits"], negative),
         }
@@ -66,12 +66,11 @@ class RewardTrainer(ExactTrainer):
         for inputs in self._loader(rows, batch_size=self.args.per_device_eval_batch_size):
             with paddle.no_grad(), self.autocast_smart_context_manager():
                 logits_K2 = self.model(**{name: inputs[name] for name in MODEL_INPUTS})
-                losses_K = reward_cross_entropy(logits_K2, inputs["targets"])
-            kept = inputs["weights"].numpy() > 0
+            logits_M2, labels = logits_K2.gather(inputs["label_at"]), inputs["labels"]
             solutions = inputs["solutions"].numpy() + first_solution
             first_solution += int(inputs["solution_count"])
-            columns = (losses_K.numpy(), reward_scores(logits_K2).numpy(), inputs["targets"].numpy(), solutions)
-            parts.append([column[kept] for column in columns])
+            columns = reward_cross_entropy(logits_M2, labels), reward_scores(logits_M2), labels
+            parts.append([*(column.numpy() for column in columns), solutions])
         self.model.train()
         mine = [np.concatenate(column) for column in zip(*parts, strict=True)]
         return self._gathered(mine)

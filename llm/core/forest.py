@@ -1,0 +1,169 @@
+"""Encoded solutions -> trees in which what solutions begin with alike stands once -> rows.
+
+Solutions of a question share the question, and often their first steps. Written depth first, a tree's branches stand
+behind one another, and all that follows from a token stands directly behind it:
+
+    solutions   A B C ки / A B D ки / A E ки        a tree of 7 tokens for 11
+    ids         A B C ки D ки E ки
+    positions   0 1 2 3  2 3  1 2                   depth
+    end_row     8 6 4 4  6 6  8 8                   where what follows from the token ends
+
+Token i may attend to token j where `j <= i < end_row[j]`: to itself and to what it follows from, never to a branch
+beside it. So every token computes what it would in its own solution, and a position that several solutions label
+stands for all of them: its target is the mean of their labels, its weight their number, and loss and gradients are
+those of the separate solutions (cross entropy is linear in the target).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from llm.core.encoding import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Solutions in an order in which equal beginnings stand together."""
+
+    solutions: list[Sequence]
+    shared: list[int]  # tokens that each has in common with the one before it; 0 for the first
+    size: int  # tokens of all together
+
+    def __len__(self) -> int:
+        return self.size
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """S tokens of one or more trees, K of them scored, with M labels of `solution_count` solutions."""
+
+    ids: np.ndarray  # [S] int32
+    positions: np.ndarray  # [S] int32, depth within the solution
+    end_row: np.ndarray  # [S] int32
+    scored: np.ndarray  # [K] int64, rising
+    targets: np.ndarray  # [K] float32, mean of the labels at the position
+    weights: np.ndarray  # [K] float32, their number
+    label_at: np.ndarray  # [M] int64, which of the K positions a label belongs to
+    labels: np.ndarray  # [M] float32
+    solutions: np.ndarray  # [M] int64, whose label it is
+    solution_count: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def weight(self) -> float:
+        return float(self.weights.sum(dtype="float64"))
+
+
+def grow_trees(
+    solutions: Iterable[Sequence], max_seq_len: int, prefix_sharing: bool, window: int | None = None
+) -> Iterator[Tree]:
+    """Trees of at most max_seq_len tokens. Solutions of the same prompt among `window` of them (None: all) share what
+    they have in common; without prefix_sharing every solution is a tree of its own, in the order of the data."""
+    if not prefix_sharing:
+        yield from map(lone_tree, solutions)
+        return
+    solutions = iter(solutions)
+    while some := list(islice(solutions, window)):
+        groups: dict[bytes, list[Sequence]] = {}
+        for solution in some:
+            groups.setdefault(solution.ids[: solution.prompt_len].tobytes(), []).append(solution)
+        for group in groups.values():
+            yield from _divide(_merge(group), max_seq_len)
+
+
+def lone_tree(solution: Sequence) -> Tree:
+    return Tree([solution], [0], len(solution))
+
+
+def _merge(group: list[Sequence]) -> Tree:
+    """In the order of their bytes, solutions that begin alike are neighbours."""
+    solutions = sorted(group, key=lambda solution: solution.ids.tobytes()) if len(group) > 1 else group
+    shared = [0] + [_common(a.ids, b.ids) for a, b in zip(solutions, solutions[1:], strict=False)]
+    return Tree(solutions, shared, sum(map(len, solutions)) - sum(shared))
+
+
+def _common(a: np.ndarray, b: np.ndarray) -> int:
+    """How many tokens both begin with."""
+    length = min(len(a), len(b))
+    differs = np.flatnonzero(a[:length] != b[:length])
+    return int(differs[0]) if len(differs) else length
+
+
+def _divide(tree: Tree, max_seq_len: int) -> Iterator[Tree]:
+    """Cut between neighbours so that every part fits into a row and the least is repeated: a part writes again what
+    its first solution shares with the one before it.
+
+    cost[j] is the least that is repeated if a part ends before solution j. The parts that may end there begin at
+    solutions first..j-1, `first` only rising with j, so the best of them is the head of a queue of rising costs.
+    """
+    if len(tree) <= max_seq_len:
+        yield tree
+        return
+    count = len(tree.solutions)
+    new = np.array([len(solution) for solution in tree.solutions]) - np.array(tree.shared)
+    new_before = np.concatenate([[0], np.cumsum(new)]).tolist()
+    cost = [0] * (count + 1)
+    begin_of = [0] * (count + 1)
+    candidates: deque[tuple[int, int]] = deque()  # (cost, beginning) of parts
+    for end in range(1, count + 1):
+        start = end - 1
+        candidate = cost[start] + tree.shared[start]
+        while candidates and candidates[-1][0] > candidate:
+            candidates.pop()
+        candidates.append((candidate, start))
+        while _part_size(tree, new_before, candidates[0][1], end) > max_seq_len:
+            candidates.popleft()
+        cost[end], begin_of[end] = candidates[0]
+    ends = [count]
+    while begin_of[ends[-1]]:
+        ends.append(begin_of[ends[-1]])
+    begin = 0
+    for end in reversed(ends):
+        shared = [0, *tree.shared[begin + 1 : end]]
+        yield Tree(tree.solutions[begin:end], shared, _part_size(tree, new_before, begin, end))
+        begin = end
+
+
+def _part_size(tree: Tree, new_before: list[int], begin: int, end: int) -> int:
+    return tree.shared[begin] + new_before[end] - new_before[begin]
+
+
+def make_row(trees: list[Tree]) -> Row:
+    """The trees behind one another, each depth first."""
+    solutions = [solution for tree in trees for solution in tree.solutions]
+    shared = [count for tree in trees for count in tree.shared]
+    length = sum(map(len, trees))
+    end_row = np.empty(length, "int32")
+    path = np.empty(max(map(len, solutions)), "int64")  # the tokens of the solution at hand, by depth
+    depth, start, label_places = 0, 0, []
+    for solution, common in zip(solutions, shared, strict=True):
+        end_row[path[common:depth]] = start  # branches that this one turns away from
+        depth = len(solution)
+        path[common:depth] = np.arange(start, start + depth - common)
+        start += depth - common
+        label_places.append(path[solution.scored])
+    end_row[path[:depth]] = length
+    labels = np.concatenate([solution.targets for solution in solutions])
+    scored, label_at = np.unique(np.concatenate(label_places), return_inverse=True)
+    weights = np.bincount(label_at, minlength=len(scored))
+    return Row(
+        ids=np.concatenate([s.ids[common:] for s, common in zip(solutions, shared, strict=True)]),
+        positions=np.concatenate(
+            [np.arange(common, len(s), dtype="int32") for s, common in zip(solutions, shared, strict=True)]
+        ),
+        end_row=end_row,
+        scored=scored.astype("int64"),
+        targets=(np.bincount(label_at, weights=labels, minlength=len(scored)) / weights).astype("float32"),
+        weights=weights.astype("float32"),
+        label_at=label_at.astype("int64"),
+        labels=labels,
+        solutions=np.repeat(np.arange(len(solutions)), [len(solution.scored) for solution in solutions]),
+        solution_count=len(solutions),
+    )
