@@ -31,6 +31,24 @@ def dense_mask(end_row_BS):
     return paddle.logical_and(columns <= rows, rows < end_row_BS.unsqueeze([1, 2]))
 
 
+def contain_bad_numbers(attend):
+    """A NaN or an infinity in a key or value reaches only the tokens that see it. In a multiplication by a matrix of
+    weights it would reach all: the weight of what is masked is 0, and 0 * NaN is NaN."""
+
+    def contained(q_BSHD, k_BSGD, v_BSGD, end_row_BS):
+        good_BS = paddle.logical_and(*(paddle.isfinite(x).all(axis=[2, 3]) for x in (k_BSGD, v_BSGD)))
+        if bool(good_BS.all()):
+            return attend(q_BSHD, k_BSGD, v_BSGD, end_row_BS)
+        k, v = (paddle.where(good_BS.unsqueeze([2, 3]), x, paddle.zeros_like(x)) for x in (k_BSGD, v_BSGD))
+        out = attend(q_BSHD, k, v, end_row_BS)
+        bad_B11S = paddle.logical_not(good_BS).unsqueeze([1, 2])
+        sees_bad_BS1 = paddle.logical_and(dense_mask(end_row_BS), bad_B11S).any(axis=-1).transpose([0, 2, 1])
+        return paddle.where(sees_bad_BS1, paddle.full_like(out, math.nan), out)
+
+    return contained
+
+
+@contain_bad_numbers
 def dense_attention(q_BSHD, k_BSGD, v_BSGD, end_row_BS):
     """On every device, for any end_row; time and memory follow S x S."""
     batch, length, heads, head_dim = q_BSHD.shape
@@ -46,6 +64,7 @@ def dense_attention(q_BSHD, k_BSGD, v_BSGD, end_row_BS):
     return out.transpose([0, 3, 1, 2, 4]).reshape([batch, length, heads * head_dim])
 
 
+@contain_bad_numbers
 def block_attention(q_BSHD, k_BSGD, v_BSGD, end_row_BS):
     """For a CPU: attention block by block, a block being a solution (or a tree of them) that nothing else sees.
 

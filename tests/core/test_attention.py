@@ -9,12 +9,17 @@ import paddle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from paddle.nn.functional import flashmask_attention as kernel
+from paddle.nn.functional import flashmask_attention as flashmask_kernel
 
 from llm.core import attention
-from llm.core.attention import BUCKET, block_attention, dense_attention, dense_mask
+from llm.core.attention import BUCKET, block_attention, dense_attention, dense_mask, kernel_attention
+from llm.core.cpu_kernels.build import kernels
 
-both = pytest.mark.parametrize("attend", [dense_attention, block_attention], ids=["dense", "block"])
+compiled = pytest.mark.skipif(kernels()[0] is None, reason=f"no compiled kernels: {kernels()[1]}")
+kernel = pytest.param(kernel_attention, id="kernel", marks=compiled)
+every_kind = pytest.mark.parametrize(
+    "attend", [pytest.param(dense_attention, id="dense"), pytest.param(block_attention, id="block"), kernel]
+)
 HEAD_DIM = 4
 
 
@@ -53,11 +58,11 @@ def batch_of(rows):
     return np.stack(end_rows), np.stack(sees)
 
 
-def inputs_of(batch, length, heads, groups, seed=0):
+def inputs_of(batch, length, heads, groups, seed=0, head_dim=HEAD_DIM):
     random = np.random.default_rng(seed)
-    shapes = [(batch, length, heads, HEAD_DIM), *[(batch, length, groups, HEAD_DIM)] * 2]
+    shapes = [(batch, length, heads, head_dim), *[(batch, length, groups, head_dim)] * 2]
     q, k, v = (random.normal(size=shape).astype("float32") * 2 for shape in shapes)
-    return q, k, v, random.normal(size=(batch, length, heads * HEAD_DIM)).astype("float32")
+    return q, k, v, random.normal(size=(batch, length, heads * head_dim)).astype("float32")
 
 
 def slow_attention(q, k, v, sees, upstream):
@@ -108,7 +113,7 @@ def test_end_row_says_who_sees_whom():
         assert (dense_mask(paddle.to_tensor(end_row)).numpy()[:, 0] == sees).all()
 
 
-@both
+@every_kind
 @settings(max_examples=25, deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 24), min_size=1, max_size=3),
@@ -123,7 +128,7 @@ def test_small_forests_equal_the_loops(attend, lengths, new_tree, branch, groups
     assert_equal_to_loops(attend, forests(lengths, seed, new_tree, branch), groups * share, groups)
 
 
-@both
+@every_kind
 @pytest.mark.parametrize("branch", [0.0, 0.05], ids=["solutions", "trees"])
 def test_blocks_around_the_size_of_a_bucket_equal_the_loops(attend, branch):
     """Blocks one shorter than a bucket, as long, and one longer, beside short ones, packed in rows of unlike filling:
@@ -143,17 +148,34 @@ def test_blocks_around_the_size_of_a_bucket_equal_the_loops(attend, branch):
     assert_equal_to_loops(attend, rows, 2, 1)
 
 
-def test_dense_and_block_attention_agree_on_rows_of_real_size():
-    """Long rows of many solutions and trees, against each other only: the loops are too slow for them."""
-    for branch in (0.0, 0.02):
-        end_row, _ = batch_of(forests([700, 512, 300], 3, 0.01, branch))
-        q, k, v, upstream = inputs_of(*end_row.shape, 4, 2)
-        dense, block = (run(attend, q, k, v, end_row, upstream) for attend in (dense_attention, block_attention))
-        for mine, theirs in zip(block, dense, strict=True):
-            np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=2e-5)
+@pytest.mark.parametrize("attend", [pytest.param(block_attention, id="block"), kernel])
+@pytest.mark.parametrize("head_dim", [4, 32, 80, 128])
+@pytest.mark.parametrize("branch", [0.0, 0.02], ids=["solutions", "trees"])
+def test_rows_of_real_size_equal_dense_attention(attend, head_dim, branch):
+    """Long rows of many solutions and trees, with heads that fill vectors and that do not: the loops are too slow."""
+    end_row, _ = batch_of(forests([700, 512, 300], 3, 0.01, branch))
+    inputs = inputs_of(*end_row.shape, 4, 2, head_dim=head_dim)
+    q, k, v, upstream = [inputs[0] / head_dim**0.25, inputs[1] / head_dim**0.25, *inputs[2:]]
+    for mine, theirs in zip(
+        run(attend, q, k, v, end_row, upstream), run(dense_attention, q, k, v, end_row, upstream), strict=True
+    ):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=5e-5)
 
 
-@both
+@compiled
+def test_the_number_of_threads_changes_nothing(monkeypatch):
+    """Bit by bit: what is added up is added in one order."""
+    end_row, _ = batch_of(forests([300, 200], 8, 0.01, 0.02))
+    q, k, v, upstream = inputs_of(*end_row.shape, 4, 2)
+    results = []
+    for threads in ("1", "2", "5"):
+        monkeypatch.setenv("MKL_NUM_THREADS", threads)
+        results.append(run(kernel_attention, q, k, v, end_row, upstream))
+    for other in results[1:]:
+        assert all((mine == theirs).all() for mine, theirs in zip(other, results[0], strict=True))
+
+
+@every_kind
 def test_large_scores_do_not_overflow(attend):
     """A mask that is added must not turn a large score of a hidden column into a seen one, nor a sum into NaN."""
     end_row, sees = batch_of(forests([20, 12], 1, 0.2, 0.3))
@@ -166,31 +188,51 @@ def test_large_scores_do_not_overflow(attend):
 # ---- what is hidden stays hidden
 
 
+@every_kind
+@pytest.mark.parametrize("number", [np.nan, np.inf])
 @pytest.mark.parametrize("planted", ["key", "value", "both"])
-def test_nan_in_one_solution_never_reaches_another(planted):
-    """Block attention gathers a solution's own tokens, so what is wrong in another one or in padding (where anything
-    may stand) has no way in: neither to outputs nor to gradients."""
+def test_nan_in_a_column_reaches_only_those_who_see_it(attend, planted, number):
+    """Not a solution beside it, not a branch of its own tree: neither outputs nor gradients. Those who see it are NaN:
+    a broken number is not hidden."""
     end_row, sees = batch_of(forests([90, 70, 50], 2, 0.04, 0.05))
     q, k, v, upstream = inputs_of(*end_row.shape, 4, 2)
-    clean = run(block_attention, q, k, v, end_row, upstream)
-    sees_each_other = sees | sees.transpose(0, 2, 1)
+    clean = run(attend, q, k, v, end_row, upstream)
     for row, token in ((0, 0), (1, 40), (2, 49), (2, 88)):
-        together = {token}
-        while grown := set(np.flatnonzero(sees_each_other[row][list(together)].any(0))) - together:
-            together |= grown
         k_bad, v_bad = k.copy(), v.copy()
         for array, names in ((k_bad, ("key", "both")), (v_bad, ("value", "both"))):
             if planted in names:
-                array[row, token] = np.nan
-        others = np.ones(end_row.shape, bool)
-        others[row, list(together)] = False
-        assert others.sum() > end_row.size / 2
-        for mine, theirs in zip(run(block_attention, q, k_bad, v_bad, end_row, upstream), clean, strict=True):
-            np.testing.assert_allclose(mine[others], theirs[others], rtol=1e-4, atol=1e-5)
-            assert np.isfinite(mine[others]).all()
+                array[row, token] = number
+        touched = sees[row, :, token]
+        seen_beside_it = sees[row, touched].any(0)  # columns whose gradient comes from a touched row as well
+        untouched_rows, untouched_columns = np.ones(end_row.shape, bool), np.ones(end_row.shape, bool)
+        untouched_rows[row], untouched_columns[row] = ~touched, ~seen_beside_it
+        out, dq, dk, dv = run(attend, q, k_bad, v_bad, end_row, upstream)
+        assert np.isnan(out[row, touched]).all()
+        for kept, mine, theirs in (
+            (untouched_rows, out, clean[0]), (untouched_rows, dq, clean[1]),
+            (untouched_columns, dk, clean[2]), (untouched_columns, dv, clean[3]),
+        ):  # fmt: skip
+            assert kept[row].any()
+            np.testing.assert_allclose(mine[kept], theirs[kept], rtol=1e-4, atol=1e-5)
 
 
-@both
+@compiled
+@pytest.mark.parametrize("planted", ["query", "upstream"])
+def test_nan_in_a_row_reaches_only_what_it_sees(planted):
+    end_row, sees = batch_of(forests([90, 70], 2, 0.04, 0.05))
+    q, k, v, upstream = inputs_of(*end_row.shape, 4, 2)
+    clean = run(kernel_attention, q, k, v, end_row, upstream)
+    (q if planted == "query" else upstream)[1, 33] = np.nan
+    out, dq, dk, dv = run(kernel_attention, q, k, v, end_row, upstream)
+    rows, columns = np.ones(end_row.shape, bool), np.ones(end_row.shape, bool)
+    rows[1, 33], columns[1] = False, ~sees[1, 33]
+    assert np.isnan(dk[~columns]).all() and np.isnan(dq[1, 33]).all()
+    for kept, mine, theirs in ((rows, out, clean[0]), (rows, dq, clean[1]), (columns, dk, clean[2]),
+                               (columns, dv, clean[3])):  # fmt: skip
+        np.testing.assert_allclose(mine[kept], theirs[kept], rtol=1e-4, atol=1e-5)
+
+
+@every_kind
 def test_a_hidden_token_has_no_influence_at_all(attend):
     """Change a key and its value wildly: the rows that may not see them do not move, the others do."""
     end_row, sees = batch_of(forests([60, 41], 4, 0.06, 0.1))
@@ -216,7 +258,7 @@ def test_the_kernel_is_called_as_its_signature_wants(monkeypatch):
     calls = []
 
     def recorded(*args, **kwargs):
-        call = inspect.signature(kernel).bind(*args, **kwargs)
+        call = inspect.signature(flashmask_kernel).bind(*args, **kwargs)
         call.apply_defaults()
         calls.append(call.arguments)
         return call.arguments["query"]
@@ -263,14 +305,21 @@ def test_the_kernel_equals_dense_attention():
 
 
 def test_flashmask_is_used_where_it_is_asked_for_and_there(monkeypatch):
-    for compiled, asked, wanted in (
-        (False, (True, True), block_attention),
-        (False, (False, False), block_attention),
+    on_cpu = block_attention if kernels()[0] is None else kernel_attention
+    for cuda, asked, wanted in (
+        (False, (True, True), on_cpu),
+        (False, (False, False), on_cpu),
         (True, (True, True), attention.flashmask_attention),
         (True, (True, False), dense_attention),
         (True, (False, True), dense_attention),
     ):
-        monkeypatch.setattr(paddle, "is_compiled_with_cuda", lambda compiled=compiled: compiled)
+        monkeypatch.setattr(paddle, "is_compiled_with_cuda", lambda cuda=cuda: cuda)
         chosen, why = attention.choose(*asked)
         assert chosen is wanted
-        assert ("CUDA" in why) == (not compiled)
+        assert ("CPU" in why) == (not cuda)
+
+
+def test_without_compiled_kernels_paddles_operations_take_over_and_say_why(monkeypatch):
+    monkeypatch.setattr(attention, "kernels", lambda: (None, "no C++ compiler was found"))
+    chosen, why = attention.choose(False, False)
+    assert chosen is block_attention and "no C++ compiler was found" in why

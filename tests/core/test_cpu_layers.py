@@ -5,26 +5,34 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import shutil
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
 import paddle
+import paddle.nn.functional as F
 import pytest
 from paddlenlp.transformers import LlamaConfig, MistralConfig, Qwen2Config
 from safetensors.numpy import load_file, save_file
 
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.core import backbone, cpu_layers
-from llm.core.attention import block_attention, dense_attention, dense_mask
+from llm.core.attention import block_attention, dense_attention, dense_mask, kernel_attention
+from llm.core.cpu_kernels import operators
+from llm.core.cpu_kernels.build import kernels
 from llm.core.encoding import RewardTokens, Sequence
+from llm.core.forest import Row, grow_trees, lone_tree, make_row
 from llm.core.losses import reward_cross_entropy, reward_scores
-from llm.core.packing import Row, collate, make_row
+from llm.core.packing import collate
 
 CONFIGS = {"llama": LlamaConfig, "mistral": MistralConfig, "qwen2": Qwen2Config}
+PREFIXES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2"}
 VOCABULARY = 61
 TOKENS = RewardTokens(placeholder=9, positive=12, negative=5)
 families = pytest.mark.parametrize("family", sorted(CONFIGS))
-attentions = pytest.mark.parametrize("attend", [block_attention, dense_attention], ids=["block", "dense"])
+attentions = pytest.mark.parametrize(
+    "attend", [kernel_attention, block_attention, dense_attention], ids=["kernel", "block", "dense"]
+)
 
 
 def untouched(family: str):
@@ -45,7 +53,7 @@ def library_class(family: str):
 
 def norm_of(family: str, size: int):
     """PaddleNLP's norm with weights that are not all ones."""
-    kind = getattr(untouched(family), cpu_layers.FAMILIES[family])
+    kind = getattr(untouched(family), f"{PREFIXES[family]}RMSNorm")
     fields = {"hidden_size": size, "rms_norm_eps": 1e-5, "sequence_parallel": False, "use_fused_rms_norm": False}
     norm = kind(size, eps=1e-5) if family == "mistral" else kind(SimpleNamespace(**fields))
     norm.weight.set_value(np.linspace(-2, 2, size).astype("float32"))
@@ -64,38 +72,73 @@ def value_and_gradients(function, x: np.ndarray, weight=None):
     return [out.numpy(), *gradients]
 
 
+norms = pytest.mark.parametrize("rms_norm", [cpu_layers.rms_norm, operators.rms_norm], ids=["plain", "compiled"])
+
+
 @families
+@norms
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3], ids=["tiny", "usual", "large"])
-def test_rms_norm_equals_paddlenlps(family, scale):
+def test_rms_norm_equals_paddlenlps(family, rms_norm, scale):
     """Also where the square is small beside epsilon: epsilon stands inside the root."""
-    norm = norm_of(family, 24)
-    x = (np.random.default_rng(0).normal(size=(2, 5, 24)) * scale).astype("float32")
+    norm = norm_of(family, 39)
+    x = (np.random.default_rng(0).normal(size=(2, 5, 39)) * scale).astype("float32")
     wanted = value_and_gradients(norm, x, norm.weight)
-    got = value_and_gradients(lambda tensor: cpu_layers.rms_norm(norm, tensor), x, norm.weight)
+    got = value_and_gradients(lambda tensor: rms_norm(tensor, norm.weight, 1e-5), x, norm.weight)
     for mine, theirs in zip(got, wanted, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6 * np.abs(theirs).max())
 
 
 @families
+@pytest.mark.parametrize("turn", [cpu_layers.rotate, operators.rotate], ids=["plain", "compiled"])
 @pytest.mark.parametrize("size", [2, 8, 64])
-def test_rotate_half_equals_paddlenlps(family, size):
-    """Exactly: every element is multiplied by 1 or -1 and added to zeros."""
-    x = np.random.default_rng(size).normal(size=(2, 3, 4, size)).astype("float32")
-    wanted = value_and_gradients(untouched(family).rotate_half, x)
-    got = value_and_gradients(cpu_layers.rotate_half, x)
-    for mine, theirs in zip(got, wanted, strict=True):
-        assert (mine == theirs).all()
+def test_the_rotary_embedding_equals_paddlenlps(family, turn, size):
+    random = np.random.default_rng(size)
+    x = random.normal(size=(2, 3, 4, size)).astype("float32")
+    angles = random.normal(size=(9, size // 2)).astype("float32")
+    cos, sin = (paddle.to_tensor(np.tile(table(angles), 2)) for table in (np.cos, np.sin))
+    positions = paddle.to_tensor([[0, 3, 8], [5, 5, 1]])
+
+    def theirs(x):
+        if family == "mistral":
+            turned, _ = untouched(family).apply_rotary_pos_emb(*[x.transpose([0, 2, 1, 3])] * 2, cos, sin, positions)
+            return turned.transpose([0, 2, 1, 3])
+        tables = [table[None, :, None, :] for table in (cos, sin)]
+        return untouched(family).apply_rotary_pos_emb(x, x, *tables, positions)[0]
+
+    for mine, wanted in zip(
+        value_and_gradients(lambda x: turn(x, cos, sin, positions), x), value_and_gradients(theirs, x), strict=True
+    ):
+        np.testing.assert_allclose(mine, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_the_gated_activation_is_silu_of_one_times_the_other():
+    """Where exp overflows, too: silu(-200) is 0 and its gradient as well."""
+    x, y = (np.random.default_rng(0).normal(size=(2, 7, 5)).astype("float32") * 4 for _ in range(2))
+    x[0, 0] = [-200, -30, 0, 30, 200]
+
+    def of(gate):
+        up = paddle.to_tensor(y, stop_gradient=False)
+        return value_and_gradients(lambda x: gate(x, up), x, up)
+
+    for mine, wanted in zip(of(operators.swiglu), of(lambda x, y: x * F.sigmoid(x) * y), strict=True):
+        np.testing.assert_allclose(mine, wanted, rtol=1e-5, atol=1e-6)
 
 
 @families
-def test_every_family_uses_them_once_installed(family, monkeypatch):
-    modeling = importlib.import_module(f"paddlenlp.transformers.{family}.modeling")
-    norm = getattr(modeling, cpu_layers.FAMILIES[family])
-    monkeypatch.setattr(modeling, "rotate_half", None)
-    monkeypatch.setattr(norm, "forward", None)
-    cpu_layers.install()
-    assert modeling.rotate_half is cpu_layers.rotate_half
-    assert norm.forward is cpu_layers.rms_norm
+@pytest.mark.parametrize("compiled", [True, False])
+def test_every_family_uses_them_once_installed(library_models, family, compiled, monkeypatch):
+    """Each is called as often as the model has such layers."""
+    calls = Counter()
+    home = operators if compiled else cpu_layers
+    names = {"rms_norm": 5, "rotate": 4} | ({"swiglu": 2} if compiled else {})
+    for name in names:
+        real = getattr(home, name)
+        counted = lambda *inputs, name=name, real=real: calls.update([name]) or real(*inputs)  # noqa: E731
+        monkeypatch.setattr(home, name, counted)
+    model = load(library_models(family)[1])
+    cpu_layers.install(compiled)
+    own_hidden(model, [row_of(make_solutions([5]))])
+    assert calls == names
 
 
 # ---- whole models
@@ -144,12 +187,27 @@ def make_solutions(lengths, seed=0) -> list[Sequence]:
     return solutions
 
 
-def tree_row(prompt: Sequence, answers: list[Sequence]) -> Row:
-    """Answers behind one prompt that is written once: it is seen by all of them, none by another."""
-    row = make_row([prompt, *answers])
-    row.end_row[: len(prompt)] = len(row)
-    row.positions[len(prompt) :] += len(prompt)
-    return row
+def row_of(solutions: list[Sequence]) -> Row:
+    return make_row([lone_tree(solution) for solution in solutions])
+
+
+def family_of_solutions(seed: int) -> list[Sequence]:
+    """A prompt of 8 tokens that four solutions share; two of them share 6 tokens more."""
+    prompt, step, *ends = make_solutions([8, 6, 30, 13, 20, 40], seed)
+    parts = [[prompt, ends[0]], [prompt, step, ends[1]], [prompt, ends[2]], [prompt, step, ends[3]]]
+    random, solutions = np.random.default_rng(seed), []
+    for some in parts:
+        ids = np.concatenate([part.ids for part in some])
+        scored = np.flatnonzero(ids == TOKENS.placeholder)
+        labels = (random.random(len(scored)) < 0.6).astype("float32")
+        solutions.append(Sequence(ids, scored, labels, prompt_len=len(prompt)))
+    return solutions
+
+
+def paths_in(row: Row, tree) -> list[np.ndarray]:
+    """Per solution of a row's only tree the tokens that its last one sees."""
+    ends = np.cumsum([len(solution) for solution in tree.solutions]) - np.cumsum(tree.shared) - 1
+    return [np.flatnonzero((np.arange(len(row)) <= end) & (row.end_row > end)) for end in ends]
 
 
 def own_hidden(model, rows: list[Row]) -> paddle.Tensor:
@@ -180,7 +238,7 @@ def test_packed_solutions_have_the_hidden_states_that_each_has_alone(library_mod
     reference, folder = library_models(family)
     model = load(folder, attend)
     solutions = make_solutions([17, 70, 5, 33, 1])
-    rows = [make_row(solutions[:2]), make_row(solutions[2:])]
+    rows = [row_of(solutions[:2]), row_of(solutions[2:])]
     with paddle.no_grad():
         hidden = own_hidden(model, rows)
         placed = [(0, 0), (0, 17), (1, 0), (1, 5), (1, 38)]
@@ -194,15 +252,13 @@ def test_packed_solutions_have_the_hidden_states_that_each_has_alone(library_mod
 def test_answers_behind_a_shared_prompt_have_the_hidden_states_that_each_has_alone(library_models, family, attend):
     reference, folder = library_models(family)
     model = load(folder, attend)
-    prompt, *answers = make_solutions([11, 60, 7, 9], seed=1)
+    (tree,) = grow_trees(family_of_solutions(seed=1), 999, prefix_sharing=True)
+    row = make_row([tree])
+    assert len(row) == sum(map(len, tree.solutions)) - 3 * 8 - 6
     with paddle.no_grad():
-        hidden = own_hidden(model, [tree_row(prompt, answers)])[0]
-        start = len(prompt)
-        for answer in answers:
-            alone = library_hidden(reference, np.concatenate([prompt.ids, answer.ids]))
-            assert_close(hidden[:start][: len(prompt)], alone[: len(prompt)])
-            assert_close(hidden[start : start + len(answer)], alone[len(prompt) :])
-            start += len(answer)
+        hidden = own_hidden(model, [row])[0]
+        for solution, path in zip(tree.solutions, paths_in(row, tree), strict=True):
+            assert_close(hidden.gather(paddle.to_tensor(path)), library_hidden(reference, solution.ids))
 
 
 @families
@@ -210,8 +266,8 @@ def test_a_packed_row_equals_paddlenlps_forward_with_a_dense_mask(library_models
     """The same row, ids and positions, in PaddleNLP's model with the [S, S] booleans that end_row stands for."""
     reference, folder = library_models(family)
     model = load(folder)
-    prompt, *answers = make_solutions([8, 20, 13], seed=2)
-    batch = collate([make_row(answers), tree_row(prompt, answers)], pad_id=0)
+    solutions = family_of_solutions(seed=2)
+    batch = collate([row_of(solutions[:1]), make_row(list(grow_trees(solutions, 999, True)))], pad_id=0)
     batch = {name: paddle.to_tensor(array) for name, array in batch.items()}
     base = getattr(reference, reference.base_model_prefix)
     with paddle.no_grad():
@@ -227,15 +283,22 @@ def test_a_packed_row_equals_paddlenlps_forward_with_a_dense_mask(library_models
 
 
 @families
-def test_packed_rows_have_the_loss_and_gradients_of_the_solutions_one_by_one(library_models, family):
-    """Every weight's gradient, through the model as it is trained, against full logits of each solution alone."""
+@pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "plain"])
+def test_packed_rows_have_the_loss_and_gradients_of_the_solutions_one_by_one(library_models, family, compiled):
+    """Every weight's gradient, through the model as it is trained, against full logits of each solution alone: rows of
+    trees, several labels on one position, and rows without trees."""
+    if compiled and kernels()[0] is None:
+        pytest.skip(f"no compiled kernels: {kernels()[1]}")
     reference, folder = library_models(family)
-    model = as_reward_model(load(folder), TOKENS)
-    solutions = make_solutions([15, 66, 9, 21], seed=4)
-    batch = collate([make_row(solutions[:3]), make_row(solutions[3:])], pad_id=0)
+    model = as_reward_model(load(folder, kernel_attention if compiled else block_attention), TOKENS)
+    cpu_layers.install(compiled)
+    shared, others = family_of_solutions(seed=3), make_solutions([15, 66, 9], seed=4)
+    solutions = shared + others
+    batch = collate([make_row(list(grow_trees(shared, 999, True))), row_of(others)], pad_id=0)
+    assert (batch["weights"] > 1).any()
     batch = {name: paddle.to_tensor(array) for name, array in batch.items()}
     logits = model(*(batch[name] for name in ("input_ids", "position_ids", "end_row", "scored")))
-    loss = reward_cross_entropy(logits, batch["targets"]).sum()
+    loss = (batch["weights"] * reward_cross_entropy(logits, batch["targets"])).sum()
     loss.backward()
     for parameter in reference.parameters():
         parameter.clear_gradient()
@@ -271,7 +334,7 @@ def test_scores_are_those_of_the_convention_over_the_full_model(library_models, 
     _, folder = library_models(family, tied)
     model = as_reward_model(load(folder), TOKENS)
     solutions = make_solutions([30, 12, 40], seed=6)
-    batch = {name: paddle.to_tensor(array) for name, array in collate([make_row(solutions)], pad_id=0).items()}
+    batch = {name: paddle.to_tensor(array) for name, array in collate([row_of(solutions)], pad_id=0).items()}
     model.save_pretrained(str(tmp_path), safe_serialization=True)
     full_model = library_class(family).from_pretrained(str(tmp_path)).eval()
     wanted = []

@@ -8,15 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm.core.encoding import Sequence
-from llm.core.packing import (
-    Row,
-    choose_packing,
-    collate,
-    make_row,
-    pack_alone,
-    pack_greedy,
-    pack_sequential,
-)
+from llm.core.forest import Row, Tree, lone_tree, make_row
+from llm.core.packing import choose_packing, collate, pack_alone, pack_greedy, pack_sequential
 
 MAX_SEQ_LEN = 24
 PAD = 7
@@ -25,18 +18,18 @@ packings = pytest.mark.parametrize("pack", PACKINGS, ids=["alone", "sequential",
 quick = settings(max_examples=60, deadline=None)
 
 
-def make_sequences(lengths, seed=0) -> list[Sequence]:
-    """Ids that occur once in all sequences together, about a third of the positions scored."""
-    random, sequences, first_id = np.random.default_rng(seed), [], 100
+def make_trees(lengths, seed=0) -> list[Tree]:
+    """Lone solutions with ids that occur once in all of them together, about a third of the positions scored."""
+    random, trees, first_id = np.random.default_rng(seed), [], 100
     for length in lengths:
         scored = np.flatnonzero(random.random(length) < 0.3)
         targets = random.random(len(scored)).astype("float32")
-        sequences.append(Sequence(np.arange(first_id, first_id + length), scored, targets))
+        trees.append(lone_tree(Sequence(np.arange(first_id, first_id + length), scored, targets)))
         first_id += length
-    return sequences
+    return trees
 
 
-SEQUENCES = st.builds(make_sequences, st.lists(st.integers(1, MAX_SEQ_LEN), max_size=12), st.integers(0, 99))
+TREES = st.builds(make_trees, st.lists(st.integers(1, MAX_SEQ_LEN), max_size=12), st.integers(0, 99))
 
 
 def may_attend(end_row: np.ndarray) -> np.ndarray:
@@ -55,6 +48,10 @@ def sequences_of(row: Row) -> list[Sequence]:
     return parts
 
 
+def solutions_of(trees: list[Tree]) -> list[Sequence]:
+    return [solution for tree in trees for solution in tree.solutions]
+
+
 def contents(sequences) -> list:
     return [(s.ids.tolist(), s.scored.tolist(), s.targets.tolist()) for s in sequences]
 
@@ -63,9 +60,10 @@ def contents(sequences) -> list:
 
 
 @quick
-@given(st.builds(make_sequences, st.lists(st.integers(1, 9), min_size=1, max_size=6)))
-def test_a_row_is_what_a_slow_construction_gives(sequences):
+@given(st.builds(make_trees, st.lists(st.integers(1, 9), min_size=1, max_size=6)))
+def test_a_row_is_what_a_slow_construction_gives(trees):
     """Pair by pair of tokens: one sees the other if both are of the same solution and it does not stand before it."""
+    sequences = solutions_of(trees)
     owner, depth, targets, solutions, scored = [], [], [], [], []
     for number, sequence in enumerate(sequences):
         for i in range(len(sequence)):
@@ -75,7 +73,7 @@ def test_a_row_is_what_a_slow_construction_gives(sequences):
                 solutions.append(number)
             owner.append(number)
             depth.append(i)
-    row = make_row(sequences)
+    row = make_row(trees)
     length = len(owner)
     sees = [[owner[i] == owner[j] and j <= i for j in range(length)] for i in range(length)]
     assert may_attend(row.end_row).tolist() == sees
@@ -90,41 +88,41 @@ def test_a_row_is_what_a_slow_construction_gives(sequences):
 
 @packings
 @quick
-@given(sequences=SEQUENCES)
-def test_a_packing_is_a_partition(pack, sequences):
+@given(trees=TREES)
+def test_a_packing_is_a_partition(pack, trees):
     """Every sequence stands in exactly one row, whole, with its own labels, and no row is longer than allowed."""
-    rows = list(pack(iter(sequences), MAX_SEQ_LEN))
+    rows = list(pack(iter(trees), MAX_SEQ_LEN))
     found = [sequence for row in rows for sequence in sequences_of(row)]
-    assert sorted(contents(found)) == contents(sequences)
+    assert sorted(contents(found)) == contents(solutions_of(trees))
     assert all(0 < len(row) <= MAX_SEQ_LEN for row in rows)
-    assert sum(row.solution_count for row in rows) == len(sequences)
+    assert sum(row.solution_count for row in rows) == len(trees)
 
 
 @quick
-@given(SEQUENCES)
-def test_sequential_packing_keeps_the_order_and_ends_a_row_only_when_the_next_does_not_fit(sequences):
-    rows = list(pack_sequential(sequences, MAX_SEQ_LEN))
-    assert contents(s for row in rows for s in sequences_of(row)) == contents(sequences)
+@given(TREES)
+def test_sequential_packing_keeps_the_order_and_ends_a_row_only_when_the_next_does_not_fit(trees):
+    rows = list(pack_sequential(trees, MAX_SEQ_LEN))
+    assert contents(s for row in rows for s in sequences_of(row)) == contents(solutions_of(trees))
     for row, following in zip(rows, rows[1:], strict=False):
         assert len(row) + len(sequences_of(following)[0]) > MAX_SEQ_LEN
 
 
 @quick
-@given(SEQUENCES)
-def test_packing_alone_gives_a_row_for_each(sequences):
-    rows = list(pack_alone(sequences, MAX_SEQ_LEN))
-    assert [row.ids.tolist() for row in rows] == [sequence.ids.tolist() for sequence in sequences]
+@given(TREES)
+def test_packing_alone_gives_a_row_for_each(trees):
+    rows = list(pack_alone(trees, MAX_SEQ_LEN))
+    assert [row.ids.tolist() for row in rows] == [solution.ids.tolist() for solution in solutions_of(trees)]
 
 
 @quick
-@given(SEQUENCES)
-def test_greedy_packing_is_best_fit_decreasing(sequences):
+@given(TREES)
+def test_greedy_packing_is_best_fit_decreasing(trees):
     """Against the plain quadratic form: longest first, into the fullest row that has room for it."""
     fills: list[int] = []
-    for length in sorted(map(len, sequences), reverse=True):
+    for length in sorted(map(len, trees), reverse=True):
         fitting = [fill for fill in fills if fill + length <= MAX_SEQ_LEN]
         fills.append((fills.pop(fills.index(max(fitting))) if fitting else 0) + length)
-    assert sorted(len(row) for row in pack_greedy(sequences, MAX_SEQ_LEN)) == sorted(fills)
+    assert sorted(len(row) for row in pack_greedy(trees, MAX_SEQ_LEN)) == sorted(fills)
 
 
 def test_a_stream_is_packed_within_a_bounded_window():
@@ -133,9 +131,9 @@ def test_a_stream_is_packed_within_a_bounded_window():
 
     def stream():
         nonlocal taken
-        for sequence in make_sequences([10] * 100):
+        for tree in make_trees([10] * 100):
             taken += 1
-            yield sequence
+            yield tree
 
     rows = pack_greedy(stream(), MAX_SEQ_LEN, window=8)
     next(rows)
@@ -147,17 +145,17 @@ def test_greedy_packing_fills_rows_and_takes_many():
     solution would take minutes here."""
     lengths = np.random.default_rng(0).integers(30, 900, 20_000)
     none = np.zeros(0, "int64")
-    sequences = [Sequence(np.zeros(length, "int64"), none, none.astype("float32")) for length in lengths]
-    rows = list(pack_greedy(sequences, 4096))
+    trees = [lone_tree(Sequence(np.zeros(length, "int32"), none, none.astype("float32"))) for length in lengths]
+    rows = list(pack_greedy(trees, 4096))
     assert sum(map(len, rows)) == lengths.sum()
     assert lengths.sum() / (len(rows) * 4096) >= 0.98
     assert max(map(len, rows)) <= 4096
 
 
 def test_the_settings_choose_the_packing():
-    sequences = make_sequences([20, 20, 4, 4])
+    trees = make_trees([20, 20, 4, 4])
     sizes = {
-        settings: [len(row) for row in choose_packing(*settings, stream=False)(sequences, MAX_SEQ_LEN)]
+        settings: [len(row) for row in choose_packing(*settings, stream=False)(trees, MAX_SEQ_LEN)]
         for settings in ((False, False), (True, False), (True, True))
     }
     assert sizes == {(False, False): [20, 20, 4, 4], (True, False): [20, 24, 4], (True, True): [24, 24]}
@@ -169,8 +167,8 @@ def test_the_settings_choose_the_packing():
 @quick
 @given(st.lists(st.lists(st.integers(1, 8), min_size=1, max_size=3), min_size=1, max_size=4))
 def test_a_batch_holds_its_rows_and_padding_sees_itself_alone(lengths_of_rows):
-    sequences = make_sequences([length for lengths in lengths_of_rows for length in lengths])
-    remaining = iter(sequences)
+    trees = make_trees([length for lengths in lengths_of_rows for length in lengths])
+    remaining, sequences = iter(trees), solutions_of(trees)
     rows = [make_row([next(remaining) for _ in lengths]) for lengths in lengths_of_rows]
     batch = collate(rows, PAD)
     length = max(map(len, rows))
@@ -185,7 +183,9 @@ def test_a_batch_holds_its_rows_and_padding_sees_itself_alone(lengths_of_rows):
     if not any(len(row.scored) for row in rows):
         return  # padded with a blank row: below
     assert batch["input_ids"].reshape(-1)[batch["scored"]].tolist() == [s.ids[k] for s in sequences for k in s.scored]
-    assert batch["targets"].tolist() == [target for s in sequences for target in s.targets]
+    targets = [target for s in sequences for target in s.targets]
+    assert batch["targets"].tolist() == batch["labels"].tolist() == targets
+    assert batch["label_at"].tolist() == list(range(len(targets)))
     assert batch["solutions"].tolist() == [n for n, s in enumerate(sequences) for _ in s.scored]
     assert batch["weights"].tolist() == [1.0] * len(batch["scored"])
     assert batch["tokens"] == sum(map(len, sequences))
@@ -197,12 +197,13 @@ def test_a_batch_without_labels_has_one_scored_position_of_no_weight(rows):
     """A rank without data must compute a finite zero loss and stay in step with the others: an empty scored index
     would be a mean over nothing."""
     none = np.zeros(0, "int64")
-    sequence = Sequence(np.array([1, 2]), none, none.astype("float32"))
-    batch = collate([make_row([sequence])] * rows, PAD)
+    tree = lone_tree(Sequence(np.array([1, 2]), none, none.astype("float32")))
+    batch = collate([make_row([tree])] * rows, PAD)
     assert batch["weights"].tolist() == [0.0]
-    assert len(batch["scored"]) == len(batch["targets"]) == len(batch["solutions"]) == 1
+    assert len(batch["scored"]) == len(batch["targets"]) == 1
+    assert len(batch["labels"]) == len(batch["label_at"]) == len(batch["solutions"]) == 0
     assert batch["scored"][0] < batch["input_ids"].size
     assert (batch["end_row"] > np.arange(batch["end_row"].shape[1])).all()  # every token sees itself
     assert batch["tokens"] == 2 * rows and batch["solution_count"] == rows
-    labelled = collate([make_row(make_sequences([9]))], PAD)
+    labelled = collate([make_row(make_trees([9]))], PAD)
     assert {name: array.dtype for name, array in batch.items()} == {n: a.dtype for n, a in labelled.items()}

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm.core.encoding import Sequence
-from llm.core.packing import collate, make_row
+from llm.core.forest import lone_tree, make_row
+from llm.core.packing import collate
 from llm.core.step_loader import StepLoader
 
 PAD = 0
@@ -24,7 +25,7 @@ def make_rows(count: int):
     for number in range(count):
         scored = np.arange(number % 4)
         ids = np.full(5, number + 1)
-        rows.append(make_row([Sequence(ids, scored, np.ones(len(scored), "float32"))]))
+        rows.append(make_row([lone_tree(Sequence(ids, scored, np.ones(len(scored), "float32")))]))
     return rows
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from llm.core.encoding import ids_in_context
-from llm.core.packing import collate, make_row
+from llm.core.forest import lone_tree, make_row
+from llm.core.packing import collate
 from llm.demo import run_demo
 from llm.demo.tiny_model import random_model
 from llm.demo.warm_up import as_sequence, next_token_loss, warm_up
@@ -34,7 +35,7 @@ def test_warm_up_lowers_the_loss_of_text_it_has_not_read(tokenizer):
     attention.install(attention.block_attention)
     model = random_model(len(tokenizer), seed=0)
     text = as_sequence(tokenizer, "In the morning Ben has 9 shells. He pays 5, so 9 - 5 = 4.")
-    batch = collate([make_row([text])], 0)
+    batch = collate([make_row([lone_tree(text)])], 0)
     before = float(next_token_loss(model, batch))
     warm_up(model, tokenizer, tokens=20_000, seed=3)
     assert float(next_token_loss(model, batch)) < before - 1
@@ -47,8 +48,8 @@ def test_next_token_loss_never_looks_into_the_next_text(tokenizer):
     attention.install(attention.block_attention)
     model = random_model(len(tokenizer), seed=0)
     texts = [as_sequence(tokenizer, text) for text in ("4+3=7 right", "He pays 5, so 9 - 5 = 4.")]
-    alone = [float(next_token_loss(model, collate([make_row([text])], 0))) for text in texts]
-    together = float(next_token_loss(model, collate([make_row(texts)], 0)))
+    alone = [float(next_token_loss(model, collate([make_row([lone_tree(text)])], 0))) for text in texts]
+    together = float(next_token_loss(model, collate([make_row([lone_tree(text) for text in texts])], 0)))
     assert together == pytest.approx(np.average(alone, weights=[len(text) - 1 for text in texts]), rel=1e-5)
 
 

@@ -181,7 +181,7 @@ def test_attention_is_chosen_by_device_and_both_settings(monkeypatch):
     assert attention.choose(True, True)[0] is attention.flashmask_attention
     assert attention.choose(True, False)[0] is attention.dense_attention
     monkeypatch.setattr(attention.paddle, "is_compiled_with_cuda", lambda: False)
-    assert attention.choose(True, True)[0] is attention.block_attention
+    assert attention.choose(True, True)[0] is attention.kernel_attention
 
 
 # ---- effects that a run shows
@@ -189,7 +189,8 @@ def test_attention_is_chosen_by_device_and_both_settings(monkeypatch):
 
 def test_schedule_and_strategies_are_obeyed(settings_of, tmp_path):
     """120 rows in updates of 24: 5 updates an epoch."""
-    run_reward.main(settings_of(num_train_epochs=2, max_steps=..., zero_padding=False, per_device_train_batch_size=12,
+    run_reward.main(settings_of(num_train_epochs=2, max_steps=..., zero_padding=False, prefix_sharing=False,
+                                per_device_train_batch_size=12,
                                 learning_rate=0.5, warmup_steps=4, lr_scheduler_type="constant_with_warmup",
                                 logging_steps=2, evaluation_strategy="epoch", save_strategy="epoch",
                                 eval_steps=..., save_steps=...))  # fmt: skip
@@ -235,8 +236,8 @@ def test_a_plain_checkpoint_is_written_without_unified_checkpoint_and_resumed(se
 @pytest.mark.parametrize("granularity", ["full", "full_attn", "core_attn"])
 def test_recomputing_changes_time_and_memory_only(settings_of, tmp_path, monkeypatch, granularity):
     calls = []
-    real = attention.block_attention
-    monkeypatch.setattr(attention, "block_attention", lambda *inputs: calls.append(1) or real(*inputs))
+    attend, _ = attention.choose(False, False)
+    monkeypatch.setattr(attention, "choose", lambda *flags: (lambda *inputs: calls.append(1) or attend(*inputs), ""))
     losses = []
     for recompute in (False, True):
         calls.clear()

@@ -1,0 +1,201 @@
+"""A forest is the solutions that went into it: nothing lost, nothing mixed, nothing written twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llm.core.encoding import Sequence
+from llm.core.forest import Row, Tree, grow_trees, lone_tree, make_row
+from llm.core.packing import pack_alone, pack_greedy, pack_sequential
+
+MAX_SEQ_LEN = 16
+quick = settings(max_examples=150, deadline=None)
+
+
+@st.composite
+def solutions_of_few_tokens(draw):
+    """Two prompts, three different tokens: solutions begin alike, are parts of one another, or are the same."""
+    prompt = draw(st.sampled_from([[7], [7, 8]]))
+    rest = draw(st.lists(st.integers(0, 2), min_size=1, max_size=MAX_SEQ_LEN - len(prompt)))
+    ids = [*prompt, *rest]
+    scored = sorted(draw(st.sets(st.integers(len(prompt), len(ids) - 1))))
+    targets = [draw(st.sampled_from([0.0, 1.0, 0.25])) for _ in scored]
+    return solution(ids, scored, targets, len(prompt))
+
+
+SOLUTIONS = st.lists(solutions_of_few_tokens(), max_size=14)
+
+
+def solution(ids, scored=(), targets=(), prompt_len=1) -> Sequence:
+    return Sequence(np.array(ids, "int32"), np.array(scored, "int64"), np.array(targets, "float32"), prompt_len)
+
+
+def described(solutions) -> Counter:
+    return Counter((tuple(s.ids.tolist()), tuple(s.scored.tolist()), tuple(s.targets.tolist())) for s in solutions)
+
+
+def ancestors(row: Row, token: int) -> list[int]:
+    """By the definition of the mask: what the token sees."""
+    return [j for j in range(token + 1) if token < row.end_row[j]]
+
+
+def labels_read_from(row: Row) -> Counter:
+    """(ids up to the label, label) of every label, each token's text being what it sees."""
+    found = Counter()
+    for at, label in zip(row.label_at, row.labels, strict=True):
+        path = ancestors(row, row.scored[at])
+        assert row.positions[path].tolist() == list(range(len(path)))
+        found[tuple(row.ids[path].tolist()), float(label)] += 1
+    return found
+
+
+def labels_of(solutions) -> Counter:
+    return Counter(
+        (tuple(s.ids[: place + 1].tolist()), float(target))
+        for s in solutions
+        for place, target in zip(s.scored, s.targets, strict=True)
+    )
+
+
+# ---- growing
+
+
+@quick
+@given(SOLUTIONS, st.sampled_from([None, 1, 3]))
+def test_trees_hold_every_solution_once(solutions, window):
+    trees = list(grow_trees(iter(solutions), MAX_SEQ_LEN, True, window))
+    assert described(s for tree in trees for s in tree.solutions) == described(solutions)
+    assert all(0 < len(tree) <= MAX_SEQ_LEN for tree in trees)
+
+
+@quick
+@given(SOLUTIONS)
+def test_within_a_tree_no_beginning_is_written_twice(solutions):
+    """As many tokens as there are different beginnings: the least that a tree can have."""
+    for tree in grow_trees(solutions, MAX_SEQ_LEN, True):
+        beginnings = {tuple(s.ids[: n + 1].tolist()) for s in tree.solutions for n in range(len(s))}
+        assert len(tree) == len(make_row([tree])) == len(beginnings)
+        assert len({tuple(s.ids[: s.prompt_len].tolist()) for s in tree.solutions}) == 1
+
+
+@quick
+@given(SOLUTIONS)
+def test_without_prefix_sharing_each_solution_stands_alone_in_the_order_of_the_data(solutions):
+    trees = list(grow_trees(solutions, MAX_SEQ_LEN, False))
+    assert [tree.solutions for tree in trees] == [[s] for s in solutions]
+
+
+@quick
+@given(st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=8), min_size=2, max_size=9))
+def test_a_group_too_large_for_a_row_is_divided_with_the_least_repeated(endings):
+    """Against every way to cut the sorted solutions into parts that fit."""
+    solutions = sorted((solution([5, 6, *ending], prompt_len=2) for ending in endings), key=lambda s: s.ids.tobytes())
+    limit = 12
+
+    def size(part) -> int:
+        return len({tuple(s.ids[: n + 1].tolist()) for s in part for n in range(len(s))})
+
+    possible = []
+    for cuts in range(len(solutions)):
+        for places in combinations(range(1, len(solutions)), cuts):
+            bounds = [0, *places, len(solutions)]
+            sizes = [size(solutions[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)]
+            if max(sizes) <= limit:
+                possible.append(sum(sizes))
+    trees = list(grow_trees(solutions, limit, True))
+    assert max(map(len, trees)) <= limit
+    assert sum(map(len, trees)) == min(possible)
+
+
+def test_many_solutions_of_one_prompt_and_many_that_are_the_same_take_no_quadratic_time():
+    """100,000 of one prompt and 20,000 copies of one solution: comparing all pairs would take hours."""
+    random = np.random.default_rng(0)
+    prompt = np.arange(40)
+    different = [solution(np.concatenate([prompt, random.integers(0, 9, 60)]), [99], [1.0], 40) for _ in range(100_000)]
+    same = [solution(np.concatenate([prompt, np.zeros(60)]), [99], [n % 2], 40) for n in range(20_000)]
+    trees = list(grow_trees(different + same, 2048, True))
+    assert sum(len(tree.solutions) for tree in trees) == 120_000
+    assert max(map(len, trees)) <= 2048
+    rows = list(pack_greedy(trees, 2048))
+    assert sum(row.solution_count for row in rows) == 120_000
+    heaviest = max(rows, key=lambda row: row.weights.max(initial=0))
+    assert heaviest.weights.max() == 20_000 and heaviest.targets[heaviest.weights.argmax()] == 0.5
+
+
+# ---- rows
+
+
+def test_a_small_tree_written_out():
+    """The example of the module: three solutions of the prompt A, the placeholder k behind each step."""
+    a, b, c, d, e, k = range(6)
+    solutions = [
+        solution([a, b, c, k], [3], [1.0]), solution([a, b, d, k], [3], [0.0]), solution([a, e, k], [2], [1.0]),
+    ]  # fmt: skip
+    (tree,) = grow_trees(solutions, MAX_SEQ_LEN, True)
+    row = make_row([tree])
+    assert row.ids.tolist() == [a, b, c, k, d, k, e, k]
+    assert row.positions.tolist() == [0, 1, 2, 3, 2, 3, 1, 2]
+    assert row.end_row.tolist() == [8, 6, 4, 4, 6, 6, 8, 8]
+    assert row.scored.tolist() == [3, 5, 7]
+    assert row.targets.tolist() == [1.0, 0.0, 1.0] and row.weights.tolist() == [1.0, 1.0, 1.0]
+    assert row.solutions.tolist() == [0, 1, 2] and row.solution_count == 3
+
+
+def test_labels_on_one_position_become_a_weighted_target():
+    """Three solutions share the first step, labelled 1, 1 and 0; one of them is there twice."""
+    solutions = [
+        solution([5, 6, 9, 7, 9], [2, 4], [1.0, 0.0]),
+        solution([5, 6, 9, 7, 9], [2, 4], [1.0, 1.0]),
+        solution([5, 6, 9, 8, 9], [2, 4], [0.0, 1.0]),
+    ]
+    row = make_row(list(grow_trees(solutions, MAX_SEQ_LEN, True)))
+    assert row.ids.tolist() == [5, 6, 9, 7, 9, 8, 9]
+    assert row.scored.tolist() == [2, 4, 6]
+    assert row.weights.tolist() == [3.0, 2.0, 1.0] and row.weight == 6
+    assert row.targets.tolist() == pytest.approx([2 / 3, 0.5, 1.0])
+    assert row.label_at.tolist() == [0, 1, 0, 1, 0, 2]
+    assert row.labels.tolist() == [1.0, 0.0, 1.0, 1.0, 0.0, 1.0]
+    assert row.solutions.tolist() == [0, 0, 1, 1, 2, 2]
+
+
+@quick
+@given(SOLUTIONS, st.booleans(), st.sampled_from([pack_alone, pack_sequential, pack_greedy]))
+def test_rows_say_what_the_solutions_say(solutions, prefix_sharing, pack):
+    """Whatever the settings: every label stands behind the text that it stands behind in its solution, and targets and
+    weights are the mean and the number of the labels of a position."""
+    rows = list(pack(grow_trees(solutions, MAX_SEQ_LEN, prefix_sharing), MAX_SEQ_LEN))
+    assert sum((labels_read_from(row) for row in rows), Counter()) == labels_of(solutions)
+    assert sum(row.solution_count for row in rows) == len(solutions)
+    for row in rows:
+        assert len(row) <= MAX_SEQ_LEN
+        assert (row.end_row > np.arange(len(row))).all() and row.end_row.max() <= len(row)
+        assert (np.diff(row.scored) > 0).all()
+        for number in range(len(row.scored)):
+            labels = row.labels[row.label_at == number]
+            assert row.weights[number] == len(labels) > 0
+            assert row.targets[number] == pytest.approx(labels.mean())
+        assert (row.ids.dtype, row.end_row.dtype, row.targets.dtype) == (np.int32, np.int32, np.float32)
+
+
+@quick
+@given(SOLUTIONS)
+def test_the_labels_of_a_solution_stay_together(solutions):
+    """Metrics per solution need to know whose label it is."""
+    for tree in grow_trees(solutions, MAX_SEQ_LEN, True):
+        row = make_row([tree])
+        for number, one in enumerate(tree.solutions):
+            mine = row.solutions == number
+            assert row.labels[mine].tolist() == one.targets.tolist()
+            assert row.positions[row.scored[row.label_at[mine]]].tolist() == one.scored.tolist()
+
+
+def test_trees_of_a_row_do_not_see_each_other():
+    row = make_row([Tree([solution([1, 2]), solution([1, 3])], [0, 1], 3), lone_tree(solution([1, 4, 5]))])
+    assert row.end_row.tolist() == [3, 2, 3, 6, 6, 6]
+    assert row.positions.tolist() == [0, 1, 1, 0, 1, 2]
