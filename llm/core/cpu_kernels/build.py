@@ -21,7 +21,9 @@ from pathlib import Path
 import paddle
 
 SOURCES = Path(__file__).resolve().parent
-FLAGS = "-std=c++17 -O3 -march=native -mprefer-vector-width=512 -fno-math-errno -fopenmp -fPIC -shared".split()
+FLAGS = "-std=c++17 -O3 -march=native -fno-math-errno -fopenmp -fPIC -shared".split()
+if platform.machine() == "x86_64":
+    FLAGS.append("-mprefer-vector-width=512")  # where the processor has them
 SWITCH = "LLM_CPU_KERNELS"  # 0: do without
 COMPILERS = ("g++", "c++", "clang++")
 LONGEST_BUILD = 300  # seconds

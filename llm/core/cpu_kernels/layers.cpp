@@ -1,13 +1,11 @@
-// The norm, the rotary embedding and the gated activation of Llama, Mistral and Qwen2, forward and backward, each in one
-// pass over memory.
+// The norm, the rotary embedding and the gated activation of Llama, Mistral and Qwen2, forward and backward, each in
+// one pass over memory.
 #include <algorithm>
 #include <vector>
 
 #include "simd.h"
 
 namespace {
-
-constexpr float LOG2_E = 1.4426950408889634f;
 
 inline vec sigmoid(vec x) { return 1.0f / (1.0f + exp2_of(x * -LOG2_E)); }
 

@@ -14,6 +14,7 @@ constexpr int LANES = 8, TILE_ROWS = 6;  // 12 sums, 2 columns and 1 factor in 1
 constexpr int LANES = 4, TILE_ROWS = 6;
 #endif
 constexpr int WIDTH = 2 * LANES;  // columns that a tile computes at once
+constexpr float LOG2_E = 1.4426950408889634f;
 
 typedef float vec __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
 typedef int32_t ivec __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float)), may_alias));

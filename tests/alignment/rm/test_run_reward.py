@@ -89,6 +89,7 @@ def test_packing_changes_no_metric(settings_of, tiny, tmp_path):
     for number, packing in enumerate((
         {"zero_padding": False}, {"zero_padding": True}, {"greedy_zero_padding": True}, {"lazy": True},
         {"lazy": True, "greedy_zero_padding": True, "per_device_eval_batch_size": 1},
+        {"prefix_sharing": False}, {"prefix_sharing": False, "zero_padding": False}, {"prefix_sharing_window": 3},
     )):  # fmt: skip
         flags = settings_of(output_dir=tmp_path / str(number), do_train=False, train_dataset_path=..., **packing)
         found.append(main(flags))
@@ -96,8 +97,25 @@ def test_packing_changes_no_metric(settings_of, tiny, tmp_path):
         assert other == pytest.approx(found[0], rel=1e-5)
 
 
+def test_an_update_over_all_data_is_the_same_however_it_is_packed(settings_of, tmp_path):
+    """Loss, accuracy and the gradient's norm of one update that takes every solution."""
+    found = []
+    for number, packing in enumerate((
+        {"prefix_sharing": False, "zero_padding": False}, {"zero_padding": False}, {}, {"greedy_zero_padding": True},
+        {"prefix_sharing_window": 7}, {"lazy": True},
+    )):  # fmt: skip
+        out = tmp_path / str(number)
+        results = main(settings_of(output_dir=out, max_steps=1, per_device_train_batch_size=60, do_eval=False,
+                                   load_best_model_at_end=False, **packing))  # fmt: skip
+        assert results["train_solutions"] == 120
+        found.append(history(out)[1, False])
+    for other in found[1:]:
+        assert other == pytest.approx(found[0], rel=1e-5)
+
+
 def test_lazy_runs_train_over_the_stream_again_and_again(settings_of, tmp_path):
-    results = main(settings_of(lazy=True, max_steps=9, zero_padding=False, per_device_train_batch_size=16))
+    results = main(settings_of(lazy=True, max_steps=9, zero_padding=False, prefix_sharing=False,
+                               per_device_train_batch_size=16))  # fmt: skip
     assert results["train_steps"] == 9
     assert results["train_solutions"] > 120  # more than one pass
 
