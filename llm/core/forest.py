@@ -25,6 +25,8 @@ import numpy as np
 
 from llm.core.encoding import Sequence
 
+WORTH_REPEATING = 4  # a tree is split to fill a row if the part has so many times the tokens that are repeated for it
+
 
 @dataclass(frozen=True, slots=True)
 class Tree:
@@ -107,8 +109,7 @@ def _divide(tree: Tree, max_seq_len: int) -> Iterator[Tree]:
         yield tree
         return
     count = len(tree.solutions)
-    new = np.array([len(solution) for solution in tree.solutions]) - np.array(tree.shared)
-    new_before = np.concatenate([[0], np.cumsum(new)]).tolist()
+    new_before = [0, *_sizes(tree).tolist()]
     cost = [0] * (count + 1)
     begin_of = [0] * (count + 1)
     candidates: deque[tuple[int, int]] = deque()  # (cost, beginning) of parts
@@ -126,9 +127,32 @@ def _divide(tree: Tree, max_seq_len: int) -> Iterator[Tree]:
         ends.append(begin_of[ends[-1]])
     begin = 0
     for end in reversed(ends):
-        shared = [0, *tree.shared[begin + 1 : end]]
-        yield Tree(tree.solutions[begin:end], shared, _part_size(tree, new_before, begin, end))
+        yield _part(tree, begin, end, _part_size(tree, new_before, begin, end))
         begin = end
+
+
+def split_tree(tree: Tree, room: int) -> tuple[Tree, Tree] | None:
+    """(a part that fits into `room`, the rest), cut where the part saves the rest most; None where no part is at least
+    WORTH_REPEATING times what the rest must write again."""
+    if len(tree.solutions) < 2:
+        return None
+    sizes = _sizes(tree)
+    repeated = np.array(tree.shared[1:])
+    saved = np.where(sizes[:-1] <= room, sizes[:-1] - repeated, -1)
+    cut = int(saved.argmax()) + 1
+    size, again = int(sizes[cut - 1]), tree.shared[cut]
+    if saved[cut - 1] < 0 or size < WORTH_REPEATING * again:
+        return None
+    return _part(tree, 0, cut, size), _part(tree, cut, len(tree.solutions), len(tree) - size + again)
+
+
+def _sizes(tree: Tree) -> np.ndarray:
+    """Tokens of the first 1, 2, ... solutions together."""
+    return np.cumsum([len(solution) for solution in tree.solutions]) - np.cumsum(tree.shared)
+
+
+def _part(tree: Tree, begin: int, end: int, size: int) -> Tree:
+    return Tree(tree.solutions[begin:end], [0, *tree.shared[begin + 1 : end]], size)
 
 
 def _part_size(tree: Tree, new_before: list[int], begin: int, end: int) -> int:
