@@ -176,12 +176,23 @@ def test_lengths_fit_the_model():
         reward_argument.fit_to_model(resolved("--max_seq_len", "2048"), longest_solution=1024)
 
 
+def test_the_window_of_prefix_sharing_is_all_of_the_data_unless_it_is_streamed():
+    assert resolved()["prefix_sharing"] is True and resolved()["prefix_sharing_window"] is None
+    streamed = resolved("--lazy", "true", "--max_steps", "1")
+    assert streamed["prefix_sharing_window"] == 4096 and "prefix_sharing_window" in "".join(streamed.gave_way)
+    assert resolved("--prefix_sharing_window", "7")["prefix_sharing_window"] == 7
+    assert "prefix_sharing is false" in refusal("--prefix_sharing", "false", "--prefix_sharing_window", "7")
+    assert "1 or more" in refusal("--prefix_sharing_window", "0")
+    assert "prefix_sharing_window" not in "".join(resolved("--lazy", "true", "--prefix_sharing", "false",
+                                                           "--max_steps", "1").gave_way)  # fmt: skip
+
+
 def test_attention_is_chosen_by_device_and_both_settings(monkeypatch):
     monkeypatch.setattr(attention.paddle, "is_compiled_with_cuda", lambda: True)
     assert attention.choose(True, True)[0] is attention.flashmask_attention
     assert attention.choose(True, False)[0] is attention.dense_attention
     monkeypatch.setattr(attention.paddle, "is_compiled_with_cuda", lambda: False)
-    assert attention.choose(True, True)[0] is attention.kernel_attention
+    assert attention.choose(True, True)[0] in (attention.kernel_attention, attention.block_attention)
 
 
 # ---- effects that a run shows

@@ -42,8 +42,8 @@ class RewardRows:
         padding = 1 - tokens / (len(rows) * max(map(len, rows)))
         shared = f" (one by one {encoded.tokens:,}, {encoded.tokens / tokens:.1f} times as many)"
         lines.append(
-            f"  {tokens:,} tokens{shared if tokens < encoded.tokens else ''} in {len(rows):,} rows of at most "
-            f"{max_seq_len:,}; padding {padding:.1%} of a batch with the longest row"
+            f"  {tokens:,} tokens{shared if tokens < encoded.tokens else ''} in {len(rows):,} "
+            f"row{'s' if len(rows) > 1 else ''} of at most {max_seq_len:,}; padding {padding:.1%} of a batch with the longest row"
         )
         return lines
 
