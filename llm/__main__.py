@@ -4,7 +4,10 @@ import sys
 from importlib import import_module
 
 VERBS = {
+    "benchmark": ("llm.benchmark.run_benchmark", "measure packing, attention and training here, and beside TRL"),
     "demo": ("llm.demo.run_demo", "generate data, train a tiny process reward model on a CPU, score three solutions"),
+    "inspect": ("llm.tools.inspect_row", "show a row of training data as the model gets it: tokens, labels, mask"),
+    "convert": ("llm.tools.convert", "write other data sets' files as this project's records"),
 }
 
 

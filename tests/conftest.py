@@ -24,7 +24,8 @@ def tiny(tmp_path_factory):
     from paddlenlp.utils.log import logger
 
     from llm.data.generate_arithmetic import records, write
-    from llm.demo.tiny_model import solution_text, train_tokenizer
+    from llm.data.train_tokenizer import train_tokenizer
+    from llm.demo.tiny_model import solution_text
 
     logger.set_level("ERROR")
     folder = tmp_path_factory.mktemp("tiny")

@@ -2,9 +2,8 @@
 
     python llm/demo/tiny_model.py --output ./checkpoints/tiny_random
 
-The tokenizer is a SentencePiece one trained on generated arithmetic text, with byte fallback, a blank put before the
-text, and a line break as a byte. As in Mistral's, the placeholder and the reward tokens are one piece each where a
-blank stands before them (`▁ки`, `▁+`, `▁-`).
+The tokenizer is trained on generated arithmetic text. As in Mistral's, the placeholder and the reward tokens are one
+piece each where a blank stands before them (`▁ки`, `▁+`, `▁-`).
 The same seed gives the same bytes. The model knows nothing until llm/demo/warm_up.py has trained it.
 """
 
@@ -20,15 +19,13 @@ if __name__ == "__main__":
     runtime.prepare()
 
 import argparse
-import io
-from collections.abc import Iterable
 from itertools import chain, islice
 
 import paddle
-import sentencepiece
-from paddlenlp.transformers import LlamaConfig, LlamaForCausalLM, LlamaTokenizer
+from paddlenlp.transformers import LlamaConfig, LlamaForCausalLM
 
 from llm.data.generate_arithmetic import exercises, right_solutions
+from llm.data.train_tokenizer import train_tokenizer
 
 PLACEHOLDER = "ки"
 VOCABULARY = 896  # enough for every word of the problems to be one piece
@@ -41,29 +38,6 @@ def solution_text(question: str, steps: list[str]) -> str:
     """A solution as reward models read it: a blank before the first step, a line break before every other, the
     placeholder behind each."""
     return f"{question} " + "\n".join(f"{step} {PLACEHOLDER}" for step in steps)
-
-
-def train_tokenizer(texts: Iterable[str], folder: Path, vocabulary: int = VOCABULARY) -> LlamaTokenizer:
-    """Train a tokenizer on texts, save it in a folder and return it."""
-    model = io.BytesIO()  # a file's name would become part of its bytes
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=(line for text in texts for line in text.split("\n")),
-        model_writer=model,
-        model_type="bpe",
-        vocab_size=vocabulary,
-        byte_fallback=True,
-        add_dummy_prefix=True,
-        normalization_rule_name="identity",
-        remove_extra_whitespaces=False,
-        num_threads=1,
-        minloglevel=2,
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / LlamaTokenizer.resource_files_names["vocab_file"]
-    file.write_bytes(model.getvalue())
-    tokenizer = LlamaTokenizer(str(file))
-    tokenizer.save_pretrained(str(folder))
-    return tokenizer
 
 
 def random_model(vocabulary: int, seed: int = 0) -> LlamaForCausalLM:
@@ -91,7 +65,8 @@ def random_model(vocabulary: int, seed: int = 0) -> LlamaForCausalLM:
 def make(folder: Path, seed: int = 0) -> None:
     """Write tokenizer, config and random weights into a folder that AutoTokenizer and AutoModelForCausalLM read."""
     solutions = (solution_text(question, steps) for question, steps in right_solutions(TOKENIZER_PROBLEMS, seed))
-    tokenizer = train_tokenizer(chain(solutions, islice(exercises(seed), TOKENIZER_EXERCISES)), folder)
+    texts = chain(solutions, islice(exercises(seed), TOKENIZER_EXERCISES))
+    tokenizer = train_tokenizer(texts, folder, VOCABULARY)
     random_model(len(tokenizer), seed).save_pretrained(str(folder), safe_serialization=True)
 
 

@@ -43,7 +43,8 @@ class RewardRows:
         shared = f" (one by one {encoded.tokens:,}, {encoded.tokens / tokens:.1f} times as many)"
         lines.append(
             f"  {tokens:,} tokens{shared if tokens < encoded.tokens else ''} in {len(rows):,} "
-            f"row{'s' if len(rows) > 1 else ''} of at most {max_seq_len:,}; padding {padding:.1%} of a batch with the longest row"
+            f"row{'s' if len(rows) > 1 else ''} of at most {max_seq_len:,}; "
+            f"padding {padding:.1%} of a batch with the longest row"
         )
         return lines
 
