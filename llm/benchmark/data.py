@@ -1,0 +1,120 @@
+"""The solutions that a benchmark works on, encoded as for training; their packings; the updates that they are trained in."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from llm.alignment.rm.flashmask.data import describe_cuts
+from llm.alignment.rm.flashmask.reward_argument import split_reward_tokens
+from llm.benchmark.report import progress, whole
+from llm.core import backbone
+from llm.core.encoding import RewardTokens, Sequence, StepEncoder, find_reward_tokens
+from llm.core.forest import Row, grow_trees
+from llm.core.packing import choose_packing
+from llm.core.progress import quiet_library
+from llm.core.records import ReadCounts, Record, iter_records
+from llm.data.train_tokenizer import train_tokenizer
+
+# name: zero_padding, greedy_zero_padding, prefix_sharing
+PACKINGS = {
+    "padded": (False, False, False),
+    "sequential": (True, False, False),
+    "greedy": (True, True, False),
+    "forest": (True, True, True),
+}
+PADDED_BATCH = 8  # solutions that are padded to the longest of them; packed rows come one by one
+TOKENIZER_RECORDS, TOKENIZER_PIECES = 4000, 32000
+
+
+@dataclass
+class Solutions:
+    records: list[Record]
+    sequences: list[Sequence]
+    tokenizer: object
+    tokens: RewardTokens
+    about: list[str]  # lines for the heading of a table
+
+    @property
+    def token_count(self) -> int:
+        return sum(map(len, self.sequences))
+
+    @property
+    def label_count(self) -> int:
+        return sum(len(sequence.scored) for sequence in self.sequences)
+
+
+def add_options(parser: argparse.ArgumentParser, solutions: int | None = None) -> None:
+    parser.add_argument("DATA", nargs="+", help="records as for training: files, folders or patterns")
+    parser.add_argument("--solutions", type=whole, default=solutions,
+                        help=f"the first so many records (default: {solutions or 'all'})")  # fmt: skip
+    parser.add_argument("--tokenizer", help="folder of a tokenizer (default: one is trained on the data's own text)")
+    parser.add_argument("--max_seq_len", type=whole, default=4096, help="tokens of a row (default: %(default)s)")
+    parser.add_argument("--max_prompt_len", type=whole,
+                        help="tokens of a prompt (default: 2048, at most half of max_seq_len)")  # fmt: skip
+    parser.add_argument("--placeholder_token", default="ки", help="as in training (default: %(default)s)")
+    parser.add_argument("--reward_tokens", default="+,-", help="as in training (default: %(default)s)")
+    parser.add_argument("--skip_bad_records", action="store_true", help="drop and count records that cannot be used")
+
+
+def read(arguments: argparse.Namespace) -> Solutions:
+    quiet_library()
+    if arguments.max_prompt_len is None:
+        arguments.max_prompt_len = min(2048, arguments.max_seq_len // 2)
+    reward_tokens = split_reward_tokens(arguments.reward_tokens)
+    tokenizer, which = _tokenizer(arguments, reward_tokens)
+    tokens = find_reward_tokens(tokenizer, arguments.placeholder_token, reward_tokens)
+    progress("encoding")
+    encoder = StepEncoder(tokenizer, tokens, arguments.max_seq_len, arguments.max_prompt_len)
+    counts = ReadCounts()
+    records = islice(iter_records(arguments.DATA, reward_tokens, counts, arguments.skip_bad_records), arguments.solutions)
+    kept = [(record, sequence) for record in records if (sequence := encoder.encode(record)) is not None]
+    if not kept:
+        raise ValueError(
+            f"{', '.join(arguments.DATA)}: no record can be scored: {dict(encoder.counts.dropped)}. "
+            f"Raise max_seq_len ({arguments.max_seq_len}) or lower max_prompt_len ({arguments.max_prompt_len})."
+        )
+    solutions = Solutions(*map(list, zip(*kept, strict=True)), tokenizer, tokens, [])
+    solutions.about = [
+        f"data: {', '.join(arguments.DATA)}: {len(kept):,} solutions with {solutions.label_count:,} labels, "
+        f"{solutions.token_count:,} tokens ({solutions.token_count / len(kept):,.0f} a solution)",
+        *(f"  {number:,} records dropped: {reason}" for reason, number in counts.dropped.items()),
+        *describe_cuts(encoder.counts),
+        f"tokenizer: {which}; max_seq_len {arguments.max_seq_len:,}, max_prompt_len {arguments.max_prompt_len:,}",
+    ]
+    return solutions
+
+
+def _tokenizer(arguments: argparse.Namespace, reward_tokens: tuple[str, ...]):
+    """(tokenizer, where it comes from)"""
+    if arguments.tokenizer:
+        folder = backbone.find_model(arguments.tokenizer, "tokenizer")
+        return backbone.load_tokenizer(folder), arguments.tokenizer
+    progress("training a tokenizer on the data's text")
+    marks = " ".join((arguments.placeholder_token, *reward_tokens))  # each a piece of its own, as often as steps are
+    texts: dict[str, None] = {}  # in the order of the data, each once
+    records = islice(iter_records(arguments.DATA, reward_tokens, None, arguments.skip_bad_records), TOKENIZER_RECORDS)
+    for number, record in enumerate(records, 1):  # noqa: B007 (the last number is shown)
+        texts |= dict.fromkeys((*record.src, *record.tgt, *(f"{step} {marks}" for step in record.steps)))
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer = train_tokenizer(texts, Path(folder), TOKENIZER_PIECES, fewer=True)
+    return tokenizer, f"{len(tokenizer):,} pieces, trained for this on the data's first {number:,} records"
+
+
+def rows_of(sequences: list[Sequence], packing: str, max_seq_len: int) -> list[Row]:
+    """As training makes them of these settings."""
+    zero_padding, greedy, sharing = PACKINGS[packing]
+    pack = choose_packing(zero_padding, greedy, stream=False)
+    return list(pack(grow_trees(sequences, max_seq_len, sharing), max_seq_len))
+
+
+def rows_in_batch(packing: str) -> int:
+    return PADDED_BATCH if packing == "padded" else 1
+
+
+def updates_of(solutions: list, size: int) -> list[list]:
+    """Neighbours in the data, which a question's solutions are, are trained in one update."""
+    return [solutions[start : start + size] for start in range(0, len(solutions), size)]

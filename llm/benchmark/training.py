@@ -1,0 +1,106 @@
+"""Training speed and memory of each packing, and where the time of an update goes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from llm.benchmark import children, data, model
+from llm.benchmark.report import ONE, SHARE, TEXT, TIMES, TWO, WHOLE, describe, megabytes, progress, show, table, whole
+from llm.benchmark.training_run import job_of
+
+CHILD = [sys.executable, "-m", "llm.benchmark.training_run"]
+SPEED = {
+    "packing": ("packing", TEXT),
+    "solutions_per_second": ("solutions/s", ONE),
+    "tokens_per_second": ("computed tokens/s", WHOLE),
+    "computed": ("computed tokens", WHOLE),
+    "faster": ("than padded", TIMES),
+    "peak_megabytes": ("peak MB", WHOLE),
+    "seconds": ("seconds", TWO),
+    "floor_seconds": ("floor", TWO),
+    "floor_share": ("floor/seconds", SHARE),
+    "first_loss": ("first loss", "{:.5f}"),
+}
+PARTS = {
+    "packing": ("of an update's time", TEXT),
+    "matrices": ("matrices", SHARE),
+    "attention": ("attention", SHARE),
+    "layers": ("norm, rotary, activation", SHARE),
+    "optimizer": ("optimiser", SHARE),
+    "rest": ("rest", SHARE),
+}
+
+
+def main(argv: list[str], set_here: dict[str, str]) -> None:
+    parser = argparse.ArgumentParser("python -m llm benchmark training", description=__doc__, allow_abbrev=False)
+    data.add_options(parser, solutions=128)
+    model.add_options(parser)
+    parser.add_argument("--update", type=whole, default=64, help="solutions of an update (default: %(default)s)")
+    parser.add_argument("--rounds", type=whole, default=2, help="times that each packing is measured (default: 2)")
+    parser.add_argument("--seconds", type=float, default=5.0,
+                        help="each measurement passes over the data for at least so long (default: %(default)s)")  # fmt: skip
+    arguments = parser.parse_args(argv)
+    solutions = data.read(arguments)
+    size = model.sizes(arguments, solutions.tokenizer)
+    job = job_of(solutions, size, arguments.update, arguments.max_seq_len, arguments.seconds)
+    results = run_rounds(job, arguments.rounds)
+    rate = max(result["matrix_rate"] for runs in results.values() for result in runs if "matrix_rate" in result)
+    rows = [figures(packing, runs, len(solutions.sequences), rate) for packing, runs in results.items()]
+    for row in rows:
+        row["faster"] = rows[0]["seconds"] / row["seconds"]
+    any_run = results["forest"][0]
+    show(
+        "\n".join([*solutions.about, describe(set_here), *describe_model(any_run, size)]),
+        table(SPEED, rows),
+        table(PARTS, rows),
+        f"seconds: a pass over the solutions in {any_run['updates']} updates, the best of {arguments.rounds} rounds in "
+        "which the packings take turns, each in a process of its own. floor: the multiply-adds of the pass at "
+        f"{rate / 1e9:,.0f} billion a second, which is how fast this machine multiplies the model's own shapes.",
+        outcome={
+            "benchmark": "training",
+            "solutions": len(solutions.sequences),
+            "updates": any_run["updates"],
+            "parameters": any_run["parameters"],
+            "sizes": size,
+            "attention": any_run["attention"],
+            "multiply_adds_per_second": rate,
+            "packings": {row.pop("packing"): row for row in rows},
+        },
+    )
+
+
+def run_rounds(job: dict, rounds: int) -> dict[str, list[dict]]:
+    results: dict[str, list[dict]] = {packing: [] for packing in data.PACKINGS}
+    for number in range(1, rounds + 1):
+        for packing, runs in results.items():
+            progress(f"round {number} of {rounds}: {packing}")
+            runs.append(children.run(CHILD, {**job, "packing": packing, "profile": number == rounds}))
+    return results
+
+
+def figures(packing: str, runs: list[dict], solutions: int, rate: float) -> dict:
+    best = min(runs, key=lambda run: run["seconds"])
+    floor = best["multiply_adds"] / rate
+    return {
+        "packing": packing,
+        "solutions_per_second": solutions / best["seconds"],
+        "tokens_per_second": best["computed"] / best["seconds"],
+        "computed": best["computed"],
+        "seconds": best["seconds"],
+        "seconds_of_rounds": [run["seconds"] for run in runs],
+        "floor_seconds": floor,
+        "floor_share": floor / best["seconds"],
+        "peak_megabytes": megabytes(max(run["peak_bytes"] or 0 for run in runs) or None),
+        "first_loss": best["first_loss"],
+        **runs[-1]["parts"],
+    }
+
+
+def describe_model(run: dict, size: dict[str, int]) -> list[str]:
+    return [
+        f"model: Llama of {run['parameters']:,} parameters, random: {size['num_hidden_layers']} layers of "
+        f"{size['hidden_size']} ({size['intermediate_size']}), {size['num_attention_heads']} heads, vocabulary "
+        f"{size['vocab_size']:,}, embedding and head one matrix; float32, AdamW, gradients clipped",
+        f"attention: {run['attention']}",
+    ]

@@ -1,0 +1,36 @@
+"""A tokenizer from text, of the kind that Mistral and Llama have: SentencePiece's byte pairs with byte fallback, a blank
+put before the text, and a line break as a byte. The same texts give the same bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+import sentencepiece
+from paddlenlp.transformers import LlamaTokenizer
+
+
+def train_tokenizer(texts: Iterable[str], folder: Path, vocabulary: int, fewer: bool = False) -> LlamaTokenizer:
+    """Train a tokenizer of so many pieces on texts, save it in a folder and return it. With `fewer` it has as many as
+    the texts give and no more than that; without it, too little text is an error."""
+    model = io.BytesIO()  # a file's name would become part of its bytes
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=(line for text in texts for line in text.split("\n")),
+        model_writer=model,
+        model_type="bpe",
+        vocab_size=vocabulary,
+        hard_vocab_limit=not fewer,
+        byte_fallback=True,
+        add_dummy_prefix=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        num_threads=1,
+        minloglevel=2,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / LlamaTokenizer.resource_files_names["vocab_file"]
+    file.write_bytes(model.getvalue())
+    tokenizer = LlamaTokenizer(str(file))
+    tokenizer.save_pretrained(str(folder))
+    return tokenizer
