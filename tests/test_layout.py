@@ -1,4 +1,4 @@
-"""Imports point one way: core <- tasks <- scoring <- demo; data tools stand on core alone."""
+"""Imports point one way: core <- tasks <- scoring <- demo, tools and benchmark; data tools stand on core alone."""
 
 import ast
 from pathlib import Path
@@ -12,6 +12,8 @@ MAY_IMPORT = {
     "scoring": {"core", "alignment", "scoring"},
     "data": {"core", "data"},
     "demo": {"core", "data", "scoring", "demo"},
+    "tools": {"core", "alignment", "tools"},
+    "benchmark": {"core", "alignment", "data", "benchmark"},
 }
 FILES = sorted((REPOSITORY / "llm").rglob("*.py"))
 

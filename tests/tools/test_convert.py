@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from llm.core.records import read_records
 from llm.tools.convert import main
 from llm.tools.formats import FORMATS, Unfit
 
-SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "samples"
+REPOSITORY = Path(__file__).resolve().parents[2]
+SAMPLES = REPOSITORY.parent / "shared" / "samples"
 
 PRM800K = {"instruction": "1 + 1 + 1?", "responses": ["1 + 1 = 2"], "next_response": "2 + 1 = 3", "rating": 1}
 PROCESSBENCH = {"problem": "1 + 1 + 1?", "steps": ["1 + 1 = 2", "2 + 1 = 4", "It is 4"], "label": 1}
@@ -242,3 +244,33 @@ def test_several_files_are_read_in_their_order(tmp_path):
 def test_the_published_data_is_converted(tmp_path, name, source, written):
     main([name, str(SAMPLES / source), str(tmp_path / "out.jsonl")])
     assert len(read_records(str(tmp_path / "out.jsonl"))) == written
+
+
+# ---- the documentation
+
+
+def blocks_of_the_page() -> list[str]:
+    section = (REPOSITORY / "docs/data.md").read_text(encoding="utf-8").split("## Other data sets")[1]
+    return re.findall(r"```text\n(.*?)```", section, re.DOTALL)
+
+
+def test_every_format_is_documented_with_its_fields():
+    page = (REPOSITORY / "docs/data.md").read_text(encoding="utf-8")
+    for name, form in FORMATS.items():
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+        assert all(f"`{field}`" in row for field in form.fields), name
+
+
+def test_the_report_of_bad_rows_is_the_one_that_is_documented(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, example, report = blocks_of_the_page()
+    Path("bad.jsonl").write_text(example, encoding="utf-8")
+    assert refusal(capsys, "processbench", "bad.jsonl", "new.jsonl") == "\n" + report
+
+
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="no shared samples beside the repository")
+def test_the_counts_of_prm800k_are_those_that_are_documented(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("phase1_test.parquet").symlink_to(SAMPLES / "prm800k/phase1_test.stepwise-critic.parquet")
+    main(["prm800k-candidates", "phase1_test.parquet", "prm800k.jsonl"])
+    assert capsys.readouterr().out == blocks_of_the_page()[0]

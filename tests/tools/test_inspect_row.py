@@ -14,6 +14,7 @@ import pytest
 
 from llm.alignment.rm.flashmask import run_reward
 from llm.core import backbone
+from llm.demo import tiny_model
 from llm.tools import inspect_row
 from llm.tools.inspect_row import is_config, main, read_rows, read_settings
 
@@ -178,3 +179,15 @@ def test_the_command_ends_quietly_when_its_reader_has_gone(tiny, two_solutions):
         error = run.stderr.read()
     assert run.returncode == 0, error
     assert "Traceback" not in error and "BrokenPipe" not in error
+
+
+def test_what_the_page_shows_is_what_its_command_prints(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    page = (REPOSITORY / "docs/inspect.md").read_text(encoding="utf-8")
+    data, screen, tokens = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    command = next(line for line in page.splitlines() if "inspect three.jsonl" in line)
+    Path("three.jsonl").write_text(data, encoding="utf-8")
+    tiny_model.make(Path("checkpoints/tiny/base"))
+    out = shown(capsys, *command.split("inspect ")[1].split(), "--tokens")
+    assert out.startswith(screen + "\n" + tokens.removesuffix("...\n"))

@@ -1,0 +1,40 @@
+"""Peak memory of one attention, in a process of its own: the job of llm/benchmark/attention.py from stdin as JSON."""
+
+from __future__ import annotations
+
+from llm.core import runtime
+
+if __name__ == "__main__":
+    runtime.prepare()
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import paddle
+
+from llm.benchmark.attention import turn
+from llm.benchmark.children import peak_bytes
+
+
+def measure(job: dict) -> dict:
+    paddle.set_device("cpu")
+    sizes = job["heads"], job["head_dim"]
+    turn(job["variant"], np.arange(8, 0, -1), *sizes)()  # libraries and threads are there from now on
+    run = turn(job["variant"], np.array(job["end_row"]), *sizes)
+    before = resident_bytes()
+    run()
+    peak = peak_bytes()
+    return {"extra_bytes": peak - before if peak and before else None}
+
+
+def resident_bytes() -> int | None:
+    status = Path("/proc/self/status")
+    found = re.search(r"VmRSS:\s+(\d+) kB", status.read_text()) if status.is_file() else None
+    return int(found[1]) * 1024 if found else None
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(json.load(sys.stdin))))
