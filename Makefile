@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 INSTALLED := $(VENV)/installed-$(shell cat requirements.txt requirements-shared.txt | cksum | cut -d' ' -f1)
 
-.PHONY: demo test lint install
+.PHONY: demo test lint install peer
 
 demo: install
 	$(VENV)/bin/python -m llm demo
@@ -13,6 +13,11 @@ test: install
 
 lint: install
 	$(VENV)/bin/ruff check .
+
+# TRL in an environment of its own, for python -m llm benchmark peer.
+peer:
+	$(PYTHON) -m venv $(VENV)/peer
+	$(VENV)/peer/bin/python -m pip install -r llm/benchmark/peer_requirements.txt
 
 install: $(INSTALLED)
 

@@ -17,7 +17,11 @@ from llm.core import attention
 from llm.core.cpu_kernels.build import kernels
 
 CHILD = [sys.executable, "-m", "llm.benchmark.attention_memory"]
-VARIANTS = {"kernel": attention.kernel_attention, "block": attention.block_attention, "dense": attention.dense_attention}
+VARIANTS = {
+    "kernel": attention.kernel_attention,
+    "block": attention.block_attention,
+    "dense": attention.dense_attention,
+}
 BRANCHES, DEPTH = 4, 3  # of the tree: a stem, 4 branches, 16 twigs
 
 

@@ -8,15 +8,13 @@ if __name__ == "__main__":
     runtime.prepare()
 
 import json
-import re
 import sys
-from pathlib import Path
 
 import numpy as np
 import paddle
 
 from llm.benchmark.attention import turn
-from llm.benchmark.children import peak_bytes
+from llm.benchmark.children import peak_bytes, resident_bytes
 
 
 def measure(job: dict) -> dict:
@@ -28,12 +26,6 @@ def measure(job: dict) -> dict:
     run()
     peak = peak_bytes()
     return {"extra_bytes": peak - before if peak and before else None}
-
-
-def resident_bytes() -> int | None:
-    status = Path("/proc/self/status")
-    found = re.search(r"VmRSS:\s+(\d+) kB", status.read_text()) if status.is_file() else None
-    return int(found[1]) * 1024 if found else None
 
 
 if __name__ == "__main__":

@@ -26,6 +26,14 @@ def run(command: list[str], job: dict, environment: dict[str, str] | None = None
 
 def peak_bytes() -> int | None:
     """The most memory that this process has had. getrusage would begin with that of the process that started it."""
-    status = Path("/proc/self/status")
-    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.is_file() else None
+    return _memory("VmHWM")
+
+
+def resident_bytes() -> int | None:
+    return _memory("VmRSS")
+
+
+def _memory(name: str) -> int | None:
+    status = Path("/proc/self/status")  # Linux
+    found = re.search(rf"{name}:\s+(\d+) kB", status.read_text()) if status.is_file() else None
     return int(found[1]) * 1024 if found else None

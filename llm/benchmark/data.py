@@ -1,4 +1,4 @@
-"""The solutions that a benchmark works on, encoded as for training; their packings; the updates that they are trained in."""
+"""The solutions that a benchmark works on, encoded as for training, and their packings."""
 
 from __future__ import annotations
 
@@ -62,20 +62,20 @@ def add_options(parser: argparse.ArgumentParser, solutions: int | None = None) -
 
 def read(arguments: argparse.Namespace) -> Solutions:
     quiet_library()
-    if arguments.max_prompt_len is None:
-        arguments.max_prompt_len = min(2048, arguments.max_seq_len // 2)
+    prompt_len = prompt_limit(arguments)
     reward_tokens = split_reward_tokens(arguments.reward_tokens)
     tokenizer, which = _tokenizer(arguments, reward_tokens)
     tokens = find_reward_tokens(tokenizer, arguments.placeholder_token, reward_tokens)
     progress("encoding")
-    encoder = StepEncoder(tokenizer, tokens, arguments.max_seq_len, arguments.max_prompt_len)
+    encoder = StepEncoder(tokenizer, tokens, arguments.max_seq_len, prompt_len)
     counts = ReadCounts()
-    records = islice(iter_records(arguments.DATA, reward_tokens, counts, arguments.skip_bad_records), arguments.solutions)
-    kept = [(record, sequence) for record in records if (sequence := encoder.encode(record)) is not None]
+    records = iter_records(arguments.DATA, reward_tokens, counts, arguments.skip_bad_records)
+    encoded = ((record, encoder.encode(record)) for record in islice(records, arguments.solutions))
+    kept = [(record, sequence) for record, sequence in encoded if sequence is not None]
     if not kept:
         raise ValueError(
             f"{', '.join(arguments.DATA)}: no record can be scored: {dict(encoder.counts.dropped)}. "
-            f"Raise max_seq_len ({arguments.max_seq_len}) or lower max_prompt_len ({arguments.max_prompt_len})."
+            f"Raise max_seq_len ({arguments.max_seq_len}) or lower max_prompt_len ({prompt_len})."
         )
     solutions = Solutions(*map(list, zip(*kept, strict=True)), tokenizer, tokens, [])
     solutions.about = [
@@ -83,16 +83,19 @@ def read(arguments: argparse.Namespace) -> Solutions:
         f"{solutions.token_count:,} tokens ({solutions.token_count / len(kept):,.0f} a solution)",
         *(f"  {number:,} records dropped: {reason}" for reason, number in counts.dropped.items()),
         *describe_cuts(encoder.counts),
-        f"tokenizer: {which}; max_seq_len {arguments.max_seq_len:,}, max_prompt_len {arguments.max_prompt_len:,}",
+        f"tokenizer: {which}; max_seq_len {arguments.max_seq_len:,}, max_prompt_len {prompt_len:,}",
     ]
     return solutions
+
+
+def prompt_limit(arguments: argparse.Namespace) -> int:
+    return arguments.max_prompt_len or min(2048, arguments.max_seq_len // 2)
 
 
 def _tokenizer(arguments: argparse.Namespace, reward_tokens: tuple[str, ...]):
     """(tokenizer, where it comes from)"""
     if arguments.tokenizer:
-        folder = backbone.find_model(arguments.tokenizer, "tokenizer")
-        return backbone.load_tokenizer(folder), arguments.tokenizer
+        return backbone.load_tokenizer(backbone.find_model(arguments.tokenizer, "tokenizer")), arguments.tokenizer
     progress("training a tokenizer on the data's text")
     marks = " ".join((arguments.placeholder_token, *reward_tokens))  # each a piece of its own, as often as steps are
     texts: dict[str, None] = {}  # in the order of the data, each once

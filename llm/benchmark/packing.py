@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from llm.benchmark import data
-from llm.benchmark.report import ONE, SHARE, TEXT, TIMES, TWO, WHOLE, progress, show, table
+from llm.benchmark.report import SHARE, TEXT, TIMES, TWO, WHOLE, progress, show, table
 from llm.core.encoding import Sequence
 from llm.core.forest import Row
 from llm.core.step_loader import StepLoader
@@ -22,7 +22,7 @@ COLUMNS = {
     "computed": ("computed", WHOLE),
     "padding": ("padding", SHARE),
     "fill": ("fill", SHARE),
-    "fewer": ("fewer than padded", TIMES),
+    "fewer": ("times fewer", TIMES),
     "seconds": ("seconds to pack", TWO),
 }
 
@@ -36,8 +36,8 @@ def main(argv: list[str], set_here: dict[str, str]) -> None:
     show(
         "\n".join(solutions.about),
         table(COLUMNS, rows),
-        f"padded: a batch of {data.PADDED_BATCH} solutions to its longest, shuffled as in training; the others: one row "
-        f"at a time. seconds: the best of {REPETITIONS} repetitions, the packings taking turns.",
+        f"padded: a batch of {data.PADDED_BATCH} solutions to its longest, shuffled as in training; the others: one "
+        f"row at a time. seconds: the best of {REPETITIONS} repetitions, the packings taking turns.",
         outcome={
             "benchmark": "packing",
             "solutions": len(solutions.sequences),

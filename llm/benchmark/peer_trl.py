@@ -1,7 +1,7 @@
 """TRL's side of `python -m llm benchmark peer`: its PRMTrainer on the solutions of a job.
 
-Started by its path in an environment of TRL's own, so it imports nothing of this project. The job comes as JSON on
-stdin; the last line of stdout is what was measured. Text, separator, truncation, padding and optimiser are TRL's.
+Started by its path in an environment of TRL's own, so it imports nothing of this project. The job comes from stdin as
+JSON; what was measured is one JSON line. Tokenising, separator, truncation, padding and optimiser are TRL's.
 """
 
 import json
@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
-from transformers import LlamaConfig, LlamaForTokenClassification, PreTrainedTokenizerFast, TrainerCallback
 from tokenizers import Tokenizer
+from transformers import LlamaConfig, LlamaForTokenClassification, PreTrainedTokenizerFast, TrainerCallback
 from trl import PRMConfig, PRMTrainer
 
-WARM_UP = 2  # batches
+WARM_UP = 2  # batches of the longest solutions: memory is first touched in them
 
 
 class Clock(TrainerCallback):
@@ -58,7 +58,9 @@ def measure(job: dict) -> dict:
             callbacks=[clock],
         )
         solutions = trainer.train_dataset
-        trainer.train_dataset = solutions.select(range(min(len(solutions), WARM_UP * trainer.args.train_batch_size)))
+        lengths = [len(ids) for ids in solutions["input_ids"]]
+        longest = sorted(range(len(lengths)), key=lengths.__getitem__)[-WARM_UP * trainer.args.train_batch_size :]
+        trainer.train_dataset = solutions.select(longest)
         trainer.train()
         trainer.train_dataset = solutions
         trainer.data_collator = counted = Counted(trainer.data_collator)
@@ -66,7 +68,7 @@ def measure(job: dict) -> dict:
     return {
         "seconds": clock.seconds,
         "updates": trainer.state.global_step,
-        "tokens": sum(map(len, solutions["input_ids"])),
+        "tokens": sum(lengths),
         "computed": counted.computed,
         "labels": sum(label != -100 for labels in solutions["labels"] for label in labels),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -74,9 +76,11 @@ def measure(job: dict) -> dict:
     }
 
 
-def peak_bytes() -> int:
-    """Of this process alone: what resource.getrusage says begins with its parent's."""
-    return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+def peak_bytes() -> int | None:
+    """As llm/benchmark/children.py has it."""
+    status = Path("/proc/self/status")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.is_file() else None
+    return int(found[1]) * 1024 if found else None
 
 
 if __name__ == "__main__":

@@ -36,7 +36,8 @@ def show(*texts: str, outcome: dict) -> None:
 
 def describe(settings: dict[str, str]) -> str:
     """What this project set for the CPU, as its training says it."""
-    return f"threads: {' '.join(f'{name}={value}' for name, value in settings.items()) or 'as the environment has them'}"
+    chosen = " ".join(f"{name}={value}" for name, value in settings.items())
+    return f"threads: {chosen or 'as the environment has them'}"
 
 
 def whole(text: str) -> int:

@@ -15,7 +15,7 @@ SPEED = {
     "solutions_per_second": ("solutions/s", ONE),
     "tokens_per_second": ("computed tokens/s", WHOLE),
     "computed": ("computed tokens", WHOLE),
-    "faster": ("than padded", TIMES),
+    "faster": ("as fast as padded", TIMES),
     "peak_megabytes": ("peak MB", WHOLE),
     "seconds": ("seconds", TWO),
     "floor_seconds": ("floor", TWO),
@@ -34,12 +34,11 @@ PARTS = {
 
 def main(argv: list[str], set_here: dict[str, str]) -> None:
     parser = argparse.ArgumentParser("python -m llm benchmark training", description=__doc__, allow_abbrev=False)
-    data.add_options(parser, solutions=128)
+    data.add_options(parser, solutions=64)
     model.add_options(parser)
-    parser.add_argument("--update", type=whole, default=64, help="solutions of an update (default: %(default)s)")
+    parser.add_argument("--update", type=whole, default=32, help="solutions of an update (default: %(default)s)")
     parser.add_argument("--rounds", type=whole, default=2, help="times that each packing is measured (default: 2)")
-    parser.add_argument("--seconds", type=float, default=5.0,
-                        help="each measurement passes over the data for at least so long (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--seconds", type=float, default=5.0, help="least time of a measurement (default: %(default)s)")
     arguments = parser.parse_args(argv)
     solutions = data.read(arguments)
     size = model.sizes(arguments, solutions.tokenizer)

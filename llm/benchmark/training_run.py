@@ -51,9 +51,9 @@ def measure(job: dict) -> dict:
     )
     updates = [data.rows_of(sequences_of(update), job["packing"], job["max_seq_len"]) for update in job["updates"]]
     loaders = [loader_of(rows, data.rows_in_batch(job["packing"])) for rows in updates]
-    first_loss, *_ = [run_update(model, optimizer, loader) for loader in loaders]  # memory is first touched in this pass
+    first_loss, *_ = [run_update(model, optimizer, loader) for loader in loaders]  # a pass in which memory is touched
     passes, begin, seconds = 0, time.perf_counter(), 0.0
-    while seconds < job["seconds"]:
+    while not passes or seconds < job["seconds"]:
         for loader in loaders:
             run_update(model, optimizer, loader)
         passes += 1

@@ -1,5 +1,5 @@
-"""A tokenizer from text, of the kind that Mistral and Llama have: SentencePiece's byte pairs with byte fallback, a blank
-put before the text, and a line break as a byte. The same texts give the same bytes."""
+"""A tokenizer from text, of the kind that Mistral and Llama have: byte pairs by SentencePiece with byte fallback, a
+blank put before the text, and a line break as a byte. The same texts give the same bytes."""
 
 from __future__ import annotations
 
