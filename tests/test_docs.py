@@ -157,8 +157,8 @@ def test_the_defaults_that_give_way_are_those_that_are_shown():
     settings = parsed("--model_name_or_path", "m", "--train_dataset_path", "t", "--dev_dataset_path", "d",
                       "--max_steps", "4")  # fmt: skip
     reward_argument.resolve(settings, ranks=1, has_cuda=False)
-    reward_argument.fit_to_model(settings, longest_solution=512)
-    reward_argument.fit_to_steps(settings, 4, 17)
+    reward_argument.fit_to_model(settings, longest_solution=1024)
+    reward_argument.fit_to_steps(settings, 4, 1)
     shown = "".join(["defaults that gave way\n", *(f"  {line}\n" for line in settings.gave_way)])
     assert shown in blocks(TRAINING, "text")
 
