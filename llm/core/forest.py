@@ -86,7 +86,7 @@ def lone_tree(solution: Sequence) -> Tree:
 
 def _merge(group: list[Sequence]) -> Tree:
     """In the order of their bytes, solutions that begin alike are neighbours."""
-    solutions = sorted(group, key=lambda solution: solution.ids.tobytes()) if len(group) > 1 else group
+    solutions = sorted(group, key=lambda solution: solution.ids.tobytes())
     shared = [0] + [_common(a.ids, b.ids) for a, b in zip(solutions, solutions[1:], strict=False)]
     return Tree(solutions, shared, sum(map(len, solutions)) - sum(shared))
 

@@ -162,6 +162,38 @@ def test_rows_of_real_size_equal_dense_attention(attend, head_dim, branch):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=5e-5)
 
 
+@every_kind
+@pytest.mark.parametrize("trained", range(3))
+def test_what_is_frozen_gets_no_gradient_and_stops_none(attend, trained):
+    """Adapters may train queries alone."""
+    end_row, _ = batch_of(forests([20], 9, 0.05, 0.1))
+    *arrays, upstream = inputs_of(*end_row.shape, 4, 2)
+    tensors = [paddle.to_tensor(x, stop_gradient=n != trained) for n, x in enumerate(arrays)]
+    (attend(*tensors, paddle.to_tensor(end_row)) * paddle.to_tensor(upstream)).sum().backward()
+    wanted = run(attend, *arrays, end_row, upstream)[1 + trained]
+    assert (tensors[trained].grad.numpy() == wanted).all()
+    assert [tensor.grad is not None for tensor in tensors] == [n == trained for n in range(3)]
+
+
+@every_kind
+def test_tensors_may_lie_in_memory_in_another_order(attend):
+    """Heads before tokens, as some layers have them, and a gradient that comes back transposed."""
+    end_row, _ = batch_of(forests([40, 33], 9, 0.05, 0.1))
+    q, k, v, upstream = inputs_of(*end_row.shape, 4, 2)
+
+    def turned(*inputs):
+        *heads_first, end_row_BS = inputs
+        out = attend(*(x.transpose([0, 2, 1, 3]) for x in heads_first), end_row_BS)
+        return out.transpose([2, 0, 1])
+
+    straight = run(attend, q, k, v, end_row, upstream)
+    swapped = [np.ascontiguousarray(x.swapaxes(1, 2)) for x in (q, k, v)]
+    out, *gradients = run(turned, *swapped, end_row, np.ascontiguousarray(upstream.transpose(2, 0, 1)))
+    np.testing.assert_allclose(out.transpose(1, 2, 0), straight[0], rtol=1e-5, atol=1e-6)
+    for mine, theirs in zip(gradients, straight[1:], strict=True):
+        np.testing.assert_allclose(mine.swapaxes(1, 2), theirs, rtol=1e-5, atol=1e-6)
+
+
 @compiled
 def test_the_number_of_threads_changes_nothing(monkeypatch):
     """Bit by bit: what is added up is added in one order."""
@@ -226,7 +258,7 @@ def test_nan_in_a_row_reaches_only_what_it_sees(planted):
     out, dq, dk, dv = run(kernel_attention, q, k, v, end_row, upstream)
     rows, columns = np.ones(end_row.shape, bool), np.ones(end_row.shape, bool)
     rows[1, 33], columns[1] = False, ~sees[1, 33]
-    assert np.isnan(dk[~columns]).all() and np.isnan(dq[1, 33]).all()
+    assert np.isnan(dk[~columns]).all() and np.isnan(dv[~columns]).all() and np.isnan(dq[1, 33]).all()
     for kept, mine, theirs in ((rows, out, clean[0]), (rows, dq, clean[1]), (columns, dk, clean[2]),
                                (columns, dv, clean[3])):  # fmt: skip
         np.testing.assert_allclose(mine[kept], theirs[kept], rtol=1e-4, atol=1e-5)

@@ -60,6 +60,20 @@ def norm_of(family: str, size: int):
     return norm
 
 
+FROZEN = [(0, 1), (1, 0), (1, 1)]
+
+
+@pytest.mark.parametrize("free", FROZEN)
+@pytest.mark.parametrize("operation", [operators.swiglu, lambda x, w: operators.rms_norm(x, w[0], 1e-5)])
+def test_what_is_frozen_gets_no_gradient_and_stops_none(operation, free):
+    """Adapters train beside weights that are frozen."""
+    tensors = [paddle.randn([3, 8]), paddle.randn([3, 8])]
+    for tensor, trained in zip(tensors, free, strict=True):
+        tensor.stop_gradient = not trained
+    operation(*tensors).sum().backward()
+    assert [tensor.grad is not None for tensor in tensors] == [bool(trained) for trained in free]
+
+
 def value_and_gradients(function, x: np.ndarray, weight=None):
     """Of a sum in which every element counts differently."""
     x = paddle.to_tensor(x, stop_gradient=False)
@@ -94,8 +108,7 @@ def test_rms_norm_equals_paddlenlps(family, rms_norm, scale):
 def test_the_rotary_embedding_equals_paddlenlps(family, turn, size):
     random = np.random.default_rng(size)
     x = random.normal(size=(2, 3, 4, size)).astype("float32")
-    angles = random.normal(size=(9, size // 2)).astype("float32")
-    cos, sin = (paddle.to_tensor(np.tile(table(angles), 2)) for table in (np.cos, np.sin))
+    cos, sin = (paddle.to_tensor(random.normal(size=(9, size)).astype("float32")) for _ in range(2))
     positions = paddle.to_tensor([[0, 3, 8], [5, 5, 1]])
 
     def theirs(x):
@@ -112,9 +125,9 @@ def test_the_rotary_embedding_equals_paddlenlps(family, turn, size):
 
 
 def test_the_gated_activation_is_silu_of_one_times_the_other():
-    """Where exp overflows, too: silu(-200) is 0 and its gradient as well."""
+    """Where exp overflows, too: silu(-100) is 0 and its gradient as well."""
     x, y = (np.random.default_rng(0).normal(size=(2, 7, 5)).astype("float32") * 4 for _ in range(2))
-    x[0, 0] = [-200, -30, 0, 30, 200]
+    x[0, 0], x[1, 6] = [-200, -100, 0, 30, 200], [-300, -89, -90, 88, 128]
 
     def of(gate):
         up = paddle.to_tensor(y, stop_gradient=False)
@@ -122,6 +135,37 @@ def test_the_gated_activation_is_silu_of_one_times_the_other():
 
     for mine, wanted in zip(of(operators.swiglu), of(lambda x, y: x * F.sigmoid(x) * y), strict=True):
         np.testing.assert_allclose(mine, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_the_compiled_exponential_is_exact_to_the_last_bits():
+    x = np.linspace(-8, 8, 16_000, dtype="float32")
+    got = operators.swiglu(paddle.to_tensor(x), paddle.ones([len(x)])).numpy()
+    np.testing.assert_allclose(got, x / (1 + np.exp(-x.astype("float64"))), rtol=1e-6)
+
+
+def test_the_norms_gradient_is_the_sum_over_threads(monkeypatch):
+    x = np.random.default_rng(1).normal(size=(7, 24)).astype("float32")
+    norm = norm_of("llama", 24)
+    results = []
+    for threads in ("1", "3"):
+        monkeypatch.setenv("MKL_NUM_THREADS", threads)
+        results.append(value_and_gradients(lambda x: operators.rms_norm(x, norm.weight, 1e-5), x, norm.weight))
+    for one, three in zip(*results, strict=True):
+        np.testing.assert_allclose(three, one, rtol=1e-5, atol=1e-6)
+
+
+def test_what_lies_in_memory_in_another_order_is_read_as_what_it_is():
+    """Transposed tensors, and gradients that come back transposed."""
+    x = np.random.default_rng(2).normal(size=(6, 5)).astype("float32")
+    weight = paddle.linspace(-1, 1, 5)
+
+    def both(x):
+        return operators.swiglu(operators.rms_norm(x, weight, 1e-5), x).transpose([1, 0])
+
+    straight = value_and_gradients(both, x)
+    turned = value_and_gradients(lambda x: both(x.transpose([1, 0])), np.ascontiguousarray(x.T))
+    np.testing.assert_allclose(turned[0], straight[0], rtol=1e-6)
+    np.testing.assert_allclose(turned[1].T, straight[1], rtol=1e-5, atol=1e-7)
 
 
 @families

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm.core.encoding import Sequence
-from llm.core.forest import Row, Tree, grow_trees, lone_tree, make_row
+from llm.core.forest import WORTH_REPEATING, Row, Tree, grow_trees, lone_tree, make_row, split_tree
 from llm.core.packing import pack_alone, pack_greedy, pack_sequential
 
 MAX_SEQ_LEN = 16
@@ -20,8 +20,8 @@ quick = settings(max_examples=150, deadline=None)
 
 @st.composite
 def solutions_of_few_tokens(draw):
-    """Two prompts, three different tokens: solutions begin alike, are parts of one another, or are the same."""
-    prompt = draw(st.sampled_from([[7], [7, 8]]))
+    """Three prompts, three different tokens: solutions begin alike, are parts of one another, or are the same."""
+    prompt = draw(st.sampled_from([[7], [7, 8], [9]]))
     rest = draw(st.lists(st.integers(0, 2), min_size=1, max_size=MAX_SEQ_LEN - len(prompt)))
     ids = [*prompt, *rest]
     scored = sorted(draw(st.sets(st.integers(len(prompt), len(ids) - 1))))
@@ -84,6 +84,24 @@ def test_within_a_tree_no_beginning_is_written_twice(solutions):
         assert len({tuple(s.ids[: s.prompt_len].tolist()) for s in tree.solutions}) == 1
 
 
+def test_trees_come_in_the_order_in_which_their_prompts_do():
+    solutions = [solution([prompt, 1, n]) for n in range(2) for prompt in (9, 7, 8)]
+    assert [tree.solutions[0].ids[0] for tree in grow_trees(solutions, MAX_SEQ_LEN, True)] == [9, 7, 8]
+
+
+def test_a_window_bounds_what_is_read_and_merged():
+    taken = []
+
+    def stream():
+        for number in range(100):
+            taken.append(number)
+            yield solution([7, 1, number])
+
+    trees = grow_trees(stream(), MAX_SEQ_LEN, True, window=4)
+    assert [len(next(trees).solutions) for _ in range(3)] == [4, 4, 4]
+    assert len(taken) == 12
+
+
 @quick
 @given(SOLUTIONS)
 def test_without_prefix_sharing_each_solution_stands_alone_in_the_order_of_the_data(solutions):
@@ -111,6 +129,35 @@ def test_a_group_too_large_for_a_row_is_divided_with_the_least_repeated(endings)
     trees = list(grow_trees(solutions, limit, True))
     assert max(map(len, trees)) <= limit
     assert sum(map(len, trees)) == min(possible)
+
+
+def tree_of(prompt: int, *endings: int) -> Tree:
+    """A prompt of so many tokens and solutions of so many more, which share the prompt alone."""
+    solutions = [solution([*range(prompt), *[100 + n] * length], prompt_len=prompt) for n, length in enumerate(endings)]
+    (tree,) = grow_trees(solutions, 999, True)
+    return tree
+
+
+def test_a_tree_is_split_where_a_part_just_fits():
+    part, rest = split_tree(tree_of(1, 5, 5, 5), 11)
+    assert (len(part), len(rest)) == (11, 6)  # the rest writes the prompt again
+    assert [len(tree.solutions) for tree in (part, rest)] == [2, 1]
+    assert len(split_tree(tree_of(1, 5, 5, 5), 10)[0]) == 6
+    assert split_tree(tree_of(1, 5, 5, 5), 5) is None and split_tree(tree_of(1, 9), 99) is None
+
+
+def test_a_part_must_be_worth_what_is_repeated_for_it():
+    assert WORTH_REPEATING == 4
+    assert split_tree(tree_of(3, 9, 9), 12) is not None  # 12 tokens, 3 of them again
+    assert split_tree(tree_of(4, 9, 9), 13) is None  # 13 tokens, 4 of them again
+
+
+def test_a_tree_is_split_where_the_rest_repeats_little():
+    """One solution leaves a rest that shares 9 tokens with it, two one that shares the prompt of 1."""
+    long = [1, *range(20, 28)]
+    solutions = [solution([*long, 40]), solution([*long, 41]), solution([1, *range(60, 70)])]
+    (tree,) = grow_trees(solutions, 99, True)
+    assert [len(tree.solutions) for tree in split_tree(tree, 11)] == [2, 1]
 
 
 def test_many_solutions_of_one_prompt_and_many_that_are_the_same_take_no_quadratic_time():

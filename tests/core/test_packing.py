@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llm.core import packing
 from llm.core.encoding import Sequence
 from llm.core.forest import Row, Tree, grow_trees, lone_tree, make_row
 from llm.core.packing import choose_packing, collate, pack_alone, pack_greedy, pack_sequential
@@ -159,6 +160,16 @@ def test_a_stream_is_packed_within_a_bounded_window():
     rows = pack_greedy(stream(), MAX_SEQ_LEN, window=8)
     next(rows)
     assert taken == 8
+
+
+def test_a_streams_window_is_that_of_the_settings(monkeypatch):
+    monkeypatch.setattr(packing, "STREAM_WINDOW", 6)
+    taken = iter(make_trees([10] * 100))
+    next(choose_packing(True, True, stream=True)(taken, MAX_SEQ_LEN))
+    assert len(list(taken)) == 94
+    taken = iter(make_trees([10] * 100))
+    next(choose_packing(True, True, stream=False)(taken, MAX_SEQ_LEN))
+    assert not list(taken)
 
 
 def test_greedy_packing_fills_rows_and_takes_many():

@@ -27,9 +27,19 @@ def _as_c(value):
     return ctypes.c_float(value) if isinstance(value, float) else ctypes.c_int64(value)
 
 
+def _note_frozen(ctx, *inputs) -> None:
+    ctx.frozen = [tensor.stop_gradient for tensor in inputs]
+
+
+def _to_trained(ctx, *gradients) -> tuple:
+    """Paddle wants None for what is frozen, as beside adapters most weights are."""
+    return tuple(None if frozen else gradient for frozen, gradient in zip(ctx.frozen, gradients, strict=True))
+
+
 class _Attention(PyLayer):
     @staticmethod
     def forward(ctx, q, k, v, end_row):
+        _note_frozen(ctx, q, k, v)
         rows, length, heads, head_dim = q.shape
         ctx.sizes = rows, length, heads, k.shape[2], head_dim, threads()
         ctx.end_row = end_row
@@ -43,12 +53,13 @@ class _Attention(PyLayer):
         q, k, v, *_ = saved = ctx.saved_tensor()
         gradients = [paddle.empty_like(x) for x in (q, k, v)]
         _call("attention_backward", *saved, upstream.contiguous(), ctx.end_row, *ctx.sizes, *gradients)
-        return tuple(gradients)
+        return _to_trained(ctx, *gradients)
 
 
 class _RmsNorm(PyLayer):
     @staticmethod
     def forward(ctx, x, weight, epsilon):
+        _note_frozen(ctx, x, weight)
         size = x.shape[-1]
         ctx.sizes = x.size // size, size
         y, inverse = paddle.empty_like(x), paddle.empty([ctx.sizes[0]])
@@ -61,7 +72,7 @@ class _RmsNorm(PyLayer):
         x, weight, inverse = ctx.saved_tensor()
         dx, dweight = paddle.empty_like(x), paddle.empty_like(weight)
         _call("rms_norm_backward", x, weight, inverse, upstream.contiguous(), *ctx.sizes, threads(), dx, dweight)
-        return dx, dweight
+        return _to_trained(ctx, dx, dweight)
 
 
 class _Rotate(PyLayer):
@@ -85,6 +96,7 @@ def _turned(x, cosine, sine, positions, back: int):
 class _Swiglu(PyLayer):
     @staticmethod
     def forward(ctx, gate, up):
+        _note_frozen(ctx, gate, up)
         y = paddle.empty_like(gate)
         _call("swiglu_forward", gate, up, gate.size, threads(), y)
         ctx.save_for_backward(gate, up)
@@ -95,7 +107,7 @@ class _Swiglu(PyLayer):
         gate, up = ctx.saved_tensor()
         dgate, dup = paddle.empty_like(gate), paddle.empty_like(up)
         _call("swiglu_backward", gate, up, upstream.contiguous(), gate.size, threads(), dgate, dup)
-        return dgate, dup
+        return _to_trained(ctx, dgate, dup)
 
 
 def attention(q_BSHD, k_BSGD, v_BSGD, end_row_BS: np.ndarray):
