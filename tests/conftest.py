@@ -53,14 +53,14 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tokenizer(tiny):
-    from llm.core.backbone import load_tokenizer
+    from llm.core.tokenizer import load_tokenizer
 
     return load_tokenizer(str(tiny / "model"))
 
 
 @pytest.fixture(scope="session")
 def tokens(tokenizer):
-    from llm.core.encoding import find_reward_tokens
+    from llm.core.reward_tokens import find_reward_tokens
 
     return find_reward_tokens(tokenizer, "ки", ("+", "-"))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from llm.alignment.rm.flashmask import reward_argument, run_reward
+from llm.alignment.rm.flashmask import reward_checks, run_reward
 from llm.alignment.rm.flashmask.reward_argument import CLASSES, IDENTITY, MISPRINTS, TRAINER_SETTINGS
 from llm.core.arguments import SettingsError, parse
 from llm.core.metrics import step_metrics
@@ -129,7 +129,7 @@ def test_json_snippets_are_records_or_configurations_that_are_accepted(page, tmp
         else:
             config = tmp_path / "config.json"
             config.write_text(snippet, encoding="utf-8")
-            reward_argument.resolve(parsed(str(config)), ranks=1, has_cuda=False)
+            reward_checks.resolve(parsed(str(config)), ranks=1, has_cuda=False)
 
 
 @EVERY_PAGE
@@ -156,9 +156,9 @@ def test_the_report_of_bad_data_is_what_the_example_gives(tmp_path, monkeypatch)
 def test_the_defaults_that_give_way_are_those_that_are_shown():
     settings = parsed("--model_name_or_path", "m", "--train_dataset_path", "t", "--dev_dataset_path", "d",
                       "--max_steps", "4")  # fmt: skip
-    reward_argument.resolve(settings, ranks=1, has_cuda=False)
-    reward_argument.fit_to_model(settings, longest_solution=1024)
-    reward_argument.fit_to_steps(settings, 4, 1)
+    reward_checks.resolve(settings, ranks=1, has_cuda=False)
+    reward_checks.fit_to_model(settings, longest_solution=1024)
+    reward_checks.fit_to_steps(settings, 4, 1)
     shown = "".join(["defaults that gave way\n", *(f"  {line}\n" for line in settings.gave_way)])
     assert shown in blocks(TRAINING, "text")
 
@@ -173,7 +173,7 @@ def test_the_defaults_that_give_way_are_those_that_are_shown():
 def test_refusals_are_those_that_are_shown(flags):
     with pytest.raises(SettingsError) as error:
         needed = "--model_name_or_path m --train_dataset_path t --dev_dataset_path d"
-        reward_argument.resolve(parsed(*needed.split(), *flags.split()), ranks=1, has_cuda=False)
+        reward_checks.resolve(parsed(*needed.split(), *flags.split()), ranks=1, has_cuda=False)
     assert f"error: {error.value}\n" in blocks(TRAINING, "text")
 
 

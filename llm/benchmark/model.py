@@ -14,8 +14,8 @@ from paddlenlp.transformers.llama import modeling
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.benchmark.report import whole
 from llm.core import attention, cpu_layers
-from llm.core.encoding import RewardTokens
 from llm.core.forest import Row
+from llm.core.reward_tokens import RewardTokens
 
 REPETITIONS = 5
 # forward, gradient of the input, gradient of the weight

@@ -22,10 +22,11 @@ from llm.benchmark.children import peak_bytes
 from llm.benchmark.model import matrix_rate, multiply_adds, random_reward_model
 from llm.benchmark.packing import computed_tokens
 from llm.core.cpu_kernels.build import kernels
-from llm.core.encoding import RewardTokens, Sequence
+from llm.core.encoding import Sequence
 from llm.core.losses import reward_cross_entropy
 from llm.core.packing import collate
 from llm.core.progress import quiet_library
+from llm.core.reward_tokens import RewardTokens
 from llm.core.step_loader import StepLoader
 
 

@@ -9,20 +9,21 @@ from pathlib import Path
 import paddle
 from paddle.distributed import fleet
 from paddle.distributed.fleet.layers.mpu import mp_ops
-from paddlenlp.transformers import AutoConfig, AutoTokenizer
+from paddlenlp.transformers import AutoConfig
 from paddlenlp.transformers.configuration_utils import LlmMetaConfig
 from paddlenlp.transformers.llama.modeling import LlamaForCausalLM
 from paddlenlp.transformers.mistral.modeling import MistralForCausalLM
 from paddlenlp.transformers.qwen2.modeling import Qwen2ForCausalLM
 
 from llm.core import attention, cpu_layers
-from llm.core.encoding import RewardTokens
+from llm.core.errors import in_short
 from llm.core.records import resolve_path
+from llm.core.reward_tokens import RewardTokens
+from llm.core.tokenizer import TOKENIZER_FILES
 
 FAMILIES = {"llama": LlamaForCausalLM, "mistral": MistralForCausalLM, "qwen2": Qwen2ForCausalLM}
 WEIGHT_INDEXES = ("model.safetensors.index.json", "model_state.pdparams.index.json", "pytorch_model.bin.index.json")
 WEIGHT_FILES = ("*.safetensors", "*.pdparams", "pytorch_model*.bin")
-TOKENIZER_FILES = ("tokenizer.model", "sentencepiece.bpe.model", "tokenizer.json", "vocab.json")
 
 
 def find_model(name_or_path: str, setting: str = "model_name_or_path") -> str:
@@ -72,23 +73,13 @@ def _check_model_folder(folder: Path) -> None:
         )
 
 
-def load_tokenizer(name_or_path: str):
-    try:
-        return AutoTokenizer.from_pretrained(name_or_path)
-    except Exception as error:
-        raise ValueError(
-            f"tokenizer_name_or_path: no tokenizer could be read from {name_or_path!r} ({_in_short(error)}). "
-            f"Its folder needs one of {', '.join(TOKENIZER_FILES)} and tokenizer_config.json."
-        ) from error
-
-
 def load_config(name_or_path: str, **changes):
     """The model's configuration, refused by name if the architecture is none of the supported families."""
     try:
         config = AutoConfig.from_pretrained(name_or_path)
     except Exception as error:
         raise ValueError(
-            f"model_name_or_path: no configuration could be read from {name_or_path!r} ({_in_short(error)}). "
+            f"model_name_or_path: no configuration could be read from {name_or_path!r} ({in_short(error)}). "
             "A folder needs config.json; a model's name needs a connection to its hub."
         ) from error
     if config.model_type not in FAMILIES:
@@ -131,7 +122,7 @@ def load_model(name_or_path: str, config, attend, dtype: str, training_args=None
             model = family.from_pretrained(name_or_path, config=config, dtype=dtype)
         except Exception as error:
             raise ValueError(
-                f"model_name_or_path: the weights in {name_or_path!r} could not be loaded ({_in_short(error)}). "
+                f"model_name_or_path: the weights in {name_or_path!r} could not be loaded ({in_short(error)}). "
                 "They may be cut short, or belong to another config.json than the one beside them."
             ) from error
     missing = sorted(set(outcome["missing"]) - ({"lm_head.weight"} if _is_tied(model) else set()))
@@ -208,8 +199,3 @@ def _rows_of_parallel_head(weight, ids, axis: int):
     mine = paddle.logical_and(local >= 0, local < weight.shape[axis]).astype(weight.dtype)
     rows = weight.index_select(local.clip(0, weight.shape[axis] - 1), axis=axis)
     return mp_ops._mp_allreduce(rows * mine.unsqueeze(1 - axis), group=group, use_model_parallel=True)
-
-
-def _in_short(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {' '.join(lines[:2])}"[:300]

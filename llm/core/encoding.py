@@ -15,20 +15,9 @@ from functools import lru_cache
 import numpy as np
 
 from llm.core.records import Record
+from llm.core.reward_tokens import CONTEXT, RewardTokens, ids_in_context
 
-# Text is tokenised behind this word and its ids are cut off again, so that a tokenizer that treats the beginning of a
-# text differently (SentencePiece puts a blank there) gives the ids that the text has in the middle of a solution.
-CONTEXT = "a"
 CACHED_TEXTS = 1 << 16
-
-
-@dataclass(frozen=True)
-class RewardTokens:
-    """The ids that every reward model here turns on, as they are inside a text."""
-
-    placeholder: int
-    positive: int
-    negative: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,44 +49,6 @@ class EncodeCounts:
     @property
     def positive_share(self) -> float:
         return self.positive / self.steps if self.steps else 0.0
-
-
-def ids_in_context(tokenizer, text: str) -> list[int]:
-    """The ids of `text` where other text stands before it."""
-    before = tokenizer(CONTEXT, add_special_tokens=False)["input_ids"]
-    whole = tokenizer(CONTEXT + text, add_special_tokens=False)["input_ids"]
-    if whole[: len(before)] != before:
-        raise ValueError(
-            f"This tokenizer joins {CONTEXT!r} and {text[:20]!r} into one piece, so a step has no ids of its own. "
-            "Use a tokenizer that splits at white space (Llama's, Mistral's and Qwen's do)."
-        )
-    return whole[len(before) :]
-
-
-def find_reward_tokens(tokenizer, placeholder_token: str, reward_tokens: tuple[str, str]) -> RewardTokens:
-    """Look up the three ids in context; every one that is not a single token is reported at once."""
-    problems, found = [], []
-    settings = ("placeholder_token", "reward_tokens (first)", "reward_tokens (second)")
-    for setting, text in zip(settings, (placeholder_token, *reward_tokens), strict=True):
-        ids = ids_in_context(tokenizer, " " + text)
-        unknown = tokenizer.unk_token_id is not None and tokenizer.unk_token_id in ids
-        if len(ids) == 1 and not unknown:
-            found.append(ids[0])
-            continue
-        pieces = tokenizer.convert_ids_to_tokens(ids)
-        problems.append(
-            f"{setting}: {text!r} is {'unknown to' if unknown else f'{len(ids)} tokens of'} this tokenizer "
-            f"({' '.join(map(str, pieces))}), but one token must carry the score. Choose a text that is a single "
-            "token of this model's vocabulary."
-        )
-    if not problems and len(set(found)) < 3:
-        problems.append(
-            f"placeholder_token {placeholder_token!r} and reward_tokens {','.join(reward_tokens)!r} have the ids "
-            f"{found}: two of them are the same, so they cannot be told apart. Choose three different tokens."
-        )
-    if problems:
-        raise ValueError("\n".join(problems))
-    return RewardTokens(*found)
 
 
 class StepEncoder:

@@ -14,3 +14,8 @@ def plain_errors(*kinds: type[Exception]) -> Iterator[None]:
     except kinds as error:
         print(f"\nerror: {error}", file=sys.stderr, flush=True)
         raise SystemExit(2) from None
+
+
+def in_short(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines[:2])}"[:300]

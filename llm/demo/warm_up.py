@@ -17,6 +17,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from llm.core import runtime
+from llm.core.tokenizer import load_tokenizer
 
 runtime.prepare()
 
@@ -55,7 +56,7 @@ def main(argv: list[str]) -> None:
     folder = str(arguments.output)
     attend, _ = attention.choose(use_flash_attention=False, flash_mask=False)
     model = backbone.load_model(folder, backbone.load_config(folder), attend, "float32")
-    loss = warm_up(model, backbone.load_tokenizer(folder), arguments.tokens, arguments.seed)
+    loss = warm_up(model, load_tokenizer(folder), arguments.tokens, arguments.seed)
     model.save_pretrained(folder, safe_serialization=True)
     print(f"{folder}: base model, loss {loss:.3f} per token after {arguments.tokens:,} tokens")
 

@@ -13,12 +13,14 @@ from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.alignment.rm.flashmask.reward_trainer import MODEL_INPUTS
 from llm.core import attention, backbone
 from llm.core.checkpoints import read_json
-from llm.core.encoding import StepEncoder, find_reward_tokens
+from llm.core.encoding import StepEncoder
 from llm.core.forest import lone_tree, make_row
 from llm.core.losses import reward_scores
 from llm.core.output_folder import SETTINGS_FILE
 from llm.core.packing import collate
 from llm.core.records import Record
+from llm.core.reward_tokens import find_reward_tokens
+from llm.core.tokenizer import load_tokenizer
 
 
 class Scorer:
@@ -27,7 +29,7 @@ class Scorer:
     def __init__(self, output_dir: str):
         settings = read_json(Path(output_dir) / SETTINGS_FILE)
         attend, _ = attention.choose(settings["use_flash_attention"], settings["flash_mask"])
-        self.tokenizer = backbone.load_tokenizer(output_dir)
+        self.tokenizer = load_tokenizer(output_dir)
         reward_tokens = split_reward_tokens(settings["reward_tokens"])
         self.tokens = find_reward_tokens(self.tokenizer, settings["placeholder_token"], reward_tokens)
         model = backbone.load_model(output_dir, backbone.load_config(output_dir), attend, "float32")

@@ -30,7 +30,7 @@ from dataclasses import dataclass, fields
 from itertools import islice
 from typing import Optional
 
-from llm.alignment.rm.flashmask import reward_argument
+from llm.alignment.rm.flashmask import reward_argument, reward_checks
 from llm.alignment.rm.flashmask.data import RewardRows, load_rows
 from llm.alignment.rm.flashmask.reward_argument import ModelArgument, documented
 from llm.alignment.rm.flashmask.run_reward import read_tokenizer
@@ -85,7 +85,7 @@ def read_settings(argv: list[str]) -> Settings:
     words = argv if argv[0].startswith("-") or is_config(argv[0]) else [f"--train_dataset_path={argv[0]}", *argv[1:]]
     settings = parse(CLASSES, words, __doc__, reward_argument.MISPRINTS, INHERITED)
     degrees = settings["tensor_parallel_degree"], settings["sharding_parallel_degree"]
-    reward_argument.resolve(settings, ranks=math.prod(max(degree, 1) for degree in degrees), has_cuda=True)
+    reward_checks.resolve(settings, ranks=math.prod(max(degree, 1) for degree in degrees), has_cuda=True)
     if not settings["train_dataset_path"]:
         settings.refuse("train_dataset_path", "names no data to look at; write it as --train_dataset_path DATA")
     else:
@@ -111,7 +111,7 @@ def read_rows(settings: Settings):
     """(tokenizer, reward tokens, rows) of the training data."""
     model_path = settings["model_name_or_path"] and backbone.find_model(settings["model_name_or_path"])
     longest = backbone.longest_solution(backbone.load_config(model_path)) if model_path else settings["max_seq_len"]
-    reward_argument.fit_to_model(settings, longest)
+    reward_checks.fit_to_model(settings, longest)
     tokenizer, tokens = read_tokenizer(settings, model_path)
     encoder = StepEncoder(tokenizer, tokens, settings["max_seq_len"], settings["max_prompt_len"])
     reward_tokens = reward_argument.split_reward_tokens(settings["reward_tokens"])

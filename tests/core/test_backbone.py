@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from llm.core import backbone
 from llm.core.attention import block_attention
+from llm.core.tokenizer import load_tokenizer
 
 
 def load(folder):
@@ -48,7 +49,7 @@ def change_config(folder, **changes):
 def test_a_whole_folder_is_found_and_loads(tiny):
     folder = tiny / "model"
     assert backbone.find_model(str(folder)) == backbone.find_model(str(folder), "tokenizer_name_or_path") == str(folder)
-    assert load(folder).config.vocab_size == len(backbone.load_tokenizer(str(folder)))
+    assert load(folder).config.vocab_size == len(load_tokenizer(str(folder)))
 
 
 def test_all_missing_files_of_a_folder_are_told_before_anything_is_loaded(broken):
@@ -77,7 +78,7 @@ def test_a_folder_without_a_tokenizer_is_refused(broken):
     message = refusal_of_folder(broken, "tokenizer_name_or_path")
     assert "tokenizer_name_or_path" in message and str(broken) in message and "tokenizer.json" in message
     with pytest.raises(ValueError, match="no tokenizer could be read") as error:
-        backbone.load_tokenizer(str(broken))
+        load_tokenizer(str(broken))
     assert str(broken) in str(error.value) and "tokenizer_config.json" in str(error.value)
 
 

@@ -20,10 +20,11 @@ from llm.core import backbone, cpu_layers
 from llm.core.attention import block_attention, dense_attention, dense_mask, kernel_attention
 from llm.core.cpu_kernels import operators
 from llm.core.cpu_kernels.build import kernels
-from llm.core.encoding import RewardTokens, Sequence
+from llm.core.encoding import Sequence
 from llm.core.forest import Row, grow_trees, lone_tree, make_row
 from llm.core.losses import reward_cross_entropy, reward_scores
 from llm.core.packing import collate
+from llm.core.reward_tokens import RewardTokens
 
 CONFIGS = {"llama": LlamaConfig, "mistral": MistralConfig, "qwen2": Qwen2Config}
 PREFIXES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2"}

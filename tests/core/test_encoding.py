@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from llm.core.encoding import RewardTokens, StepEncoder, find_reward_tokens, ids_in_context
+from llm.core.encoding import StepEncoder
 from llm.core.records import Record
+from llm.core.reward_tokens import RewardTokens, find_reward_tokens, ids_in_context
 
 PLACEHOLDER = "ки"
 # U+2581 is SentencePiece's own sign for a blank: next to one it means something else than to a reader.

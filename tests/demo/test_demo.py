@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from llm.core.encoding import ids_in_context
 from llm.core.forest import lone_tree, make_row
 from llm.core.packing import collate
+from llm.core.reward_tokens import ids_in_context
 from llm.demo import run_demo
 from llm.demo.tiny_model import random_model
 from llm.demo.warm_up import as_sequence, next_token_loss, warm_up

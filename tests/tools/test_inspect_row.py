@@ -63,7 +63,7 @@ def test_the_rows_of_a_configuration_are_those_of_its_training(settings_of, chan
     here = {name: 1 for name in changes if name.endswith("degree")}
     trained = run_reward.read_settings(settings_of(**changes | here))
     model = backbone.find_model(trained["model_name_or_path"])
-    run_reward.reward_argument.fit_to_model(trained, backbone.longest_solution(backbone.load_config(model)))
+    run_reward.reward_checks.fit_to_model(trained, backbone.longest_solution(backbone.load_config(model)))
     train, _ = run_reward.read_data(trained, *run_reward.read_tokenizer(trained, model))
     assert settings["max_seq_len"] == trained["max_seq_len"]
     assert [row.ids.tolist() for row in rows.rows] == [row.ids.tolist() for row in train.rows]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llm.alignment.rm.flashmask import reward_argument, run_reward
+from llm.alignment.rm.flashmask import reward_checks, run_reward
 from llm.alignment.rm.flashmask.reward_argument import CLASSES, MISPRINTS, TRAINER_SETTINGS
 from llm.core import attention
 from llm.core.argument_screen import render
@@ -37,7 +37,7 @@ def settings_from(*flags: str):
 
 def resolved(*flags: str, ranks: int = 1, has_cuda: bool = False):
     settings = settings_from(*flags)
-    reward_argument.resolve(settings, ranks, has_cuda)
+    reward_checks.resolve(settings, ranks, has_cuda)
     return settings
 
 
@@ -85,7 +85,7 @@ CONFIGS = sorted((REPOSITORY / "llm/config").rglob("*.json"))
 def test_shipped_configs_parse_and_resolve(config):
     settings = parse(CLASSES, [str(config)], "", MISPRINTS, TRAINER_SETTINGS)
     ranks = max(settings["tensor_parallel_degree"], 1)
-    reward_argument.resolve(settings, ranks, has_cuda=config.parent.name != "tiny")
+    reward_checks.resolve(settings, ranks, has_cuda=config.parent.name != "tiny")
 
 
 def test_on_a_cpu_the_defaults_of_precision_device_and_sharding_give_way_with_a_reason():
@@ -127,9 +127,9 @@ def test_epochs_count_where_max_steps_is_not_written():
     settings = resolved("--num_train_epochs", "3")
     assert settings["max_steps"] == -1
     rows = [None] * 17
-    assert reward_argument.steps_of_run(settings, rows, data_ranks=1) == (9, 3)
+    assert reward_checks.steps_of_run(settings, rows, data_ranks=1) == (9, 3)
     both = resolved("--num_train_epochs", "3", "--max_steps", "7", "--per_device_train_batch_size", "4")
-    assert reward_argument.steps_of_run(both, rows, data_ranks=2) == (7, 1)
+    assert reward_checks.steps_of_run(both, rows, data_ranks=2) == (7, 1)
 
 
 @pytest.mark.parametrize(
@@ -153,27 +153,27 @@ def test_load_best_gives_way_by_default_and_is_refused_when_written(flags, why):
 
 def test_a_run_too_short_for_any_checkpoint_says_so_before_training():
     settings = resolved()  # the documented defaults: 100 updates, a checkpoint every 500
-    reward_argument.fit_to_steps(settings, 100, None)
+    reward_checks.fit_to_steps(settings, 100, None)
     assert settings["load_best_model_at_end"] is False
     assert "none to choose from" in "".join(settings.gave_way)
     written = resolved("--load_best_model_at_end", "true")
     with pytest.raises(SettingsError, match="none to choose from"):
-        reward_argument.fit_to_steps(written, 100, None)
+        reward_checks.fit_to_steps(written, 100, None)
 
 
 def test_the_best_metric_is_one_of_the_evaluation_and_less_calibration_error_is_better(tmp_path):
     assert "error_f1" in refusal("--metric_for_best_model", "nonsense")
     for metric, greater in (("ece", False), ("loss", False), ("auc", True)):
         settings = resolved("--metric_for_best_model", metric, "--output_dir", str(tmp_path))
-        assert reward_argument.build(settings)[0].greater_is_better is greater
+        assert reward_checks.build(settings)[0].greater_is_better is greater
 
 
 def test_lengths_fit_the_model():
     settings = resolved()
-    reward_argument.fit_to_model(settings, longest_solution=1024)
+    reward_checks.fit_to_model(settings, longest_solution=1024)
     assert (settings["max_seq_len"], settings["max_prompt_len"]) == (1024, 512)
     with pytest.raises(SettingsError, match="1024 tokens at most"):
-        reward_argument.fit_to_model(resolved("--max_seq_len", "2048"), longest_solution=1024)
+        reward_checks.fit_to_model(resolved("--max_seq_len", "2048"), longest_solution=1024)
 
 
 def test_the_window_of_prefix_sharing_is_all_of_the_data_unless_it_is_streamed():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 
 from llm.core.backbone import hidden_states, reward_logits
-from llm.core.encoding import RewardTokens
+from llm.core.reward_tokens import RewardTokens
 
 
 def as_reward_model(model, tokens: RewardTokens):

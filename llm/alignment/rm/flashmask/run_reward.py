@@ -14,6 +14,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[4])
 
 from llm.core import runtime
+from llm.core.tokenizer import load_tokenizer
 
 THREADS = runtime.prepare()  # before paddle is imported
 
@@ -21,17 +22,18 @@ import paddle
 import paddle.distributed as dist
 from paddlenlp.trainer import set_seed
 
-from llm.alignment.rm.flashmask import reward_argument
+from llm.alignment.rm.flashmask import reward_argument, reward_checks
 from llm.alignment.rm.flashmask.data import describe_cuts, load_rows
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.alignment.rm.flashmask.reward_trainer import RewardTrainer
 from llm.core import attention, backbone, output_folder
 from llm.core.argument_screen import render, save
 from llm.core.arguments import parse
-from llm.core.encoding import StepEncoder, find_reward_tokens
+from llm.core.encoding import StepEncoder
 from llm.core.errors import plain_errors
 from llm.core.packing import collate
 from llm.core.progress import quiet_library
+from llm.core.reward_tokens import find_reward_tokens
 from llm.core.trainer import SaveError
 
 
@@ -42,15 +44,15 @@ def main(argv: list[str]) -> dict:
         settings = read_settings(argv)
         model_path = backbone.find_model(settings["model_name_or_path"])
         config = backbone.load_config(model_path)
-        reward_argument.fit_to_model(settings, backbone.longest_solution(config))
+        reward_checks.fit_to_model(settings, backbone.longest_solution(config))
         tokenizer, tokens = read_tokenizer(settings, model_path)
         backbone.check_vocabulary(config, tokenizer, tokens)
         train, dev = read_data(settings, tokenizer, tokens)
-        steps = reward_argument.steps_of_run(settings, train and train.rows, data_ranks(settings))
-        reward_argument.fit_to_steps(settings, *steps)
-        identity = reward_argument.identity(settings, model_path, train and train.fingerprint, data_ranks(settings))
+        steps = reward_checks.steps_of_run(settings, train and train.rows, data_ranks(settings))
+        reward_checks.fit_to_steps(settings, *steps)
+        identity = reward_checks.identity(settings, model_path, train and train.fingerprint, data_ranks(settings))
         checkpoint = output_folder.prepare(settings, model_path, identity, first_rank=dist.get_rank() == 0)
-        training_args, *others = reward_argument.build(settings)
+        training_args, *others = reward_checks.build(settings)
         attend, why = attention.choose(settings["use_flash_attention"], settings["flash_mask"])
         show_start(settings, train, dev, steps[0], why, checkpoint or model_path)
         set_seed(training_args.seed)
@@ -88,7 +90,7 @@ def main(argv: list[str]) -> dict:
 def read_settings(argv: list[str]):
     classes, misprints = reward_argument.CLASSES, reward_argument.MISPRINTS
     settings = parse(classes, argv, __doc__, misprints, inherited=reward_argument.TRAINER_SETTINGS)
-    reward_argument.resolve(settings, ranks=dist.get_world_size(), has_cuda=paddle.is_compiled_with_cuda())
+    reward_checks.resolve(settings, ranks=dist.get_world_size(), has_cuda=paddle.is_compiled_with_cuda())
     return settings
 
 
@@ -96,7 +98,7 @@ def read_tokenizer(settings, model_path: str):
     path = model_path
     if settings["tokenizer_name_or_path"]:
         path = backbone.find_model(settings["tokenizer_name_or_path"], "tokenizer_name_or_path")
-    tokenizer = backbone.load_tokenizer(path)
+    tokenizer = load_tokenizer(path)
     reward_tokens = reward_argument.split_reward_tokens(settings["reward_tokens"])
     return tokenizer, find_reward_tokens(tokenizer, settings["placeholder_token"], reward_tokens)
 
@@ -133,7 +135,7 @@ def show_start(settings, train, dev, steps: int, attention_choice: str, start: s
         say(f"updates to run: {steps:,}")
     say(f"attention: {attention_choice}")
     say(f"threads: {' '.join(f'{name}={value}' for name, value in THREADS.items()) or 'as the environment has them'}")
-    for line in reward_argument.without_effect(settings, dist.get_world_size()):
+    for line in reward_checks.without_effect(settings, dist.get_world_size()):
         say(line)
     say(f"starts from: {start}")
 
