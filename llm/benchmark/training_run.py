@@ -33,7 +33,7 @@ from llm.core.step_loader import StepLoader
 def job_of(solutions: data.Solutions, size: dict, per_update: int, max_seq_len: int, seconds: float) -> dict:
     """Everything but the packing."""
     tokens = solutions.tokens
-    encoded = [[s.ids.tolist(), s.scored.tolist(), s.targets.tolist(), s.prompt_len] for s in solutions.sequences]
+    encoded = [[s.ids.tolist(), s.scored.tolist(), s.labels.tolist(), s.prompt_len] for s in solutions.sequences]
     return {
         "updates": data.updates_of(encoded, per_update),
         "tokens": [tokens.placeholder, tokens.positive, tokens.negative],
@@ -79,8 +79,8 @@ def measure(job: dict) -> dict:
 
 def sequences_of(update: list) -> list[Sequence]:
     return [
-        Sequence(np.array(ids, "int32"), np.array(scored, "int64"), np.array(targets, "float32"), prompt_len)
-        for ids, scored, targets, prompt_len in update
+        Sequence(np.array(ids, "int32"), np.array(scored, "int64"), np.array(labels, "float32"), prompt_len)
+        for ids, scored, labels, prompt_len in update
     ]
 
 
@@ -93,8 +93,8 @@ def run_update(model, optimizer, loader: StepLoader) -> float:
     """As the trainer does one; the loss."""
     total = 0.0
     for batch in loader:
-        logits_K2 = model(**{name: batch[name] for name in MODEL_INPUTS})
-        loss = (batch["weights"] * reward_cross_entropy(logits_K2, batch["targets"])).sum() / batch["step_weight"]
+        logits_M2 = model(**{name: batch[name] for name in MODEL_INPUTS}).gather(batch["label_at"])
+        loss = (batch["weights"] * reward_cross_entropy(logits_M2, batch["targets"])).sum() / batch["step_weight"]
         loss.backward()
         total += float(loss)
     optimizer.step()

@@ -125,7 +125,7 @@ def load_model(name_or_path: str, config, attend, dtype: str, training_args=None
                 f"model_name_or_path: the weights in {name_or_path!r} could not be loaded ({in_short(error)}). "
                 "They may be cut short, or belong to another config.json than the one beside them."
             ) from error
-    missing = sorted(set(outcome["missing"]) - ({"lm_head.weight"} if _is_tied(model) else set()))
+    missing = sorted(set(outcome["missing"]) - ({"lm_head.weight"} if is_tied(model) else set()))
     unknown = sorted(name for name in outcome["unexpected"] if "rotary_emb" not in name)
     if unknown:
         raise ValueError(
@@ -174,19 +174,18 @@ def hidden_states(model, input_ids_BS, position_ids_BS, end_row_BS):
     return out.last_hidden_state
 
 
-def reward_logits(model, hidden_BSE, scored_K, tokens: RewardTokens):
+def reward_logits(model, hidden_KE, tokens: RewardTokens):
     """[K, 2]: the logits of the two reward tokens at the scored positions, from two rows of the LM head; the other
     S x V logits are never made."""
-    hidden_KE = hidden_BSE.reshape([-1, hidden_BSE.shape[-1]]).gather(scored_K)
     weight = model.lm_head.weight
     ids = paddle.to_tensor([tokens.positive, tokens.negative], dtype="int64")
-    tied = _is_tied(model)  # [V, E], else [E, V]
+    tied = is_tied(model)  # [V, E], else [E, V]
     if weight.is_distributed:
         return paddle.matmul(hidden_KE, _rows_of_parallel_head(weight, ids, axis=0 if tied else 1), transpose_y=tied)
     return paddle.matmul(hidden_KE, weight.index_select(ids, axis=0 if tied else 1), transpose_y=tied)
 
 
-def _is_tied(model) -> bool:
+def is_tied(model) -> bool:
     return getattr(model.lm_head, "transpose_y", False)
 
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from llm.core.records import Record
+from llm.core.records import Preference, Record
 from llm.core.reward_tokens import CONTEXT, RewardTokens, ids_in_context
 
 CACHED_TEXTS = 1 << 16
@@ -22,15 +22,27 @@ CACHED_TEXTS = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """One solution, encoded. `scored` are the positions of the placeholders, `targets` the labels there."""
+    """One solution, encoded. `scored` are the positions of the placeholders that are scored, `labels` the labels there,
+    each of which counts `weight` in the loss: nothing for an answer of a pair."""
 
     ids: np.ndarray  # [T] int32
     scored: np.ndarray  # [K] int64
-    targets: np.ndarray  # [K] float32
+    labels: np.ndarray  # [K] float32
     prompt_len: int = 0  # tokens of the prompt, the start token included
+    weight: float = 1.0
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two answers to one prompt, of which the first should have the larger reward, by `margin` at least."""
+
+    chosen: Sequence
+    rejected: Sequence
+    margin: float
+    weight: float
 
 
 @dataclass
@@ -38,12 +50,15 @@ class EncodeCounts:
     """What became of the records: nothing is cut or dropped without being counted here."""
 
     solutions: int = 0
+    pairs: int = 0
     tokens: int = 0
     steps: int = 0
     positive: float = 0.0
     prompts_cut: int = 0
     solutions_cut: int = 0
     steps_cut: int = 0
+    answers_cut: int = 0
+    answer_tokens_cut: int = 0
     dropped: Counter = field(default_factory=Counter)
 
     @property
@@ -69,50 +84,97 @@ class StepEncoder:
         self._in_context = lru_cache(CACHED_TEXTS)(lambda text: ids_in_context(tokenizer, text))
 
     def encode(self, record: Record) -> Sequence | None:
-        """The record as a sequence of at most max_seq_len tokens, or None (counted) if not one step fits."""
-        prompt = self._encode_prompt(record)
-        ids, scored = list(prompt), []
-        for number, step in enumerate(record.steps):
+        """The record as a sequence of at most max_seq_len tokens, or None (counted) if none of its labels is left.
+        Steps behind the last label would be computed for nothing, and are left out."""
+        last = max((number for number, label in enumerate(record.labels) if label is not None), default=-1)
+        if last < 0:
+            self.counts.dropped["without a label to learn from"] += 1
+            return None
+        prompt, cut = self._encode_prompt(record)
+        ids, ends = list(prompt), []
+        for number, step in enumerate(record.steps[: last + 1]):
             step_ids = self._encode_step(step, first=number == 0, after_prompt=len(prompt) > len(self._start))
             if len(ids) + len(step_ids) + 1 > self.max_seq_len:
                 break
             ids += step_ids
-            scored.append(len(ids))
+            ends.append(len(ids))
             ids.append(self.tokens.placeholder)
+        labels = record.labels[: len(ends)]
+        scored = [end for end, label in zip(ends, labels, strict=True) if label is not None]
         if not scored:
-            self.counts.dropped["first step does not fit into max_seq_len"] += 1
+            self.counts.dropped["first labelled step does not fit into max_seq_len"] += 1
             return None
-        self._count(record, ids, scored, prompt_cut=len(prompt) < self._prompt_length(record))
-        targets = np.array(record.labels[: len(scored)], "float32")
-        return Sequence(np.array(ids, "int32"), np.array(scored, "int64"), targets, len(prompt))
+        labels = [label for label in labels if label is not None]
+        lost = sum(label is not None for label in record.labels) - len(labels)
+        ids = ids[: scored[-1] + 1]
+        self._count([ids], labels, prompt_cut=cut, steps_cut=lost)
+        return Sequence(
+            np.array(ids, "int32"),
+            np.array(scored, "int64"),
+            np.array(labels, "float32"),
+            len(prompt),
+            record.weight,
+        )
 
-    def _prompt_text(self, record: Record) -> str:
+    def encode_pair(self, preference: Preference, default_margin: float) -> Pair | None:
+        """Both answers behind their prompt, together at most max_seq_len tokens, or None (counted) if what is left of
+        them is the same. What is too long is cut from the ends of both in proportion to their lengths."""
+        prompt, cut = self._encode_prompt(preference)
+        after_prompt = len(prompt) > len(self._start)
+        texts = preference.chosen, preference.rejected
+        answers = [self._encode_step(text, first=True, after_prompt=after_prompt) for text in texts]
+        kept = _cut_in_proportion(answers, self.max_seq_len - len(prompt) - len(answers))
+        if kept is None or kept[0] == kept[1] or not all(kept):
+            self.counts.dropped["answers do not differ within max_seq_len"] += 1
+            return None
+        lost = [len(answer) - len(rest) for answer, rest in zip(answers, kept, strict=True)]
+        self.counts.pairs += 1
+        self.counts.answers_cut += sum(map(bool, lost))
+        self.counts.answer_tokens_cut += sum(lost)
+        whole = [[*prompt, *answer, self.tokens.placeholder] for answer in kept]
+        self._count(whole, [], prompt_cut=cut, steps_cut=0)
+        chosen, rejected = (
+            Sequence(np.array(ids, "int32"), np.array([len(ids) - 1]), np.zeros(1, "float32"), len(prompt), weight=0.0)
+            for ids in whole
+        )
+        margin = default_margin if preference.margin is None else preference.margin
+        return Pair(chosen, rejected, margin, preference.weight)
+
+    def _encode_prompt(self, record: Record | Preference) -> tuple[list[int], bool]:
+        """(ids, was it cut): cut from the left, because what is asked stands at the end; the start token stays."""
         turns = []
         for number, question in enumerate(record.src):
             turns.append(question)
             turns.extend(record.tgt[number : number + 1])
-        return "\n".join(turn.strip() for turn in turns if turn.strip())
-
-    def _prompt_length(self, record: Record) -> int:
-        return len(self._start) + len(self._at_start(self._prompt_text(record)))
-
-    def _encode_prompt(self, record: Record) -> list[int]:
-        """Cut from the left, because what is asked stands at the end; the start token stays."""
-        ids = self._at_start(self._prompt_text(record))
+        ids = self._at_start("\n".join(turn.strip() for turn in turns if turn.strip()))
         room = max(self.max_prompt_len - len(self._start), 0)
-        return self._start + ids[max(len(ids) - room, 0) :]
+        return self._start + ids[max(len(ids) - room, 0) :], len(ids) > room
 
     def _encode_step(self, step: str, first: bool, after_prompt: bool) -> list[int]:
         if not first:
             return self._in_context("\n" + step)
         return self._in_context(" " + step) if after_prompt else self._at_start(step)
 
-    def _count(self, record: Record, ids: list[int], scored: list[int], prompt_cut: bool) -> None:
+    def _count(self, solutions: list[list[int]], labels: list[float], prompt_cut: bool, steps_cut: int) -> None:
         counts = self.counts
-        counts.solutions += 1
-        counts.tokens += len(ids)
-        counts.steps += len(scored)
-        counts.positive += sum(record.labels[: len(scored)])
+        counts.solutions += len(solutions)
+        counts.tokens += sum(map(len, solutions))
+        counts.steps += len(labels)
+        counts.positive += sum(labels)
         counts.prompts_cut += prompt_cut
-        counts.solutions_cut += len(scored) < len(record.steps)
-        counts.steps_cut += len(record.steps) - len(scored)
+        counts.solutions_cut += steps_cut > 0
+        counts.steps_cut += steps_cut
+
+
+def _cut_in_proportion(answers: list[list[int]], room: int) -> list[list[int]] | None:
+    """Both answers within `room` tokens together, what they begin with alike counted once; None if that alone is too
+    much."""
+    shared = next((i for i, (a, b) in enumerate(zip(*answers, strict=False)) if a != b), min(map(len, answers)))
+    rests = [len(answer) - shared for answer in answers]
+    if sum(rests) <= room - shared:
+        return answers
+    if room <= shared:
+        return None
+    kept = max((room - shared) * rests[0] // sum(rests), min(rests[0], 1))
+    kept = min(kept, room - shared - min(rests[1], 1))  # at least a token of each
+    return [answers[0][: shared + kept], answers[1][: room - kept]]

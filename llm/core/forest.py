@@ -9,23 +9,34 @@ behind one another, and all that follows from a token stands directly behind it:
     end_row     8 6 4 4  6 6  8 8                   where what follows from the token ends
 
 Token i may attend to token j where `j <= i < end_row[j]`: to itself and to what it follows from, never to a branch
-beside it. So every token computes what it would in its own solution, and a position that several solutions label
-stands for all of them: its target is the mean of their labels, its weight their number, and loss and gradients are
-those of the separate solutions (cross entropy is linear in the target).
+beside it. So every token computes what it would in its own solution, and a position that several solutions label is
+computed once for all of them. Loss and gradients are those of the separate solutions.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
+from operator import itemgetter
 
 import numpy as np
 
-from llm.core.encoding import Sequence
+from llm.core.encoding import Pair, Sequence
 
 WORTH_REPEATING = 4  # a tree is split to fill a row if the part has so many times the tokens that are repeated for it
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Two solutions of a tree that are compared, by their numbers in it."""
+
+    chosen: int
+    rejected: int
+    margin: float
+    weight: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,7 @@ class Tree:
     solutions: list[Sequence]
     shared: list[int]  # tokens that each has in common with the one before it; 0 for the first
     size: int  # tokens of all together
+    links: list[Link] = field(default_factory=list)  # between all of the solutions, or none
 
     def __len__(self) -> int:
         return self.size
@@ -42,46 +54,100 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """S tokens of one or more trees, K of them scored, with M labels of `solution_count` solutions."""
+    """S tokens of one or more trees with `solution_count` solutions. K of them are scored, some for several solutions,
+    M times together. What counts are the M labels, or the P pairs of answers that are compared."""
 
     ids: np.ndarray  # [S] int32
     positions: np.ndarray  # [S] int32, depth within the solution
     end_row: np.ndarray  # [S] int32
     scored: np.ndarray  # [K] int64, rising
-    targets: np.ndarray  # [K] float32, mean of the labels at the position
-    weights: np.ndarray  # [K] float32, their number
-    label_at: np.ndarray  # [M] int64, which of the K positions a label belongs to
-    labels: np.ndarray  # [M] float32
-    solutions: np.ndarray  # [M] int64, whose label it is
     solution_count: int
+    label_at: np.ndarray  # [M] int64, which of the K positions a label belongs to
+    labels: np.ndarray  # [M] float32, as the data has them
+    targets: np.ndarray  # [M] float32, what the loss makes of them
+    weights: np.ndarray  # [M] float32, 0 for the answers of pairs
+    solutions: np.ndarray  # [M] int64, whose label it is
+    chosen: np.ndarray  # [P] int64, which of the K positions
+    rejected: np.ndarray  # [P] int64
+    margins: np.ndarray  # [P] float32
+    pair_weights: np.ndarray  # [P] float32
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @property
     def weight(self) -> float:
-        return float(self.weights.sum(dtype="float64"))
+        """What the row counts in the loss of an update."""
+        return float(self.weights.sum(dtype="float64") + self.pair_weights.sum(dtype="float64"))
 
 
 def grow_trees(
-    solutions: Iterable[Sequence], max_seq_len: int, prefix_sharing: bool, window: int | None = None
+    examples: Iterable[Sequence] | Iterable[Pair], max_seq_len: int, prefix_sharing: bool, window: int | None = None
 ) -> Iterator[Tree]:
     """Trees of at most max_seq_len tokens. Solutions of the same prompt among `window` of them (None: all) share what
-    they have in common; without prefix_sharing every solution is a tree of its own, in the order of the data."""
+    they have in common; without prefix_sharing every solution is a tree of its own, in the order of the data. The two
+    answers of a pair always share a tree."""
     if not prefix_sharing:
-        yield from map(lone_tree, solutions)
+        yield from map(lone_tree, examples)
         return
-    solutions = iter(solutions)
-    while some := list(islice(solutions, window)):
-        groups: dict[bytes, list[Sequence]] = {}
-        for solution in some:
-            groups.setdefault(solution.ids[: solution.prompt_len].tobytes(), []).append(solution)
+    examples = iter(examples)
+    while some := list(islice(examples, window)):
+        groups: dict[bytes, list[Sequence | Pair]] = {}
+        for example in some:
+            groups.setdefault(_prompt_of(example), []).append(example)
         for group in groups.values():
-            yield from _divide(_merge(group), max_seq_len)
+            if isinstance(group[0], Pair):
+                yield from _pair_trees(group, max_seq_len)
+            else:
+                yield from _divide(_merge(group), max_seq_len)
 
 
-def lone_tree(solution: Sequence) -> Tree:
-    return Tree([solution], [0], len(solution))
+def _prompt_of(example: Sequence | Pair) -> bytes:
+    solution = example.chosen if isinstance(example, Pair) else example
+    return solution.ids[: solution.prompt_len].tobytes()
+
+
+def lone_tree(example: Sequence | Pair) -> Tree:
+    if isinstance(example, Pair):
+        return _link([example])
+    return Tree([example], [0], len(example))
+
+
+def _pair_trees(pairs: list[Pair], max_seq_len: int) -> Iterator[Tree]:
+    """As many pairs to a tree as fit. What a solution adds to a tree is what it does not share with its neighbours in
+    the order of bytes."""
+    part: list[Pair] = []
+    inside: list[tuple[bytes, Sequence]] = []
+    size = 0
+    for pair in pairs:
+        added = _insert(inside, pair.chosen) + _insert(inside, pair.rejected)
+        if part and size + added > max_seq_len:
+            yield _link(part)
+            part, inside, size = [], [], 0
+            added = _insert(inside, pair.chosen) + _insert(inside, pair.rejected)
+        part.append(pair)
+        size += added
+    yield _link(part)
+
+
+def _insert(inside: list[tuple[bytes, Sequence]], solution: Sequence) -> int:
+    key = solution.ids.tobytes()
+    place = bisect_left(inside, key, key=itemgetter(0))
+    neighbours = inside[max(place - 1, 0) : place + 1]
+    inside.insert(place, (key, solution))
+    return len(solution) - max((_common(solution.ids, other.ids) for _, other in neighbours), default=0)
+
+
+def _link(pairs: list[Pair]) -> Tree:
+    """The tree of both answers of all pairs, each answer once."""
+    answers = {answer.ids.tobytes(): answer for pair in pairs for answer in (pair.chosen, pair.rejected)}
+    tree = _merge(list(answers.values()))
+    number = {answer.ids.tobytes(): n for n, answer in enumerate(tree.solutions)}
+    links = [
+        Link(number[pair.chosen.ids.tobytes()], number[pair.rejected.ids.tobytes()], pair.margin, pair.weight)
+        for pair in pairs
+    ]
+    return Tree(tree.solutions, tree.shared, tree.size, links)
 
 
 def _merge(group: list[Sequence]) -> Tree:
@@ -133,8 +199,8 @@ def _divide(tree: Tree, max_seq_len: int) -> Iterator[Tree]:
 
 def split_tree(tree: Tree, room: int) -> tuple[Tree, Tree] | None:
     """(a part that fits into `room`, the rest), cut where the part saves the rest most; None where no part is at least
-    WORTH_REPEATING times what the rest must write again."""
-    if len(tree.solutions) < 2:
+    WORTH_REPEATING times what the rest must write again. What is compared stays together."""
+    if len(tree.solutions) < 2 or tree.links:
         return None
     sizes = _sizes(tree)
     repeated = np.array(tree.shared[1:])
@@ -166,17 +232,19 @@ def make_row(trees: list[Tree]) -> Row:
     length = sum(map(len, trees))
     end_row = np.empty(length, "int32")
     path = np.empty(max(map(len, solutions)), "int64")  # the tokens of the solution at hand, by depth
-    depth, start, label_places = 0, 0, []
+    depth, start, scored_places = 0, 0, []
     for solution, common in zip(solutions, shared, strict=True):
         end_row[path[common:depth]] = start  # branches that this one turns away from
         depth = len(solution)
         path[common:depth] = np.arange(start, start + depth - common)
         start += depth - common
-        label_places.append(path[solution.scored])
+        scored_places.append(path[solution.scored])
     end_row[path[:depth]] = length
-    labels = np.concatenate([solution.targets for solution in solutions])
-    scored, label_at = np.unique(np.concatenate(label_places), return_inverse=True)
-    weights = np.bincount(label_at, minlength=len(scored))
+    scored, place = np.unique(np.concatenate(scored_places), return_inverse=True)
+    labels = np.concatenate([solution.labels for solution in solutions])
+    counts = [len(solution.labels) for solution in solutions]
+    place = place.astype("int64")
+    chosen, rejected, margins, pair_weights = _links_of(trees)
     return Row(
         ids=np.concatenate([s.ids[common:] for s, common in zip(solutions, shared, strict=True)]),
         positions=np.concatenate(
@@ -184,10 +252,26 @@ def make_row(trees: list[Tree]) -> Row:
         ),
         end_row=end_row,
         scored=scored.astype("int64"),
-        targets=(np.bincount(label_at, weights=labels, minlength=len(scored)) / weights).astype("float32"),
-        weights=weights.astype("float32"),
-        label_at=label_at.astype("int64"),
-        labels=labels,
-        solutions=np.repeat(np.arange(len(solutions)), [len(solution.scored) for solution in solutions]),
         solution_count=len(solutions),
+        label_at=place,
+        labels=labels,
+        targets=labels,
+        weights=np.repeat(np.array([solution.weight for solution in solutions], "float32"), counts),
+        solutions=np.repeat(np.arange(len(solutions)), counts),
+        chosen=place[chosen],
+        rejected=place[rejected],
+        margins=margins,
+        pair_weights=pair_weights,
     )
+
+
+def _links_of(trees: list[Tree]) -> tuple[np.ndarray, ...]:
+    """(chosen [P], rejected [P], margins [P], weights [P]), solutions numbered through the row."""
+    first, ends = 0, []
+    for tree in trees:
+        ends += [(link.chosen + first, link.rejected + first) for link in tree.links]
+        first += len(tree.solutions)
+    chosen, rejected = np.array(ends, "int64").reshape(-1, 2).T
+    links = [link for tree in trees for link in tree.links]
+    margins = np.array([link.margin for link in links], "float32")
+    return chosen, rejected, margins, np.array([link.weight for link in links], "float32")

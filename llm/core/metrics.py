@@ -1,4 +1,8 @@
-"""How good a process reward model's step scores are: pure functions of scores and labels, numpy alone."""
+"""How good a reward model's scores are: pure functions of scores and labels, numpy alone.
+
+A label is "+" if it is above 0.5, as a score is. A value that the data leaves undefined, its denominator being zero
+(error_recall without any "-" label), is None, which JSON writes as null; it has no number for NaN.
+"""
 
 from __future__ import annotations
 
@@ -9,34 +13,89 @@ ECE_BINS = 15
 # A softmax in low precision may land a rounding error outside [0, 1]; anything further is no probability.
 SLACK = 1e-6
 
+Metrics = dict[str, float | int | None]
 
-def step_metrics(scores: ArrayLike, labels: ArrayLike, groups: ArrayLike) -> dict[str, float | int | None]:
+
+def step_metrics(scores: ArrayLike, labels: ArrayLike, groups: ArrayLike) -> Metrics:
     """Compare the score of every step with its label.
 
-    scores: the probability that the step is right ("+"), in [0, 1]; above 0.5 the step is predicted "+".
-    labels: 1 for "+", 0 for "-".
+    scores: the probability that the step is right ("+"), in [0, 1].
+    labels: from 1 for "+" to 0 for "-".
     groups: an integer for every step, equal for the steps of one solution. These stand in their order in
         the solution; steps of other solutions may stand between them.
 
-    Returns, under keys that do not depend on the data:
-    - steps, solutions: how many there are; positive_share: the share of "+" labels;
-    - accuracy; accuracy_positive and accuracy_negative: among the steps labelled "+" and "-";
-      balanced_accuracy: the mean of these two;
-    - error_precision, error_recall, error_f1: finding the errors, the steps labelled "-";
-    - auc: how often a "+" step scores higher than a "-" step, a tie counting one half;
+    Returns, beside those of `_judgement`, under keys that do not depend on the data:
     - first_error_accuracy: the share of solutions whose first predicted "-" is exactly their first labelled
       "-", or which have neither;
-    - ece: the mean distance of score and label over 15 bins of equal width, weighted by their steps.
-    A value that the data leaves undefined, its denominator being zero (error_recall without any "-" label),
-    is None, which JSON writes as null; it has no number for NaN.
+    - steps, solutions: how many there are.
 
-    Raises ValueError for arrays of different lengths, a score that is no probability, or a label that is
-    neither 0 nor 1.
+    Raises ValueError for arrays of different lengths, a score that is no probability, or a label outside [0, 1].
     """
     p, y, g = (np.asarray(a) for a in (scores, labels, groups))
     _check(p, y, g)
-    p, right = p.astype(np.float64).clip(0.0, 1.0), y == 1
-    predicted = p > 0.5
+    solutions = len(np.unique(g))
+    return {
+        **_judgement(p, y),
+        "first_error_accuracy": _ratio(_first_errors_met(p > 0.5, y > 0.5, g), solutions),
+        "steps": len(p),
+        "solutions": solutions,
+    }
+
+
+def outcome_metrics(scores: ArrayLike, labels: ArrayLike) -> Metrics:
+    """The same for answers with one score each; `precision`, `recall` and `f1` are of finding the right answers."""
+    p, y = (np.asarray(a) for a in (scores, labels))
+    _check(p, y, np.arange(len(p)))
+    judgement = _judgement(p, y)
+    predicted, right = p > 0.5, y > 0.5
+    found = int((predicted & right).sum())
+    return {
+        **judgement,
+        "precision": _ratio(found, predicted.sum()),
+        "recall": judgement["accuracy_positive"],
+        "f1": _ratio(2 * found, predicted.sum() + right.sum()),
+        "answers": len(p),
+    }
+
+
+def preference_metrics(chosen: ArrayLike, rejected: ArrayLike) -> Metrics:
+    """Compare the rewards of the chosen and the rejected answer of every pair.
+
+    - accuracy: the share of pairs in which the chosen answer has the larger reward; ties: the share with equal ones;
+    - margin_mean: the mean of reward(chosen) - reward(rejected);
+    - chosen_reward_* and rejected_reward_*: mean, std, min and max of the rewards;
+    - pairs: how many there are.
+    """
+    c, r = (np.asarray(a, np.float64) for a in (chosen, rejected))
+    if c.ndim != 1 or c.shape != r.shape:
+        raise ValueError(f"rewards of the shapes {c.shape} and {r.shape}: every pair needs one of each, in flat arrays")
+    if bad := int((~np.isfinite(c) | ~np.isfinite(r)).sum()):
+        raise ValueError(f"{bad} of {len(c)} pairs have a reward that is no number: the model has diverged")
+    statistics = {"mean": np.mean, "std": np.std, "min": np.min, "max": np.max}
+    named = [("chosen", c), ("rejected", r)]
+    return {
+        "accuracy": _ratio((c > r).sum(), len(c)),
+        "ties": _ratio((c == r).sum(), len(c)),
+        "margin_mean": _ratio((c - r).sum(), len(c)),
+        **{
+            f"{name}_reward_{statistic}": float(of(values)) if len(values) else None
+            for name, values in named
+            for statistic, of in statistics.items()
+        },
+        "pairs": len(c),
+    }
+
+
+def _judgement(p: np.ndarray, y: np.ndarray) -> Metrics:
+    """- positive_share: the share of "+" labels;
+    - accuracy; accuracy_positive and accuracy_negative: among what is labelled "+" and "-";
+      balanced_accuracy: the mean of these two;
+    - error_precision, error_recall, error_f1: finding the errors, what is labelled "-";
+    - auc: how often a "+" scores higher than a "-", a tie counting one half;
+    - ece: the mean distance of score and label over 15 bins of equal width, weighted by what is in them.
+    """
+    p, y = p.astype(np.float64).clip(0.0, 1.0), y.astype(np.float64)
+    right, predicted = y > 0.5, p > 0.5
     n, n_right = len(p), int(right.sum())
     n_error = n - n_right
     found = int((~predicted & ~right).sum())
@@ -44,7 +103,6 @@ def step_metrics(scores: ArrayLike, labels: ArrayLike, groups: ArrayLike) -> dic
     accuracy_positive = _ratio((predicted & right).sum(), n_right)
     accuracy_negative = _ratio(found, n_error)
     defined = accuracy_positive is not None and accuracy_negative is not None
-    solutions = len(np.unique(g))
     return {
         "accuracy": _ratio((predicted == right).sum(), n),
         "balanced_accuracy": (accuracy_positive + accuracy_negative) / 2 if defined else None,
@@ -54,11 +112,8 @@ def step_metrics(scores: ArrayLike, labels: ArrayLike, groups: ArrayLike) -> dic
         "error_recall": accuracy_negative,
         "error_f1": _ratio(2 * found, flagged + n_error),
         "auc": _auc(p, right),
-        "first_error_accuracy": _ratio(_first_errors_met(predicted, right, g), solutions),
-        "ece": _ratio(_calibration_gap(p, right), n),
+        "ece": _ratio(_calibration_gap(p, y), n),
         "positive_share": _ratio(n_right, n),
-        "steps": n,
-        "solutions": solutions,
     }
 
 
@@ -75,11 +130,11 @@ def _check(p: np.ndarray, y: np.ndarray, g: np.ndarray) -> None:
             f"{len(bad)} of {len(p)} scores are no probability, the first is {p[bad[0]]} at index {bad[0]}: "
             "a score is the softmax over the two reward tokens (NaN means that the model has diverged)"
         )
-    bad = np.flatnonzero((y != 0) & (y != 1))
+    bad = np.flatnonzero(~((y >= 0) & (y <= 1)))
     if len(bad):
         problems.append(
-            f"{len(bad)} of {len(y)} labels are neither 1 nor 0, the first is {y[bad[0]]} at index {bad[0]}: "
-            "decide soft labels first, for example by labels > 0.5"
+            f"{len(bad)} of {len(y)} labels are outside 0 (wrong) to 1 (right), the first is {y[bad[0]]} at index "
+            f"{bad[0]}"
         )
     if problems:
         raise ValueError("; ".join(problems) + ".")
@@ -109,6 +164,6 @@ def _first_errors_met(predicted: np.ndarray, right: np.ndarray, g: np.ndarray) -
     return int((first(~predicted) == first(~right)).sum())
 
 
-def _calibration_gap(p: np.ndarray, right: np.ndarray) -> float:
+def _calibration_gap(p: np.ndarray, y: np.ndarray) -> float:
     bins = np.minimum((p * ECE_BINS).astype(np.int64), ECE_BINS - 1)  # a score of 1 belongs to the last bin
-    return float(np.abs(np.bincount(bins, weights=p - right, minlength=ECE_BINS)).sum())
+    return float(np.abs(np.bincount(bins, weights=p - y, minlength=ECE_BINS)).sum())

@@ -31,7 +31,7 @@ from itertools import islice
 from typing import Optional
 
 from llm.alignment.rm.flashmask import reward_argument, reward_checks
-from llm.alignment.rm.flashmask.data import RewardRows, load_rows
+from llm.alignment.rm.flashmask.data import RewardRows, form_of_data, load_rows
 from llm.alignment.rm.flashmask.reward_argument import ModelArgument, documented
 from llm.alignment.rm.flashmask.run_reward import read_tokenizer
 from llm.core import backbone
@@ -115,7 +115,8 @@ def read_rows(settings: Settings):
     tokenizer, tokens = read_tokenizer(settings, model_path)
     encoder = StepEncoder(tokenizer, tokens, settings["max_seq_len"], settings["max_prompt_len"])
     reward_tokens = reward_argument.split_reward_tokens(settings["reward_tokens"])
-    return tokenizer, tokens, load_rows(settings["train_dataset_path"], settings, encoder, reward_tokens)
+    form = form_of_data(settings, ["train_dataset_path"])
+    return tokenizer, tokens, load_rows(settings["train_dataset_path"], settings, encoder, reward_tokens, form)
 
 
 def choose(rows: RewardRows, number: int) -> Row:

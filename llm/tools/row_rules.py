@@ -44,9 +44,12 @@ def _broken_labels(row: Row) -> list[str]:
     if unlabelled := set(range(row.solution_count)) - set(row.solutions.tolist()):
         return [f"no label of the solutions {_some(sorted(unlabelled))}"]
     count = np.bincount(row.label_at, minlength=len(row.scored))
-    mean = np.bincount(row.label_at, weights=row.labels, minlength=len(row.scored)) / np.maximum(count, 1)
-    if broken := row.scored[(count == 0) | (np.abs(mean - row.targets) > 1e-5)].tolist():
-        found.append(f"target is not the mean of the labels at {_some(broken)}")
+    if broken := row.scored[count == 0].tolist():
+        found.append(f"scored without a label at {_some(broken)}")
+    if broken := np.unique(places[~((row.labels >= 0) & (row.labels <= 1) & (row.weights >= 0))]).tolist():
+        found.append(f"label outside 0 to 1 or weight below 0 at {_some(broken)}")
+    if broken := np.unique(row.scored[row.chosen[row.chosen == row.rejected]]).tolist():
+        found.append(f"an answer is compared with itself at {_some(broken)}")
     last = np.zeros(row.solution_count, "int64")
     np.maximum.at(last, row.solutions, places)
     if broken := np.unique(places[row.end_row[places] <= last[row.solutions]]).tolist():

@@ -64,6 +64,23 @@ def lengths_alone(row: Row) -> np.ndarray:
     return lengths
 
 
+def verdicts(row: Row) -> dict[int, tuple[str, str, str]]:
+    """{scored position: (target, weight, how many labels or pairs)}; in pairs the target says how often the answer is
+    chosen and rejected."""
+    found = {}
+    for k, place in enumerate(row.scored.tolist()):
+        chosen, rejected = row.chosen == k, row.rejected == k
+        if compared := int(chosen.sum() + rejected.sum()):
+            target = f"+{chosen.sum()} -{rejected.sum()}"
+            weight, count = row.pair_weights[chosen | rejected].sum(), compared
+        else:
+            mine = row.label_at == k
+            weight, count = row.weights[mine].sum(), int(mine.sum())
+            target = f"{(row.weights[mine] * row.targets[mine]).sum() / max(weight, 1e-12):.4g}"
+        found[place] = target, f"{weight:.4g}", str(count)
+    return found
+
+
 def draw_mask(end_row: np.ndarray, most: int) -> list[str]:
     """A square of at most most x most characters, each of them the same number of tokens high and wide: whether all,
     some or none of its pairs (row i, column j) attend, j <= i < end_row[j]. Exact for rows of at most `most` tokens."""

@@ -20,6 +20,7 @@ from llm.tools.row_runs import (
     runs_of,
     solutions_through,
     tree_bounds,
+    verdicts,
 )
 
 MASK_SIZE = 48
@@ -56,7 +57,8 @@ def _code(number: int) -> str:
 def head_lines(row: Row, number: int, rows: str, max_seq_len: int) -> list[str]:
     length, alone = len(row), int(lengths_alone(row).sum())
     solutions = f"{count_of(row.solution_count, 'solution')} in {count_of(len(tree_bounds(row)), 'tree')}"
-    labels = f"{count_of(len(row.labels), 'label')} at {count_of(len(row.scored), 'scored position')}"
+    judged = count_of(len(row.chosen), "pair") if len(row.chosen) else count_of(len(row.labels), "label")
+    labels = f"{judged} at {count_of(len(row.scored), 'scored position')}"
     return [
         f"row {number} of {rows}: {count_of(length, 'token')} and {max_seq_len - length:,} of padding make max_seq_len "
         f"{max_seq_len:,}",
@@ -71,7 +73,7 @@ def count_of(number: int, what: str) -> str:
 
 def tree_lines(row: Row, pieces: list[bytes], width: int) -> Iterator[str]:
     """Every tree with its runs of tokens: a line of numbers, and the text indented by the branchings above it."""
-    alone = lengths_alone(row)
+    alone, judged = lengths_alone(row), verdicts(row)
     sizes = [max(len(title), size) for title, size in zip(COLUMNS, _column_sizes(row), strict=True)]
     for number, (start, end) in enumerate(tree_bounds(row), 1):
         inside = solutions_through(row, start)
@@ -80,7 +82,7 @@ def tree_lines(row: Row, pieces: list[bytes], width: int) -> Iterator[str]:
         yield "\n" + f"{title}{alone[inside].sum():,} tokens alone ".ljust(width, "─")
         yield _columns(COLUMNS, sizes)
         for run in runs_of(row, start, end):
-            yield _columns(_numbers(row, run), sizes)
+            yield _columns(_numbers(row, run, judged), sizes)
             indent = " " * min(2 * run.level + 2, max(width - NARROWEST_TEXT, 0))
             text = visible(b"".join(pieces[run.start : run.end]))
             yield textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
@@ -95,11 +97,9 @@ def _columns(values: Sequence[str], sizes: list[int]) -> str:
     return "  ".join(f"{value:>{size}}" for value, size in zip(values, sizes, strict=True)).rstrip()
 
 
-def _numbers(row: Row, run: Run) -> list[str]:
+def _numbers(row: Row, run: Run, judged: dict[int, tuple[str, str, str]]) -> list[str]:
     """What stands under COLUMNS. Scored is the last token of a run, if any."""
-    scored = ["", "", ""]
-    for k in np.flatnonzero(row.scored == run.end - 1):
-        scored = [f"{row.targets[k]:.4g}", f"{row.weights[k]:.4g}", str((row.label_at == k).sum())]
+    scored = judged.get(run.end - 1, ("", "", ""))
     branches = run.follows is not None and run.follows != run.start - 1
     return [
         _span(np.arange(run.start, run.end)),
@@ -132,8 +132,7 @@ def token_lines(row: Row, pieces: list[bytes]) -> Iterator[str]:
     """One line per token."""
     shown = [visible(piece) for piece in pieces]
     longest = max(len("piece"), *map(len, shown))
-    score = {int(i): f"{target:>6.4g}  {weight:>6.4g}"
-             for i, target, weight in zip(row.scored, row.targets, row.weights, strict=True)}  # fmt: skip
+    score = {place: f"{target:>6}  {weight:>6}" for place, (target, weight, _) in verdicts(row).items()}
     yield f"\n{'token':>6}  {'id':>6}  {'piece':<{longest}}  {'position':>8}  {'end_row':>7}  target  weight"
     for i, piece in enumerate(shown):
         line = f"{i:>6}  {row.ids[i]:>6}  {piece:<{longest}}  {row.positions[i]:>8}  {row.end_row[i]:>7}"

@@ -47,7 +47,7 @@ def encoder_of(tokenizer, tokens, max_seq_len=100_000, max_prompt_len=100_000) -
 def lengths(encoder: StepEncoder, one: Record) -> tuple[int, list[int]]:
     """Of an uncut record: the prompt's length and each step's, its placeholder included."""
     sequence = encoder.encode(one)
-    prompt = len(encoder._encode_prompt(one))
+    prompt = len(encoder._encode_prompt(one)[0])
     return prompt, np.diff([prompt - 1, *sequence.scored]).tolist()
 
 
@@ -77,7 +77,7 @@ def assert_ids_of_the_documented_text(tokenizer, tokens, prompt, steps):
     sequence = encoder_of(tokenizer, tokens).encode(one)
     assert sequence.ids.tolist() == tokenizer(solution_text(prompt, steps))["input_ids"]
     assert len(sequence) == len(sequence.ids)
-    assert sequence.targets.tolist() == list(one.labels)
+    assert sequence.labels.tolist() == list(one.labels)
 
 
 # ---- the text
@@ -108,7 +108,7 @@ def test_every_step_is_scored_at_its_placeholder_and_nowhere_else(tokenizer, tok
     """A record's own text may hold the placeholder: what is scored is where a step ends, whatever stands inside. Up
     to each scored position stands the text up to that step's end."""
     sequence = encoder_of(tokenizer, tokens).encode(record(steps, src=(prompt,)))
-    assert len(sequence.scored) == len(sequence.targets) == len(steps)
+    assert len(sequence.scored) == len(sequence.labels) == len(steps)
     assert (sequence.ids[sequence.scored] == tokens.placeholder).all()
     assert sequence.scored[-1] == len(sequence.ids) - 1
     for number, position in enumerate(sequence.scored):
@@ -168,7 +168,7 @@ def test_prompts_are_cut_from_the_left_and_keep_the_start_token(tokenizer, token
     if kept > 1:  # with nothing of the prompt left, the first step starts the text
         assert cut.ids[kept:].tolist() == whole.ids[prompt:].tolist()
     assert encoder.counts.prompts_cut == (max_prompt_len < prompt)
-    assert cut.targets.tolist() == list(one.labels)
+    assert cut.labels.tolist() == list(one.labels)
 
 
 def test_a_prompt_is_cut_to_max_prompt_len_without_a_start_token_too(byte_level):
@@ -198,7 +198,7 @@ def test_whole_steps_are_cut_from_the_end_and_counted(tokenizer, tokens, prompt,
     assert len(sequence) == whole.scored[fitting - 1] + 1 <= max_seq_len
     assert sequence.ids.tolist() == whole.ids[: len(sequence)].tolist()
     assert sequence.scored.tolist() == whole.scored[:fitting].tolist()
-    assert sequence.targets.tolist() == list(one.labels[:fitting])
+    assert sequence.labels.tolist() == list(one.labels[:fitting])
     assert (counts.solutions, counts.steps, counts.tokens) == (1, fitting, len(sequence))
     assert (counts.solutions_cut, counts.steps_cut) == (fitting < len(steps), len(steps) - fitting)
     assert counts.positive == sum(one.labels[:fitting])
@@ -231,7 +231,7 @@ def test_what_was_cut_and_dropped_adds_up(tokenizer, tokens):
     assert counts.steps == sum(len(sequence.scored) for _, sequence in kept)
     assert counts.solutions_cut == sum(len(sequence.scored) < len(one.steps) for one, sequence in kept) > 0
     assert counts.tokens == sum(len(sequence) for _, sequence in kept)
-    assert counts.positive_share == pytest.approx(np.concatenate([sequence.targets for _, sequence in kept]).mean())
+    assert counts.positive_share == pytest.approx(np.concatenate([sequence.labels for _, sequence in kept]).mean())
     assert 0 < counts.prompts_cut < len(kept)
 
 

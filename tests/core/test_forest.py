@@ -6,7 +6,6 @@ from collections import Counter
 from itertools import combinations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,7 +36,7 @@ def solution(ids, scored=(), targets=(), prompt_len=1) -> Sequence:
 
 
 def described(solutions) -> Counter:
-    return Counter((tuple(s.ids.tolist()), tuple(s.scored.tolist()), tuple(s.targets.tolist())) for s in solutions)
+    return Counter((tuple(s.ids.tolist()), tuple(s.scored.tolist()), tuple(s.labels.tolist())) for s in solutions)
 
 
 def ancestors(row: Row, token: int) -> list[int]:
@@ -59,7 +58,7 @@ def labels_of(solutions) -> Counter:
     return Counter(
         (tuple(s.ids[: place + 1].tolist()), float(target))
         for s in solutions
-        for place, target in zip(s.scored, s.targets, strict=True)
+        for place, target in zip(s.scored, s.labels, strict=True)
     )
 
 
@@ -171,8 +170,11 @@ def test_many_solutions_of_one_prompt_and_many_that_are_the_same_take_no_quadrat
     assert max(map(len, trees)) <= 2048
     rows = list(pack_greedy(trees, 2048))
     assert sum(row.solution_count for row in rows) == 120_000
-    heaviest = max(rows, key=lambda row: row.weights.max(initial=0))
-    assert heaviest.weights.max() == 20_000 and heaviest.targets[heaviest.weights.argmax()] == 0.5
+    most = [np.bincount(row.label_at) for row in rows]
+    heaviest = max(range(len(rows)), key=lambda number: most[number].max())
+    assert most[heaviest].max() == 20_000
+    row = rows[heaviest]
+    assert row.labels[row.label_at == most[heaviest].argmax()].mean() == 0.5
 
 
 # ---- rows
@@ -194,7 +196,7 @@ def test_a_small_tree_written_out():
     assert row.solutions.tolist() == [0, 1, 2] and row.solution_count == 3
 
 
-def test_labels_on_one_position_become_a_weighted_target():
+def test_labels_on_one_position_are_all_kept():
     """Three solutions share the first step, labelled 1, 1 and 0; one of them is there twice."""
     solutions = [
         solution([5, 6, 9, 7, 9], [2, 4], [1.0, 0.0]),
@@ -204,18 +206,17 @@ def test_labels_on_one_position_become_a_weighted_target():
     row = make_row(list(grow_trees(solutions, MAX_SEQ_LEN, True)))
     assert row.ids.tolist() == [5, 6, 9, 7, 9, 8, 9]
     assert row.scored.tolist() == [2, 4, 6]
-    assert row.weights.tolist() == [3.0, 2.0, 1.0] and row.weight == 6
-    assert row.targets.tolist() == pytest.approx([2 / 3, 0.5, 1.0])
+    assert row.weights.tolist() == [1.0] * 6 and row.weight == 6
     assert row.label_at.tolist() == [0, 1, 0, 1, 0, 2]
-    assert row.labels.tolist() == [1.0, 0.0, 1.0, 1.0, 0.0, 1.0]
+    assert row.labels.tolist() == row.targets.tolist() == [1.0, 0.0, 1.0, 1.0, 0.0, 1.0]
     assert row.solutions.tolist() == [0, 0, 1, 1, 2, 2]
 
 
 @quick
 @given(SOLUTIONS, st.booleans(), st.sampled_from([pack_alone, pack_sequential, pack_greedy]))
 def test_rows_say_what_the_solutions_say(solutions, prefix_sharing, pack):
-    """Whatever the settings: every label stands behind the text that it stands behind in its solution, and targets and
-    weights are the mean and the number of the labels of a position."""
+    """Whatever the settings: every label stands behind the text that it stands behind in its solution, and every scored
+    position has one."""
     rows = list(pack(grow_trees(solutions, MAX_SEQ_LEN, prefix_sharing), MAX_SEQ_LEN))
     assert sum((labels_read_from(row) for row in rows), Counter()) == labels_of(solutions)
     assert sum(row.solution_count for row in rows) == len(solutions)
@@ -223,10 +224,7 @@ def test_rows_say_what_the_solutions_say(solutions, prefix_sharing, pack):
         assert len(row) <= MAX_SEQ_LEN
         assert (row.end_row > np.arange(len(row))).all() and row.end_row.max() <= len(row)
         assert (np.diff(row.scored) > 0).all()
-        for number in range(len(row.scored)):
-            labels = row.labels[row.label_at == number]
-            assert row.weights[number] == len(labels) > 0
-            assert row.targets[number] == pytest.approx(labels.mean())
+        assert np.unique(row.label_at).tolist() == list(range(len(row.scored)))
         assert (row.ids.dtype, row.end_row.dtype, row.targets.dtype) == (np.int32, np.int32, np.float32)
 
 
@@ -238,7 +236,7 @@ def test_the_labels_of_a_solution_stay_together(solutions):
         row = make_row([tree])
         for number, one in enumerate(tree.solutions):
             mine = row.solutions == number
-            assert row.labels[mine].tolist() == one.targets.tolist()
+            assert row.labels[mine].tolist() == one.labels.tolist()
             assert row.positions[row.scored[row.label_at[mine]]].tolist() == one.scored.tolist()
 
 

@@ -1,4 +1,4 @@
-"""step_metrics against definitions written out the slow way."""
+"""Metrics against definitions written out the slow way."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from llm.core.metrics import step_metrics
+from llm.core.metrics import outcome_metrics, preference_metrics, step_metrics
 
 # Coarse scores make ties and put many on the threshold and the bins' edges; fine ones are what a model gives.
 SCORE = st.integers(0, 30).map(lambda k: k / 30) | st.floats(0.0, 1.0)
-STEP = st.tuples(SCORE, st.sampled_from([0.0, 1.0]), st.integers(0, 5))
+STEP = st.tuples(SCORE, st.sampled_from([0.0, 1.0, 0.3, 0.5, 0.75]), st.integers(0, 5))
 KEYS = {
     "accuracy", "balanced_accuracy", "accuracy_positive", "accuracy_negative", "error_precision",
     "error_recall", "error_f1", "auc", "first_error_accuracy", "ece", "positive_share", "steps", "solutions",
@@ -27,7 +27,7 @@ def mean(values):
 
 
 def slow_auc(steps):
-    pairs = [(p, q) for p, y, _ in steps if y == 1 for q, z, _ in steps if z == 0]
+    pairs = [(p, q) for p, y, _ in steps if y > 0.5 for q, z, _ in steps if z <= 0.5]
     return mean(1.0 if p > q else 0.5 if p == q else 0.0 for p, q in pairs)
 
 
@@ -36,7 +36,7 @@ def slow_first_error(steps):
         return flags.index(True) if True in flags else None
 
     solutions = [list(s) for _, s in groupby(sorted(steps, key=lambda s: s[2]), key=lambda s: s[2])]
-    return mean(first([p <= 0.5 for p, _, _ in s]) == first([y == 0 for _, y, _ in s]) for s in solutions)
+    return mean(first([p <= 0.5 for p, _, _ in s]) == first([y <= 0.5 for _, y, _ in s]) for s in solutions)
 
 
 def slow_ece(steps):
@@ -51,9 +51,9 @@ def slow_ece(steps):
 
 
 def slow_metrics(steps):
-    hit = [(p > 0.5) == (y == 1) for p, y, _ in steps]
-    by_label = {k: mean(h for h, (_, y, _) in zip(hit, steps, strict=True) if y == k) for k in (0, 1)}
-    precision, recall = mean(y == 0 for p, y, _ in steps if p <= 0.5), by_label[0]
+    hit = [(p > 0.5) == (y > 0.5) for p, y, _ in steps]
+    by_label = {k: mean(h for h, (_, y, _) in zip(hit, steps, strict=True) if (y > 0.5) == k) for k in (0, 1)}
+    precision, recall = mean(y <= 0.5 for p, y, _ in steps if p <= 0.5), by_label[0]
     if precision is None and recall is None:
         f1 = None
     else:
@@ -69,7 +69,7 @@ def slow_metrics(steps):
         "auc": slow_auc(steps),
         "first_error_accuracy": slow_first_error(steps),
         "ece": slow_ece(steps),
-        "positive_share": mean(y for _, y, _ in steps),
+        "positive_share": mean(y > 0.5 for _, y, _ in steps),
         "steps": len(steps),
         "solutions": len({g for _, _, g in steps}),
     }
@@ -144,11 +144,43 @@ def test_a_score_that_is_no_probability_is_refused(score):
         step_metrics([0.5, score], [1, 0], [0, 0])
 
 
-def test_soft_labels_and_unequal_lengths_are_refused():
-    """A soft label has no class, and a shifted array would compare the wrong steps; both problems at once."""
-    with pytest.raises(ValueError, match="2 of 2 scores .* 1 of 2 labels .* 0.3 at index 0"):
-        step_metrics([7, 8], [0.3, 1], [0, 0])
+def test_labels_outside_the_unit_interval_and_unequal_lengths_are_refused():
+    """A shifted array would compare the wrong steps; both problems at once."""
+    with pytest.raises(ValueError, match="2 of 2 scores .* 1 of 2 labels .* 1.3 at index 0"):
+        step_metrics([7, 8], [1.3, 1], [0, 0])
+    with pytest.raises(ValueError, match="labels .* nan at index 1"):
+        step_metrics([0, 1], [1, float("nan")], [0, 0])
     with pytest.raises(ValueError, match=r"\(2,\), \(1,\) and \(2,\)"):
         step_metrics([0.5, 0.5], [1], [0, 0])
     with pytest.raises(ValueError, match=r"\(1, 2\)"):
         step_metrics([[0.5, 0.5]], [[1, 0]], [[0, 0]])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(STEP, max_size=20))
+def test_outcomes_are_judged_as_steps_are_and_by_finding_the_right_answers(steps):
+    p, y, _ = columns(steps)
+    got, expected = outcome_metrics(p, y), slow_metrics(steps)
+    found = [y > 0.5 for p, y, _ in steps if p > 0.5]
+    assert got["precision"] == mean(found) and got["recall"] == got["accuracy_positive"]
+    if got["precision"] and got["recall"]:
+        assert got["f1"] == pytest.approx(2 / (1 / got["precision"] + 1 / got["recall"]))
+    assert got["answers"] == len(steps) and "first_error_accuracy" not in got and "steps" not in got
+    for name in ("accuracy", "balanced_accuracy", "auc", "ece", "error_f1"):
+        assert got[name] == pytest.approx(expected[name], abs=1e-12)
+
+
+def test_preferences_by_hand():
+    """A tie is no hit: the reward does not tell the answers apart."""
+    got = preference_metrics([2.0, 1.0, 0.0, -1.0], [1.0, 1.0, 3.0, -3.0])
+    assert got == pytest.approx({
+        "accuracy": 0.5, "ties": 0.25, "margin_mean": 0.0, "pairs": 4,
+        "chosen_reward_mean": 0.5, "chosen_reward_std": 1.25**0.5, "chosen_reward_min": -1, "chosen_reward_max": 2,
+        "rejected_reward_mean": 0.5, "rejected_reward_std": 4.75**0.5, "rejected_reward_min": -3,
+        "rejected_reward_max": 3,
+    })  # fmt: skip
+    assert preference_metrics([], [])["accuracy"] is None
+    with pytest.raises(ValueError, match="1 of 2 pairs have a reward that is no number"):
+        preference_metrics([1.0, float("nan")], [0.0, 0.0])
+    with pytest.raises(ValueError, match=r"\(2,\) and \(1,\)"):
+        preference_metrics([1.0, 2.0], [0.0])

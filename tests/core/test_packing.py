@@ -45,7 +45,7 @@ def sequences_of(row: Row) -> list[Sequence]:
     parts = []
     for start, end in zip(starts, [*starts[1:], len(row)], strict=True):
         inside = [k for k, position in enumerate(row.scored) if start <= position < end]
-        parts.append(Sequence(row.ids[start:end], row.scored[inside] - start, row.targets[inside]))
+        parts.append(Sequence(row.ids[start:end], row.scored[inside] - start, row.labels[inside]))
     return parts
 
 
@@ -54,7 +54,7 @@ def solutions_of(trees: list[Tree]) -> list[Sequence]:
 
 
 def contents(sequences) -> list:
-    return [(s.ids.tolist(), s.scored.tolist(), s.targets.tolist()) for s in sequences]
+    return [(s.ids.tolist(), s.scored.tolist(), s.labels.tolist()) for s in sequences]
 
 
 # ---- rows
@@ -70,7 +70,7 @@ def test_a_row_is_what_a_slow_construction_gives(trees):
         for i in range(len(sequence)):
             if i in sequence.scored:
                 scored.append(len(owner))
-                targets.append(sequence.targets[list(sequence.scored).index(i)])
+                targets.append(sequence.labels[list(sequence.scored).index(i)])
                 solutions.append(number)
             owner.append(number)
             depth.append(i)
@@ -215,7 +215,7 @@ def test_a_batch_holds_its_rows_and_padding_sees_itself_alone(lengths_of_rows):
     if not any(len(row.scored) for row in rows):
         return  # padded with a blank row: below
     assert batch["input_ids"].reshape(-1)[batch["scored"]].tolist() == [s.ids[k] for s in sequences for k in s.scored]
-    targets = [target for s in sequences for target in s.targets]
+    targets = [target for s in sequences for target in s.labels]
     assert batch["targets"].tolist() == batch["labels"].tolist() == targets
     assert batch["label_at"].tolist() == list(range(len(targets)))
     assert batch["solutions"].tolist() == [n for n, s in enumerate(sequences) for _ in s.scored]
@@ -231,9 +231,9 @@ def test_a_batch_without_labels_has_one_scored_position_of_no_weight(rows):
     none = np.zeros(0, "int64")
     tree = lone_tree(Sequence(np.array([1, 2]), none, none.astype("float32")))
     batch = collate([make_row([tree])] * rows, PAD)
-    assert batch["weights"].tolist() == [0.0]
-    assert len(batch["scored"]) == len(batch["targets"]) == 1
-    assert len(batch["labels"]) == len(batch["label_at"]) == len(batch["solutions"]) == 0
+    assert batch["weights"].tolist() == batch["pair_weights"].tolist() == [0.0]
+    for name in ("scored", "labels", "targets", "label_at", "solutions", "chosen", "rejected", "margins"):
+        assert len(batch[name]) == 1, name
     assert batch["scored"][0] < batch["input_ids"].size
     assert (batch["end_row"] > np.arange(batch["end_row"].shape[1])).all()  # every token sees itself
     assert batch["tokens"] == 2 * rows and batch["solution_count"] == rows

@@ -150,15 +150,18 @@ def test_steps_are_stripped_and_not_split(tmp_path):
         (("-", "+"), ["+", "-", True], [0, 1, 1]),
         (("1", "0"), ["1", "0", 1, False], [1, 0, 1, 0]),
         (("0", "1"), ["1", "0"], [0, 1]),
+        (("+", "-"), [0.25, "+", None, 1e-9], [0.25, 1, None, 1e-9]),
+        (("0", "1"), [None, "1"], [None, 0]),
     ],
 )
 def test_labels(tmp_path, tokens, labels, expected):
-    """The first reward token is the positive one; true, false, 1 and 0 mean what they say."""
+    """The first reward token is the positive one; true, false and numbers from 0 to 1 mean what they say; null is a
+    step that is not scored."""
     path = write(tmp_path / "a", lines(row(responses=["s"] * len(labels), labels=labels)))
     assert list(read_records(path, tokens)[0].labels) == expected
 
 
-@pytest.mark.parametrize("tokens, label", [(("0", "1"), 1), (("0", "1"), True), (("+", "-"), "1")])
+@pytest.mark.parametrize("tokens, label", [(("0", "1"), 1), (("0", "1"), 0.5), (("0", "1"), True), (("+", "-"), "1")])
 def test_labels_that_could_mean_either_are_refused(tmp_path, tokens, label):
     """With "0" as the positive token, a bare 1 may mean either; so may "1" where "+" is expected."""
     path = write(tmp_path / "a", lines(row(responses=["s"], labels=[label])))
@@ -235,11 +238,14 @@ LONE = '{"src": "q", "responses": ["a \\ud83d b"], "labels": ["+"]}'
         ),
         (
             row(labels=["+", "good"]),
-            '"good" - unknown label (labels[1]); write "+", "-", or true, false, 1, 0, or set reward_tokens',
+            '"good" - unknown label (labels[1]); write "+", "-", a number from 0 to 1, true, false or null, or set',
         ),
-        (row(labels=[2, "++"]), "2 - unknown label (labels[0] and 1 more)"),
-        (row(labels=[0.5, "+"]), "0.5 - unknown label"),
-        (row(labels=["+", None]), "null - unknown label (labels[1])"),
+        (row(labels=[2, "++"]), "2 - label out of range (labels[0] and 1 more); write a number from 0 (wrong) to 1"),
+        (row(labels=["+", -0.001]), "-0.001 - label out of range (labels[1])"),
+        ('{"src": "q", "responses": ["a"], "labels": [1e999]}', "Infinity - label out of range (labels[0])"),
+        (row(weight=0), "0 - bad weight (weight is no number of at least 1e-06); write such a number, or leave it out"),
+        (row(weight="1"), '"1" - bad weight'),
+        (row(weight=True), "true - bad weight"),
         (row(labels=[["+"], {}]), '["+"] - unknown label (labels[0] and 1 more)'),
         (row(responses=["a", " \n"]), '" \\n" - blank step (responses[1]); drop it together with its label'),
         (row(src=[]), "[] - src and tgt do not fit (turns of src: 0, of tgt: 0); make src one turn longer"),
@@ -259,14 +265,6 @@ def test_bad_rows(tmp_path, monkeypatch, value, message):
     assert message in report
     assert report.endswith("set `skip_bad_records: true` to drop and count these records.")
     assert check_records("a.jsonl", skip_bad=True).kept == 2
-
-
-def test_a_preference_record_is_told_from_a_broken_one(tmp_path):
-    """It is a form that other tasks read: the message names both forms."""
-    value = {"src": ["q"], "tgt": [], "response": ["a", "b"], "sort": [1, 0]}
-    report = problems(write(tmp_path / "a.jsonl", lines(value)))
-    assert "preference record (preferences have src, tgt, response and sort)" in report
-    assert "process rewards have src, tgt, responses (list of steps) and labels (one per step)" in report
 
 
 def test_the_first_twenty_problems_and_the_totals_of_all_files(tmp_path, monkeypatch):

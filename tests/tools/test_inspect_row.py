@@ -14,6 +14,7 @@ import pytest
 
 from llm.alignment.rm.flashmask import run_reward
 from llm.core import backbone
+from llm.core.records import LABELLED
 from llm.demo import tiny_model
 from llm.tools import inspect_row
 from llm.tools.inspect_row import is_config, main, read_rows, read_settings
@@ -64,7 +65,7 @@ def test_the_rows_of_a_configuration_are_those_of_its_training(settings_of, chan
     trained = run_reward.read_settings(settings_of(**changes | here))
     model = backbone.find_model(trained["model_name_or_path"])
     run_reward.reward_checks.fit_to_model(trained, backbone.longest_solution(backbone.load_config(model)))
-    train, _ = run_reward.read_data(trained, *run_reward.read_tokenizer(trained, model))
+    train, _ = run_reward.read_data(trained, *run_reward.read_tokenizer(trained, model), LABELLED)
     assert settings["max_seq_len"] == trained["max_seq_len"]
     assert [row.ids.tolist() for row in rows.rows] == [row.ids.tolist() for row in train.rows]
     assert rows.fingerprint == train.fingerprint

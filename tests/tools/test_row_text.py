@@ -139,7 +139,10 @@ def changed(array: np.ndarray, place: int, value) -> np.ndarray:
         ({"end_row": changed(changed(SMALL.end_row, 1, 5), 2, 6)}, "end_row reaches beyond the end_row of a token"),
         ({"scored": changed(SMALL.scored, 0, 2)}, "another token than the placeholder (9) is scored at 2"),
         ({"scored": changed(SMALL.scored, 0, 8)}, "scored positions outside the row: 8"),
-        ({"targets": changed(SMALL.targets, 1, 0.5)}, "target is not the mean of the labels at 5"),
+        ({"labels": changed(SMALL.labels, 1, 1.5)}, "label outside 0 to 1 or weight below 0 at 5"),
+        ({"weights": changed(SMALL.weights, 2, -1)}, "label outside 0 to 1 or weight below 0 at 7"),
+        ({"label_at": np.array([0, 1, 1])}, "scored without a label at 7"),
+        ({"chosen": np.array([1]), "rejected": np.array([1])}, "an answer is compared with itself at 5"),
         ({"solutions": changed(SMALL.solutions, 0, 1)}, "no label of the solutions 0"),
         ({"solution_count": 4}, "no label of the solutions 3"),
     ],
@@ -150,7 +153,7 @@ def test_a_fault_is_found(changes, told):
 
 def test_a_label_of_a_solution_on_another_branch_is_found():
     row = replace(SMALL, label_at=np.array([0, 1, 2, 0]), labels=np.append(SMALL.labels, np.float32(1)),
-                  solutions=np.array([0, 1, 2, 2]), weights=np.array([2, 1, 1], "float32"))  # fmt: skip
+                  solutions=np.array([0, 1, 2, 2]), weights=np.ones(4, "float32"))  # fmt: skip
     assert broken_rules(row, PLACEHOLDER) == ["a later step of the same solution does not see the scored position at 3"]
     two = make_row([lone_tree(solution([1], ([], 1.0))), lone_tree(solution([], ([], 1.0)))])
     one = replace(two, solutions=np.array([0, 0]), solution_count=1)

@@ -67,7 +67,8 @@ def outcome(model, solutions, packing, batch_size: int):
         arrays = collate(rows[start : start + batch_size], pad_id=0)
         batch = {name: paddle.to_tensor(array) for name, array in arrays.items()}
         logits_K2 = model(**{name: batch[name] for name in MODEL_INPUTS})
-        summed = (batch["weights"] * reward_cross_entropy(logits_K2, batch["targets"])).sum()
+        cross_entropy_M = reward_cross_entropy(logits_K2.gather(batch["label_at"]), batch["targets"])
+        summed = (batch["weights"] * cross_entropy_M).sum()
         summed.backward()
         loss += float(summed)
         # rounded: the same step in two rows differs by the last bit, which would decide a tie of the AUC

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from llm.alignment.rm.flashmask.data import LabelCounts
 from llm.alignment.rm.flashmask.reward_argument import (
     IDENTITY,
     DataArgument,
@@ -16,13 +17,16 @@ from llm.alignment.rm.flashmask.reward_argument import (
     split_reward_tokens,
 )
 from llm.core.arguments import Settings
+from llm.core.label_weights import balancing_weight
 from llm.core.packing import STREAM_WINDOW
+from llm.core.records import LABELLED, PREFERENCES
 
-# metric_for_best_model is one of these; of the second, less is better
-BEST_BY = (
-    "loss accuracy balanced_accuracy accuracy_positive accuracy_negative error_precision error_recall error_f1 auc "
-    "first_error_accuracy ece"
-).split()
+# metric_for_best_model is one of these, by what is trained
+JUDGED = "accuracy balanced_accuracy accuracy_positive accuracy_negative error_precision error_recall error_f1 auc ece"
+STEP_METRICS = f"loss {JUDGED} first_error_accuracy".split()
+OUTCOME_METRICS = f"loss {JUDGED} precision recall f1".split()
+PREFERENCE_METRICS = "loss accuracy margin_mean".split()
+PAIR_SETTINGS = ("reward_margin", "reward_centering")
 LESS_IS_BETTER = ("loss", "ece")
 REPORTS = (["visualdl"], ["none"], "visualdl", "none", None)
 
@@ -34,6 +38,7 @@ def resolve(settings: Settings, ranks: int, has_cuda: bool) -> None:
     _resolve_precision(settings, has_cuda)
     _resolve_layout(settings, ranks, has_cuda)
     _resolve_data(settings)
+    _resolve_reward(settings)
     _check_ranges(settings)
     settings.check()
 
@@ -64,8 +69,8 @@ def _resolve_schedule(settings: Settings) -> None:
         settings.refuse("max_steps", "lazy streams data of unknown length; write how many updates to run")
     if not settings["do_train"]:
         settings.give_way("load_best_model_at_end", False, "do_train is false")
-    if best_metric(settings) not in BEST_BY:
-        settings.refuse("metric_for_best_model", f"is no metric of the evaluation; write one of {', '.join(BEST_BY)}")
+    metrics = STEP_METRICS if settings["process_reward"] else [*OUTCOME_METRICS, "margin_mean"]
+    _check_best_metric(settings, metrics)
     if not settings["load_best_model_at_end"]:
         return
     evaluate, save = settings["evaluation_strategy"], settings["save_strategy"]
@@ -85,6 +90,30 @@ def _resolve_schedule(settings: Settings) -> None:
 
 def best_metric(settings: Settings) -> str:
     return (settings["metric_for_best_model"] or "loss").removeprefix("eval_")
+
+
+def _check_best_metric(settings: Settings, metrics: list[str]) -> None:
+    if best_metric(settings) not in metrics:
+        settings.refuse("metric_for_best_model", f"is no metric of this evaluation; write one of {', '.join(metrics)}")
+
+
+def fit_to_form(settings: Settings, form: str) -> None:
+    """What can only be judged once the form of the data is known."""
+    if settings["process_reward"]:
+        return
+    _check_best_metric(settings, PREFERENCE_METRICS if form == PREFERENCES else OUTCOME_METRICS)
+    of_labels, of_pairs = ("prm_loss", "label_smoothing", "positive_weight", "balance_labels"), PAIR_SETTINGS
+    for name in of_labels if form == PREFERENCES else of_pairs:
+        if settings[name] != settings.parameters[name].default:
+            other = LABELLED if form == PREFERENCES else PREFERENCES
+            settings.refuse(name, f"the data holds {form}s, and this concerns {other}s; leave it out")
+    settings.check()
+
+
+def positive_weight(settings: Settings, labels: LabelCounts) -> float:
+    if settings["balance_labels"]:
+        return balancing_weight(labels.positive_weight, labels.weight)
+    return settings["positive_weight"]
 
 
 def fit_to_model(settings: Settings, longest_solution: int) -> None:
@@ -165,6 +194,21 @@ def _resolve_data(settings: Settings) -> None:
         settings.refuse("placeholder_token", "is blank; write the token that ends a step, such as ки")
 
 
+def _resolve_reward(settings: Settings) -> None:
+    if settings["process_reward"]:
+        for name in PAIR_SETTINGS:
+            if settings[name]:
+                settings.refuse(name, "concerns preferences; write process_reward false, or leave it out")
+    elif settings["score_last_step_only"]:
+        settings.refuse("score_last_step_only", "with process_reward false there is one score per answer; leave it out")
+    if settings["balance_labels"] and settings.origin["positive_weight"] != "default":
+        settings.refuse("positive_weight", "balance_labels chooses it from the data; leave one of them out")
+    if settings["prm_loss"] == "vocabulary" and settings["tensor_parallel_degree"] > 1:
+        settings.refuse("prm_loss", "the whole vocabulary is on no single rank; write tensor_parallel_degree 1")
+    if not 0 <= settings["label_smoothing"] < 1:
+        settings.refuse("label_smoothing", "must be from 0 to below 1, where every label would be 0.5")
+
+
 def _check_ranges(settings: Settings) -> None:
     at_least_one = (
         "per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps logging_steps eval_steps "
@@ -177,10 +221,10 @@ def _check_ranges(settings: Settings) -> None:
         settings.refuse("max_seq_len", "must be 4 or more: a start, a prompt, a step and its placeholder")
     if settings["max_steps"] < 1 and settings["max_steps"] != -1:
         settings.refuse("max_steps", "must be 1 or more, or -1 to count epochs")
-    for name in ("learning_rate", "num_train_epochs"):
+    for name in ("learning_rate", "num_train_epochs", "positive_weight"):
         if settings[name] <= 0:
             settings.refuse(name, "must be above 0")
-    for name in ("warmup_steps", "weight_decay", "max_grad_norm"):
+    for name in ("warmup_steps", "weight_decay", "max_grad_norm", *PAIR_SETTINGS):
         if settings[name] < 0:
             settings.refuse(name, "must not be negative")
 

@@ -10,43 +10,31 @@ import paddle.distributed as dist
 from paddlenlp.trainer.integrations import VisualDLCallback
 
 from llm.core.checkpoints import write_json
-from llm.core.losses import reward_cross_entropy, reward_scores
-from llm.core.metrics import step_metrics
+from llm.core.losses import pair_loss, reward_cross_entropy, reward_scores, rewards, vocabulary_cross_entropy
+from llm.core.metrics import Metrics, outcome_metrics, preference_metrics, step_metrics
+from llm.core.records import PREFERENCES
 from llm.core.trainer import ExactTrainer
 
 MODEL_INPUTS = ("input_ids", "position_ids", "end_row", "scored")
 
 
 class RewardTrainer(ExactTrainer):
-    sum_names = ("hits", "labels", "positive_hits", "positive", "tokens", "solutions")
+    """What labels and pairs have in common: an evaluation over everything that was judged, on all ranks. Subclasses say
+    what a batch's `columns` are, an entry for each label or pair, and what `metrics` these have."""
 
-    def batch_sums(self, model, inputs):
-        """Every label counts for the metrics, also where several share a position; one is "+" if it is above 0.5."""
-        logits_K2 = model(**{name: inputs[name] for name in MODEL_INPUTS})
-        loss = (inputs["weights"] * reward_cross_entropy(logits_K2, inputs["targets"])).sum()
-        with paddle.no_grad():
-            right_M = inputs["labels"] > 0.5
-            hit_M = (logits_K2[:, 0] > logits_K2[:, 1]).gather(inputs["label_at"]) == right_M
-            sums = [hit_M.sum(), paddle.ones_like(right_M).sum(), (hit_M & right_M).sum(), right_M.sum()]
-            counts = [inputs["tokens"], inputs["solution_count"]]
-            return loss, paddle.stack([value.astype("float64").reshape([]) for value in (*sums, *counts)])
+    def columns(self, logits_K2, inputs) -> list[np.ndarray]:
+        raise NotImplementedError(f"{type(self).__name__} must say what of a batch is judged")
 
-    def training_metrics(self, sums: dict[str, float]) -> dict[str, float]:
-        negative = sums["labels"] - sums["positive"]
-        shares = {
-            "accuracy": (sums["hits"], sums["labels"]),
-            "accuracy_positive": (sums["positive_hits"], sums["positive"]),
-            "accuracy_negative": (sums["hits"] - sums["positive_hits"], negative),
-        }
-        return {name: float(hits / count) for name, (hits, count) in shares.items() if count}
+    def metrics(self, *columns: np.ndarray) -> Metrics:
+        raise NotImplementedError(f"{type(self).__name__} must say what is measured")
 
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict:
-        """Exact metrics over the whole evaluation set, whatever the batches and ranks: every step's score is
-        gathered before anything is averaged."""
+        """Exact metrics over the whole evaluation set, whatever the batches and ranks: every score is gathered before
+        anything is averaged. The loss knows no weights, smoothing or margins, so that runs with others compare."""
         rows = self.eval_dataset if eval_dataset is None else eval_dataset
         with self.clock_stopped():
-            losses, scores, labels, solutions = self._score(rows)
-        metrics = {"loss": float(losses.mean()), **step_metrics(scores, labels, solutions)}
+            losses, *columns = self._judge(rows)
+        metrics = {"loss": float(losses.mean()), **self.metrics(*columns)}
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
         self._reopen_curves()
         self.log({name: value for name, value in metrics.items() if value is not None})
@@ -59,35 +47,118 @@ class RewardTrainer(ExactTrainer):
             if isinstance(callback, VisualDLCallback) and callback.vdl_writer is None and self.is_world_process_zero():
                 callback._init_summary_writer(self.args)
 
-    def _score(self, rows) -> tuple[np.ndarray, ...]:
-        """(loss, p("+"), label, solution) of every scored step, over all ranks."""
+    def _judge(self, rows) -> list[np.ndarray]:
+        """The columns of all batches and ranks, solutions numbered through all of them."""
         self.model.eval()
-        parts, first_solution = [], 0
+        parts, first_solution = [], self.args.dataset_rank << 40  # numbers that no other rank has
         for inputs in self._loader(rows, batch_size=self.args.per_device_eval_batch_size):
-            with paddle.no_grad(), self.autocast_smart_context_manager():
-                logits_K2 = self.model(**{name: inputs[name] for name in MODEL_INPUTS})
-            logits_M2, labels = logits_K2.gather(inputs["label_at"]), inputs["labels"]
-            solutions = inputs["solutions"].numpy() + first_solution
+            inputs["solutions"] += first_solution
             first_solution += int(inputs["solution_count"])
-            columns = reward_cross_entropy(logits_M2, labels), reward_scores(logits_M2), labels
-            parts.append([*(column.numpy() for column in columns), solutions])
+            with paddle.no_grad(), self.autocast_smart_context_manager():
+                parts.append(self.columns(_logits(self.model, inputs), inputs))
         self.model.train()
-        mine = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        return self._gathered(mine)
+        return self._gathered([np.concatenate(column) for column in zip(*parts, strict=True)])
 
-    def _gathered(self, mine: list[np.ndarray]) -> tuple[np.ndarray, ...]:
+    def _gathered(self, mine: list[np.ndarray]) -> list[np.ndarray]:
         if self.args.world_size <= 1:
-            return tuple(mine)
+            return mine
         everyone: list = []
         dist.all_gather_object(everyone, (self.args.dataset_rank, mine))
         of_rank = dict(everyone)  # ranks that share their data by tensor parallelism count once
-        first_solution = 0
-        for rank in sorted(of_rank):
-            solutions = of_rank[rank][3]
-            of_rank[rank][3] = solutions + first_solution
-            first_solution += int(solutions.max(initial=-1)) + 1
-        return tuple(np.concatenate(column) for column in zip(*(of_rank[r] for r in sorted(of_rank)), strict=True))
+        return [np.concatenate(column) for column in zip(*(of_rank[r] for r in sorted(of_rank)), strict=True)]
 
     def write_results(self, name: str, values: dict) -> None:
         if self.is_world_process_zero():
             write_json(Path(self.args.output_dir) / f"{name}_results.json", values)
+
+
+class LabelTrainer(RewardTrainer):
+    """Learns from labels: of every step, or (`process_reward` false) of whole answers. Every label counts for the loss
+    and the metrics, also where several share a position; one is "+" if it is above 0.5."""
+
+    sum_names = ("hits", "labels", "positive_hits", "positive", "tokens", "solutions")
+
+    def batch_sums(self, model, inputs):
+        logits_M2 = _logits(model, inputs).gather(inputs["label_at"])
+        over_vocabulary = self.args.prm_loss == "vocabulary"
+        cross_entropy = vocabulary_cross_entropy if over_vocabulary else reward_cross_entropy
+        loss = (inputs["weights"] * cross_entropy(logits_M2, inputs["targets"])).sum()
+        with paddle.no_grad():
+            real_M = inputs["weights"] > 0
+            right_M = (inputs["labels"] > 0.5) & real_M
+            hit_M = ((logits_M2[:, 0] > logits_M2[:, 1]) == right_M) & real_M
+            sums = [hit_M.sum(), real_M.sum(), (hit_M & right_M).sum(), right_M.sum()]
+            return loss, _as_vector(*sums, inputs["tokens"], inputs["solution_count"])
+
+    def training_metrics(self, sums: dict[str, float]) -> dict[str, float]:
+        negative = sums["labels"] - sums["positive"]
+        shares = {
+            "accuracy": (sums["hits"], sums["labels"]),
+            "accuracy_positive": (sums["positive_hits"], sums["positive"]),
+            "accuracy_negative": (sums["hits"] - sums["positive_hits"], negative),
+        }
+        return {name: float(hits / count) for name, (hits, count) in shares.items() if count}
+
+    def columns(self, logits_K2, inputs):
+        logits_M2, labels_M = logits_K2.gather(inputs["label_at"]), inputs["labels"]
+        columns = [reward_cross_entropy(logits_M2, labels_M), reward_scores(logits_M2), labels_M, inputs["solutions"]]
+        real_M = inputs["weights"].numpy() > 0
+        return [column.numpy()[real_M] for column in columns]
+
+    def metrics(self, scores, labels, solutions):
+        return step_metrics(scores, labels, solutions) if self.args.process_reward else outcome_metrics(scores, labels)
+
+
+class PairTrainer(RewardTrainer):
+    """Learns from preferences: the chosen answer's reward should be the larger one."""
+
+    sum_names = ("hits", "ties", "pairs", "chosen", "rejected", "tokens", "solutions")
+
+    def batch_sums(self, model, inputs):
+        chosen_P, rejected_P = self._rewards(_logits(model, inputs), inputs)
+        losses_P = pair_loss(chosen_P, rejected_P, inputs["margins"], self.args.reward_centering)
+        loss = (inputs["pair_weights"] * losses_P).sum()
+        with paddle.no_grad():
+            real_P = inputs["pair_weights"] > 0
+            ties_P = (chosen_P == rejected_P) & real_P
+            sums = [((chosen_P > rejected_P) & real_P).sum(), ties_P.sum(), real_P.sum()]
+            sums += [(reward_P * real_P.astype("float32")).sum() for reward_P in (chosen_P, rejected_P)]
+            return loss, _as_vector(*sums, inputs["tokens"], inputs["solution_count"])
+
+    def training_metrics(self, sums: dict[str, float]) -> dict[str, float]:
+        pairs = sums["pairs"]
+        if not pairs:
+            return {}
+        return {
+            "accuracy": float(sums["hits"] / pairs),
+            "ties": float(sums["ties"] / pairs),
+            "margin_mean": float((sums["chosen"] - sums["rejected"]) / pairs),
+            "chosen_reward_mean": float(sums["chosen"] / pairs),
+            "rejected_reward_mean": float(sums["rejected"] / pairs),
+        }
+
+    def columns(self, logits_K2, inputs):
+        chosen_P, rejected_P = self._rewards(logits_K2, inputs)
+        losses_P = pair_loss(chosen_P, rejected_P, margins_P=paddle.zeros_like(chosen_P), centering=0.0)
+        real_P = inputs["pair_weights"].numpy() > 0
+        return [column.numpy()[real_P] for column in (losses_P, chosen_P, rejected_P)]
+
+    def metrics(self, chosen, rejected):
+        return preference_metrics(chosen, rejected)
+
+    def _rewards(self, logits_K2, inputs):
+        """([P] of the chosen answers, [P] of the rejected ones)"""
+        rewards_K = rewards(logits_K2)
+        return rewards_K.gather(inputs["chosen"]), rewards_K.gather(inputs["rejected"])
+
+
+def trainer_for(form: str) -> type[RewardTrainer]:
+    return PairTrainer if form == PREFERENCES else LabelTrainer
+
+
+def _logits(model, inputs):
+    return model(**{name: inputs[name] for name in MODEL_INPUTS})
+
+
+def _as_vector(*values):
+    return paddle.stack([value.astype("float64").reshape([]) for value in values])

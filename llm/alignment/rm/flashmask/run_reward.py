@@ -23,14 +23,15 @@ import paddle.distributed as dist
 from paddlenlp.trainer import set_seed
 
 from llm.alignment.rm.flashmask import reward_argument, reward_checks
-from llm.alignment.rm.flashmask.data import describe_cuts, load_rows
+from llm.alignment.rm.flashmask.data import describe_cuts, form_of_data, load_rows, weighed
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
-from llm.alignment.rm.flashmask.reward_trainer import RewardTrainer
+from llm.alignment.rm.flashmask.reward_trainer import RewardTrainer, trainer_for
 from llm.core import attention, backbone, output_folder
 from llm.core.argument_screen import render, save
 from llm.core.arguments import parse
 from llm.core.encoding import StepEncoder
 from llm.core.errors import plain_errors
+from llm.core.label_weights import weigh_labels
 from llm.core.packing import collate
 from llm.core.progress import quiet_library
 from llm.core.reward_tokens import find_reward_tokens
@@ -45,9 +46,11 @@ def main(argv: list[str]) -> dict:
         model_path = backbone.find_model(settings["model_name_or_path"])
         config = backbone.load_config(model_path)
         reward_checks.fit_to_model(settings, backbone.longest_solution(config))
+        form = form_of_data(settings, data_sets(settings))
+        reward_checks.fit_to_form(settings, form)
         tokenizer, tokens = read_tokenizer(settings, model_path)
         backbone.check_vocabulary(config, tokenizer, tokens)
-        train, dev = read_data(settings, tokenizer, tokens)
+        train, dev = read_data(settings, tokenizer, tokens, form)
         steps = reward_checks.steps_of_run(settings, train and train.rows, data_ranks(settings))
         reward_checks.fit_to_steps(settings, *steps)
         identity = reward_checks.identity(settings, model_path, train and train.fingerprint, data_ranks(settings))
@@ -58,10 +61,10 @@ def main(argv: list[str]) -> dict:
         set_seed(training_args.seed)
         model = backbone.load_model(model_path, config, attend, weight_dtype(settings), training_args)
 
-    trainer = RewardTrainer(
-        model=as_reward_model(model, tokens),
+    trainer = trainer_for(form)(
+        model=as_reward_model(model, tokens, over_vocabulary=settings["prm_loss"] == "vocabulary"),
         args=training_args,
-        train_dataset=train and train.rows,
+        train_dataset=train and training_rows(settings, train),
         eval_dataset=dev and dev.rows,
         tokenizer=tokenizer,
         collate=partial(collate, pad_id=0),  # any id that the model has: padding is seen by itself alone
@@ -103,15 +106,31 @@ def read_tokenizer(settings, model_path: str):
     return tokenizer, find_reward_tokens(tokenizer, settings["placeholder_token"], reward_tokens)
 
 
-def read_data(settings, tokenizer, tokens):
+def data_sets(settings) -> list[str]:
+    """The settings that name data which this run needs."""
+    needed = {"train_dataset_path": settings["do_train"], "dev_dataset_path": settings["do_eval"]}
+    return [name for name, wanted in needed.items() if wanted]
+
+
+def read_data(settings, tokenizer, tokens, form: str):
     """(training rows or None, held-out rows or None)"""
-    wanted = {"train_dataset_path": settings["do_train"], "dev_dataset_path": settings["do_eval"]}
     reward_tokens = reward_argument.split_reward_tokens(settings["reward_tokens"])
-    sets = []
-    for name, needed in wanted.items():
+    sets = {}
+    for name in data_sets(settings):
         encoder = StepEncoder(tokenizer, tokens, settings["max_seq_len"], settings["max_prompt_len"])
-        sets.append(load_rows(settings[name], settings, encoder, reward_tokens) if needed else None)
-    return sets
+        sets[name] = load_rows(settings[name], settings, encoder, reward_tokens, form)
+    return sets.get("train_dataset_path"), sets.get("dev_dataset_path")
+
+
+def training_rows(settings, train):
+    """The rows with what their labels count in training."""
+    weight = reward_checks.positive_weight(settings, train.labels)
+    if settings["balance_labels"]:
+        say(f"balance_labels: the positive part of a label counts {weight:.4g}, the negative part 1")
+    if weight == 1.0 and not settings["label_smoothing"]:
+        return train.rows
+    weigh = partial(weigh_labels, smoothing=settings["label_smoothing"], positive_weight=weight)
+    return weighed(train.rows, weigh)
 
 
 def weight_dtype(settings) -> str:
