@@ -19,11 +19,12 @@ import pytest
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
-    """folder/model (a Llama of 2 layers and its tokenizer), folder/train.jsonl (120 records), folder/dev.jsonl (24)."""
+    """folder/model (a Llama of 2 layers and its tokenizer); labelled records in folder/train.jsonl (120) and dev.jsonl
+    (24); preferences of the same problems in folder/pairs.jsonl (86) and dev_pairs.jsonl (17)."""
     from paddlenlp.transformers import LlamaConfig, LlamaForCausalLM
     from paddlenlp.utils.log import logger
 
-    from llm.data.generate_arithmetic import records, write
+    from llm.data.generate_arithmetic import preferences, records, write
     from llm.data.train_tokenizer import train_tokenizer
     from llm.demo.tiny_model import solution_text
 
@@ -31,6 +32,8 @@ def tiny(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tiny")
     write(folder / "train.jsonl", records(30))
     write(folder / "dev.jsonl", records(6, split="dev"))
+    write(folder / "pairs.jsonl", preferences(30))
+    write(folder / "dev_pairs.jsonl", preferences(6, split="dev"))
     rows = [json.loads(line) for line in (folder / "train.jsonl").read_text(encoding="utf-8").splitlines()]
     texts = [solution_text(record["src"][0], record["responses"]) for record in rows]
     tokenizer = train_tokenizer(texts, folder / "model", vocabulary=640)

@@ -3,7 +3,9 @@
     python llm/data/generate_arithmetic.py --problems 2000 --output train.jsonl --dev-output dev.jsonl
 
 Each line is a record {"src": [question], "tgt": [], "responses": [steps], "labels": ["+" or "-" a step]}; the
-solutions of one question stand together and share their first steps. A name that ends with .gz is compressed.
+solutions of one question stand together and share their first steps. With `--labels preferences` a line is a record
+{"src": [question], "tgt": [], "response": [right answer, wrong answer], "sort": [1, 0]}, or the other way round, for
+each wrong answer. A name that ends with .gz is compressed.
 
 What kind of task this is: a synthetic one, made so that a model of half a million parameters can learn it in
 minutes on a CPU. The sentences come from patterns, a question tells its events in the order in which they are
@@ -94,6 +96,26 @@ def records(
             }
 
 
+def preferences(
+    count: int,
+    seed: int = 0,
+    split: str = "train",
+    largest_number: int = LARGEST_NUMBER,
+    solutions_per_problem: int = 4,
+) -> Iterator[dict]:
+    """Yield the pairs of a right and a wrong answer to `count` problems."""
+    rng = random.Random(f"{seed} {split} solutions")
+    order = random.Random(f"{seed} {split} order")
+    for problem in problems(count, seed, split, largest_number):
+        right, *others = make_solutions(problem, rng, solutions_per_problem)
+        wrong = [solution for solution in others if not all(step.right for step in solution)]
+        better, *worse = ("\n".join(responses(solution)) for solution in (right, *wrong))
+        for answer in worse:
+            first = order.random() < 0.5
+            answers = [better, answer] if first else [answer, better]
+            yield {"src": [problem.question], "tgt": [], "response": answers, "sort": [int(first), int(not first)]}
+
+
 def right_solutions(
     count: int, seed: int = 0, largest_number: int = LARGEST_NUMBER
 ) -> Iterator[tuple[str, list[str]]]:
@@ -155,12 +177,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--dev-output", type=Path, help="file of dev records")
     parser.add_argument("--dev-problems", type=_whole(1), default=200, help="number of dev problems")
     parser.add_argument("--solutions-per-problem", type=_whole(1, 64), default=4, help="records of each problem")
-    parser.add_argument("--labels", choices=("step", "first-error"), default="step", help="what a label judges")
+    parser.add_argument("--labels", choices=("step", "first-error", "preferences"), default="step",
+                        help="what a label judges, or pairs of answers instead of labels")  # fmt: skip
     parser.add_argument("--largest-number", type=_whole(6, 99), default=LARGEST_NUMBER, help="no total is above it")
     parser.add_argument("--seed", type=_whole(0), default=0, help="other problems for another seed")
     arguments = parser.parse_args()
     if not (arguments.output or arguments.dev_output):
         parser.error("nothing to write: give --output, --dev-output or both")
+    if arguments.labels == "preferences" and arguments.solutions_per_problem < 2:
+        parser.error("--labels preferences needs --solutions-per-problem 2 or more: a right answer and a wrong one")
     if arguments.output == arguments.dev_output:
         parser.error(f"--output and --dev-output are the same file, {arguments.output}: give two names")
     return arguments
@@ -188,14 +213,14 @@ def main() -> None:
     ):
         if path is None:
             continue
-        rows = records(
-            count, arguments.seed, split, arguments.largest_number, arguments.solutions_per_problem, arguments.labels
-        )
+        wanted = (count, arguments.seed, split, arguments.largest_number, arguments.solutions_per_problem)
+        rows = preferences(*wanted) if arguments.labels == "preferences" else records(*wanted, arguments.labels)
         try:
             number = write(path, rows)
         except (OSError, ValueError) as error:
             sys.exit(f"{path} was not written: {error}")
-        print(f"{path}: {number} {split} records of {count} problems, labels by {arguments.labels}")
+        kind = "pairs of answers" if arguments.labels == "preferences" else f"labels by {arguments.labels}"
+        print(f"{path}: {number} {split} records of {count} problems, {kind}")
 
 
 if __name__ == "__main__":

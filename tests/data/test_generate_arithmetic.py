@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from llm.core.records import read_records
-from llm.data.generate_arithmetic import exercises, problems, records, right_solutions
+from llm.data.generate_arithmetic import exercises, preferences, problems, records, right_solutions
 
 SCRIPT = Path(__file__).resolve().parents[2] / "llm/data/generate_arithmetic.py"
 EQUATION = re.compile(r"(\d+) ([+-]) (\d+) = <<(\d+)([+-])(\d+)=(\d+)>>(\d+)")
@@ -114,3 +114,20 @@ def test_the_command_writes_the_same_readable_bytes_again(tmp_path, name):
 def test_the_first_problems_do_not_depend_on_how_many_are_asked_for():
     few, many = list(problems(10)), problems(1000)
     assert few == [next(many) for _ in range(10)]
+
+
+def test_preferences_put_a_right_answer_beside_each_wrong_one():
+    """In either order; the answers are those of the records with labels."""
+    by_question: dict[str, list] = {}
+    for record in records(20, seed=3):
+        by_question.setdefault(record["src"][0], []).append(("\n".join(record["responses"]), record["labels"]))
+    pairs, orders = list(preferences(20, seed=3)), set()
+    wrong = sum("-" in labels for answers in by_question.values() for _, labels in answers)
+    assert len(pairs) == wrong > 40
+    for pair in pairs:
+        labels = dict(by_question[pair["src"][0]])
+        orders.add(tuple(pair["sort"]))
+        better = pair["response"][pair["sort"].index(1)]
+        worse = pair["response"][pair["sort"].index(0)]
+        assert "-" not in labels[better] and "-" in labels[worse]
+    assert orders == {(0, 1), (1, 0)}

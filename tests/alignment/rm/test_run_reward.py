@@ -8,41 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
 from llm.alignment.rm.flashmask.run_reward import main
-
-SCRIPT = Path(__file__).resolve().parents[3] / "llm/alignment/rm/flashmask/run_reward.py"
-
-
-def history(output_dir: Path) -> dict:
-    """{(step, is evaluation): logged values without the speeds}"""
-    logs = json.loads((output_dir / "trainer_state.json").read_text())["log_history"]
-    timed = ("tokens_per_second", "solutions_per_second")
-    return {
-        (log["step"], "eval_loss" in log): {name: value for name, value in log.items() if name not in timed}
-        for log in logs
-    }
-
-
-def weights(output_dir: Path) -> dict:
-    return load_file(output_dir / "model-00001-of-00001.safetensors")
-
-
-def assert_same_runs(one: Path, other: Path, tolerance: float = 1e-6) -> None:
-    first, second = history(one), history(other)
-    assert first.keys() == second.keys()
-    for step, values in first.items():
-        for name, value in values.items():
-            assert second[step][name] == pytest.approx(value, rel=tolerance, abs=tolerance), (step, name)
-
-
-def refusal(capsys, flags: list[str]) -> str:
-    """The message of a run that must end with exit code 2."""
-    with pytest.raises(SystemExit) as stop:
-        main(flags)
-    assert stop.value.code == 2
-    return capsys.readouterr().err
+from tests.alignment.rm.runs import SCRIPT, assert_same_runs, history, launch, refusal, weights
 
 
 def test_a_run_leaves_model_settings_results_and_limited_checkpoints(settings_of, tmp_path):
@@ -258,7 +226,7 @@ def test_the_scorer_scores_as_the_evaluation_did(settings_of, tiny, tmp_path):
             labels = record["labels"] if process_reward else record["labels"][-1:]
             scores = scorer.score(record["src"][0], record["responses"])
             hits += [(score > 0.5) == (label == "+") for score, label in zip(scores, labels, strict=True)]
-        assert len(hits) == results["eval_steps"]
+        assert len(hits) == results["eval_steps" if process_reward else "eval_answers"]
         assert np.mean(hits) == pytest.approx(results["eval_accuracy"], abs=1e-9)
         with pytest.raises(ValueError, match="at least one step"):
             scorer.score("question", [])
@@ -279,8 +247,5 @@ def test_two_ranks_equal_one_process(settings_of, tmp_path):
                      **changes))  # fmt: skip
     flags = settings_of(output_dir=tmp_path / "two", per_device_train_batch_size=28, gradient_accumulation_steps=1,
                         sharding="", **changes)  # fmt: skip
-    launch = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir",
-              str(tmp_path / "logs"), str(SCRIPT), *flags]  # fmt: skip
-    done = subprocess.run(launch, cwd=tmp_path, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    launch(flags, tmp_path)
     assert_same_runs(tmp_path / "one", tmp_path / "two", 1e-4)

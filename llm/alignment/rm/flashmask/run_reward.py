@@ -51,6 +51,7 @@ def main(argv: list[str]) -> dict:
         tokenizer, tokens = read_tokenizer(settings, model_path)
         backbone.check_vocabulary(config, tokenizer, tokens)
         train, dev = read_data(settings, tokenizer, tokens, form)
+        rows = train and training_rows(settings, train)
         steps = reward_checks.steps_of_run(settings, train and train.rows, data_ranks(settings))
         reward_checks.fit_to_steps(settings, *steps)
         identity = reward_checks.identity(settings, model_path, train and train.fingerprint, data_ranks(settings))
@@ -64,7 +65,7 @@ def main(argv: list[str]) -> dict:
     trainer = trainer_for(form)(
         model=as_reward_model(model, tokens, over_vocabulary=settings["prm_loss"] == "vocabulary"),
         args=training_args,
-        train_dataset=train and training_rows(settings, train),
+        train_dataset=rows,
         eval_dataset=dev and dev.rows,
         tokenizer=tokenizer,
         collate=partial(collate, pad_id=0),  # any id that the model has: padding is seen by itself alone
