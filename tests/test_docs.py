@@ -11,10 +11,19 @@ from pathlib import Path
 import pytest
 
 from llm.alignment.rm.flashmask import reward_checks, run_reward
+from llm.alignment.rm.flashmask.data import form_of_data
 from llm.alignment.rm.flashmask.reward_argument import CLASSES, IDENTITY, MISPRINTS, TRAINER_SETTINGS
 from llm.core.arguments import SettingsError, parse
-from llm.core.metrics import step_metrics
-from llm.core.records import BadRecords, Record, label_values, parse_record, read_records
+from llm.core.metrics import outcome_metrics, preference_metrics, step_metrics
+from llm.core.records import (
+    BadRecords,
+    Preference,
+    Record,
+    label_values,
+    parse_preference,
+    parse_record,
+    read_records,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 READMES = [REPOSITORY / "README.md", REPOSITORY / "README.zh-CN.md"]
@@ -115,7 +124,8 @@ def test_what_a_resumed_run_compares_is_listed():
 
 
 def test_every_metric_of_an_evaluation_is_explained():
-    for name in step_metrics([0.9, 0.1], [1, 0], [0, 0]):
+    every = step_metrics([0.9, 0.1], [1, 0], [0, 0]) | outcome_metrics([0.9], [1]) | preference_metrics([1.0], [0.0])
+    for name in every:
         assert f"`eval_{name}`" in text_of(TRAINING), name
 
 
@@ -125,7 +135,10 @@ def test_json_snippets_are_records_or_configurations_that_are_accepted(page, tmp
         content = json.loads(snippet)
         if isinstance(content, list) or "src" in content:
             for record in content if isinstance(content, list) else [content]:
-                assert isinstance(parse_record(record, "", label_values(("+", "-"))), Record), record
+                if "sort" in record:
+                    assert isinstance(parse_preference(record, ""), Preference), record
+                else:
+                    assert isinstance(parse_record(record, "", label_values(("+", "-"))), Record), record
         else:
             config = tmp_path / "config.json"
             config.write_text(snippet, encoding="utf-8")
@@ -145,12 +158,22 @@ def test_flags_of_the_training_commands_are_settings(page):
 def test_the_report_of_bad_data_is_what_the_example_gives(tmp_path, monkeypatch):
     texts = blocks(DATA, "text")
     example = next(text for text in texts if text.startswith('{"src"'))
-    report = next(text for text in texts if text.startswith("error:"))
+    report = next(text for text in texts if text.startswith("error: 6 of"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.jsonl").write_text(example, encoding="utf-8")
     with pytest.raises(BadRecords) as error:
         read_records("bad.jsonl")
     assert f"error: {error.value}\n" == report
+
+
+def test_the_refusal_of_preferences_is_the_one_that_is_shown(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    record = {"src": "q", "response": ["a", "b"], "sort": [1, 0]}
+    (tmp_path / "pairs.jsonl").write_text(json.dumps(record), encoding="utf-8")
+    settings = parsed("--model_name_or_path", "m", "--train_dataset_path", "pairs.jsonl")
+    with pytest.raises(ValueError) as error:
+        form_of_data(settings, ["train_dataset_path"])
+    assert f"error: {error.value}\n" in blocks(DATA, "text")
 
 
 def test_the_defaults_that_give_way_are_those_that_are_shown():

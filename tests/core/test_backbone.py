@@ -62,6 +62,14 @@ def test_all_missing_files_of_a_folder_are_told_before_anything_is_loaded(broken
         assert text in message
 
 
+def test_weights_that_are_not_read_are_no_weights(broken):
+    """PyTorch's pickles, and the second copy that Mistral's folders hold under other names."""
+    weights_file(broken).rename(broken / "consolidated.safetensors")
+    assert "model.safetensors" in refusal_of_folder(broken) and ".bin" not in refusal_of_folder(broken)
+    (broken / "pytorch_model-00001-of-00002.bin").touch()
+    assert "convert them to safetensors" in refusal_of_folder(broken)
+
+
 def test_missing_shards_are_told_by_name(broken):
     """The index says which files belong to the model; those that are there are not in the message."""
     shards = [f"model-0000{number}-of-00003.safetensors" for number in (1, 2, 3)]
