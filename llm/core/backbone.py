@@ -1,29 +1,29 @@
-"""Load a model and its tokenizer; hidden states of packed rows; the two reward rows of the LM head."""
+"""Load a model; hidden states of packed rows; the two reward rows of the LM head."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 from pathlib import Path
 
 import paddle
 from paddle.distributed import fleet
 from paddle.distributed.fleet.layers.mpu import mp_ops
-from paddlenlp.transformers import AutoConfig
-from paddlenlp.transformers.configuration_utils import LlmMetaConfig
+from paddlenlp.transformers.configuration_utils import LlmMetaConfig, PretrainedConfig
 from paddlenlp.transformers.llama.modeling import LlamaForCausalLM
 from paddlenlp.transformers.mistral.modeling import MistralForCausalLM
+from paddlenlp.transformers.model_utils import no_init_weights
 from paddlenlp.transformers.qwen2.modeling import Qwen2ForCausalLM
 
-from llm.core import attention, cpu_layers
+from llm.core import attention, cpu_layers, model_config, weights
 from llm.core.errors import in_short
 from llm.core.records import resolve_path
 from llm.core.reward_tokens import RewardTokens
 from llm.core.tokenizer import TOKENIZER_FILES
 
 FAMILIES = {"llama": LlamaForCausalLM, "mistral": MistralForCausalLM, "qwen2": Qwen2ForCausalLM}
-WEIGHT_INDEXES = ("model.safetensors.index.json", "model_state.pdparams.index.json", "pytorch_model.bin.index.json")
-WEIGHT_FILES = ("*.safetensors", "*.pdparams", "pytorch_model*.bin")
+ADAPTER_CONFIG = "lora_config.json"
+WEIGHT_FILES = ("model.safetensors", "model_state.pdparams")
+WEIGHT_INDEXES = tuple(f"{name}.index.json" for name in WEIGHT_FILES)
 
 
 def find_model(name_or_path: str, setting: str = "model_name_or_path") -> str:
@@ -52,6 +52,11 @@ def find_model(name_or_path: str, setting: str = "model_name_or_path") -> str:
 def _check_model_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise ValueError(f"model_name_or_path: {folder} is no folder. Give the one that holds config.json and weights.")
+    if (folder / ADAPTER_CONFIG).is_file():
+        raise ValueError(
+            f"model_name_or_path: {folder} holds LoRA adapters, which are no model by themselves. Merge them into "
+            f"their base first (python -m llm merge-lora {folder} NEW_FOLDER) and give the new folder."
+        )
     missing = []
     if not (folder / "config.json").is_file():
         missing.append("config.json")
@@ -64,8 +69,10 @@ def _check_model_folder(folder: Path) -> None:
                 f"model_name_or_path: {indexes[0]} is no index of weights. Copy or download the folder again."
             ) from None
         missing += sorted(name for name in listed if not (folder / name).is_file())
-    elif not any(any(folder.glob(pattern)) for pattern in WEIGHT_FILES):
-        missing.append("weights (" + ", ".join(WEIGHT_FILES) + ")")
+    elif not any((folder / name).is_file() for name in WEIGHT_FILES):
+        is_pickled = any(folder.glob("pytorch_model*.bin"))
+        hint = "; PyTorch's .bin files are not read, convert them to safetensors" if is_pickled else ""
+        missing.append(f"weights ({' or '.join((*WEIGHT_FILES, *WEIGHT_INDEXES))}{hint})")
     if missing:
         raise ValueError(
             f"model_name_or_path: the folder {folder} is incomplete: {', '.join(missing)} missing. "
@@ -73,23 +80,25 @@ def _check_model_folder(folder: Path) -> None:
         )
 
 
-def load_config(name_or_path: str, **changes):
-    """The model's configuration, refused by name if the architecture is none of the supported families."""
+def load_config(name_or_path: str):
+    """The model's configuration; refused are other architectures, and settings that would not be obeyed."""
     try:
-        config = AutoConfig.from_pretrained(name_or_path)
+        settings, _ = PretrainedConfig.get_config_dict(name_or_path)
+        settings = model_config.with_rope_settings(settings)
     except Exception as error:
         raise ValueError(
             f"model_name_or_path: no configuration could be read from {name_or_path!r} ({in_short(error)}). "
             "A folder needs config.json; a model's name needs a connection to its hub."
         ) from error
-    if config.model_type not in FAMILIES:
+    if problem := model_config.problem_of_architecture(settings):
+        raise ValueError(f"model_name_or_path: the config.json of {name_or_path!r} has {problem}")
+    if problems := model_config.problems_of_settings(settings):
         raise ValueError(
-            f"model_name_or_path: {name_or_path!r} is a {config.model_type!r} model; supported are "
-            f"{', '.join(sorted(FAMILIES))}."
+            f"model_name_or_path: the config.json of {name_or_path!r} has settings that change what the model computes "
+            f"and that are not supported here: {'; '.join(problems)}. Give another model, or "
+            "correct the file if it is wrong."
         )
-    for name, value in changes.items():
-        setattr(config, name, value)
-    return config
+    return FAMILIES[settings["model_type"]].config_class.from_dict(settings)
 
 
 def check_vocabulary(config, tokenizer, tokens: RewardTokens) -> None:
@@ -111,53 +120,29 @@ def longest_solution(config) -> int:
 
 def load_model(name_or_path: str, config, attend, dtype: str, training_args=None):
     """The causal LM with `attend` in every layer. Weights that the files lack are an error, not a random start."""
-    if training_args is not None:
-        LlmMetaConfig.set_llm_config(config, training_args)
+    LlmMetaConfig.set_llm_config(config, training_args)  # None: how the saving run divided the model means nothing here
+    family = FAMILIES[config.model_type]
+    files = _weight_files(family, name_or_path)
+    wanted = weights.check(files, config, name_or_path)
     attention.install(attend)
     if not paddle.is_compiled_with_cuda():
         cpu_layers.install()
-    family = FAMILIES[config.model_type]
-    with _recorded_loading(family) as outcome:
-        try:
-            model = family.from_pretrained(name_or_path, config=config, dtype=dtype)
-        except Exception as error:
-            raise ValueError(
-                f"model_name_or_path: the weights in {name_or_path!r} could not be loaded ({in_short(error)}). "
-                "They may be cut short, or belong to another config.json than the one beside them."
-            ) from error
-    missing = sorted(set(outcome["missing"]) - ({"lm_head.weight"} if is_tied(model) else set()))
-    unknown = sorted(name for name in outcome["unexpected"] if "rotary_emb" not in name)
-    if unknown:
-        raise ValueError(
-            f"model_name_or_path: the files in {name_or_path!r} hold {len(unknown)} weights that this architecture has "
-            f"no place for ({', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}); a part of the model would "
-            "be left out. Its config.json belongs to another model: check num_hidden_layers and architectures."
-        )
-    if missing:
-        raise ValueError(
-            f"model_name_or_path: the files in {name_or_path!r} lack {len(missing)} weights of this architecture "
-            f"({', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}); they would start at random. "
-            "Give the folder of the complete causal LM."
-        )
+    config.dtype = dtype
+    with no_init_weights():  # the files bring them all
+        model = family.from_config(config, dtype=dtype)
+    weights.fill(model, files, wanted)
     return model
 
 
-@contextlib.contextmanager
-def _recorded_loading(family):
-    """PaddleNLP only warns about missing and unexpected weights; this keeps its lists of them."""
-    outcome = {"missing": [], "unexpected": []}
-    original = family._load_pretrained_model.__func__
-
-    def recording(cls, *args, **kwargs):
-        loaded = original(cls, *args, **kwargs)
-        outcome["missing"], outcome["unexpected"] = loaded[1:3]
-        return loaded
-
-    family._load_pretrained_model = classmethod(recording)
+def _weight_files(family, name_or_path: str) -> list[Path]:
     try:
-        yield outcome
-    finally:
-        del family._load_pretrained_model
+        archive, shards, *_ = family._resolve_model_file_path(name_or_path)
+    except Exception as error:
+        raise ValueError(
+            f"model_name_or_path: no weights were found in {name_or_path!r} ({in_short(error)}). Give the folder that "
+            f"holds {' or '.join(WEIGHT_FILES)}."
+        ) from error
+    return [Path(file) for file in shards or [archive]]
 
 
 def hidden_states(model, input_ids_BS, position_ids_BS, end_row_BS):
@@ -177,12 +162,17 @@ def hidden_states(model, input_ids_BS, position_ids_BS, end_row_BS):
 def reward_logits(model, hidden_KE, tokens: RewardTokens):
     """[K, 2]: the logits of the two reward tokens at the scored positions, from two rows of the LM head; the other
     S x V logits are never made."""
+    own_2E = getattr(model, "reward_rows", None)  # beside adapters: lora.py
+    return paddle.matmul(hidden_KE, head_rows(model, tokens) if own_2E is None else own_2E, transpose_y=True)
+
+
+def head_rows(model, tokens: RewardTokens):
+    """[2, E]: the rows of the reward tokens in the LM head."""
     weight = model.lm_head.weight
     ids = paddle.to_tensor([tokens.positive, tokens.negative], dtype="int64")
-    tied = is_tied(model)  # [V, E], else [E, V]
-    if weight.is_distributed:
-        return paddle.matmul(hidden_KE, _rows_of_parallel_head(weight, ids, axis=0 if tied else 1), transpose_y=tied)
-    return paddle.matmul(hidden_KE, weight.index_select(ids, axis=0 if tied else 1), transpose_y=tied)
+    axis = 0 if is_tied(model) else 1  # [V, E], else [E, V]
+    rows = _rows_of_parallel_head(weight, ids, axis) if weight.is_distributed else weight.index_select(ids, axis=axis)
+    return rows if axis == 0 else rows.t()
 
 
 def is_tied(model) -> bool:

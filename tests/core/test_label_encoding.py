@@ -106,3 +106,12 @@ def test_answers_that_differ_only_behind_the_cut_are_dropped_and_counted(tokeniz
     encoder = encoder_of(tokenizer, tokens, max_seq_len=20, max_prompt_len=10)
     assert encoder.encode_pair(preference("one " * 30 + "two", "one " * 30 + "three"), 0.0) is None
     assert encoder.counts.dropped == {"answers do not differ within max_seq_len": 1}
+
+
+def test_a_short_answer_beside_a_very_long_one_keeps_a_token(tokenizer, tokens):
+    """Its share would round to nothing, and the pair would be lost."""
+    prompt = encoder_of(tokenizer, tokens).encode_pair(preference("x", "y"), 0.0).chosen.prompt_len
+    encoder = encoder_of(tokenizer, tokens, max_seq_len=prompt + 8)
+    pair = encoder.encode_pair(preference("7", "one two three " * 20), 0.0)
+    assert len(pair.chosen) > prompt + 1 and len(pair.rejected) > prompt + 1
+    assert encoder.counts.answers_cut > 0 and not encoder.counts.dropped

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
@@ -69,6 +70,15 @@ def test_a_head_is_there_once(tmp_path):
     copy[3, 4] += 1
     message = refusal(write(tmp_path / "tied", tied, weights | {"lm_head.weight": copy}))
     assert "tie_word_embeddings" in message and "lm_head.weight differs" in message
+
+
+def test_weights_beside_the_causal_lm_are_refused(tmp_path):
+    """A classifier's head, or a second model of another form."""
+    weights = random_weights(LLAMA)
+    message = refusal(write(tmp_path / "a", LLAMA, weights | {"score.weight": np.ones([1, 32], "float32")}))
+    assert "hold 1 weights" in message and "score.weight" in message
+    message = refusal(write(tmp_path / "b", LLAMA, weights | {"llama.norm.weight": np.ones([32], "float32")}))
+    assert "llama.norm.weight" in message and "begin with llama." in message
 
 
 def test_a_weight_in_two_files_is_refused(tmp_path):

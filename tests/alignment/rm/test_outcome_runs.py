@@ -1,9 +1,11 @@
 """Whole runs of outcome reward models, from labelled records and from preferences."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from llm.alignment.rm.flashmask.run_reward import main
 from tests.alignment.rm.runs import assert_same_runs, history, launch, refusal
@@ -165,3 +167,16 @@ def test_the_best_checkpoint_by_a_metric_of_pairs(pairs_of, tmp_path):
     state = json.loads((tmp_path / "out" / "trainer_state.json").read_text())
     losses = {step: log["eval_accuracy"] for (step, evaluation), log in history(tmp_path / "out").items() if evaluation}
     assert state["best_metric"] == max(losses.values())
+
+
+def test_ties_are_no_hits(pairs_of, tiny, tokens, tmp_path):
+    """A head whose two rows are the same gives every answer the reward 0, in training as in the evaluation."""
+    model = shutil.copytree(tiny / "model", tmp_path / "model")
+    (file,) = model.glob("*.safetensors")
+    weights = load_file(file)
+    weights["lm_head.weight"][:, tokens.negative] = weights["lm_head.weight"][:, tokens.positive]
+    save_file(weights, file, metadata={"format": "np"})
+    results = main(pairs_of(model_name_or_path=model, max_steps=1, load_best_model_at_end=False, learning_rate=1e-9))
+    log = history(tmp_path / "out")[1, False]
+    assert (results["eval_accuracy"], results["eval_ties"], results["eval_chosen_reward_std"]) == (0.0, 1.0, 0.0)
+    assert (log["accuracy"], log["ties"]) == (0.0, 1.0)

@@ -1,0 +1,105 @@
+"""What a model's config.json asks for: the families that are supported, and the settings that are not.
+
+PaddleNLP's models pass over what they do not know: a rope_scaling, a head_dim or a bias would be left out of the
+computation without a word. Whatever changes the numbers is obeyed or refused here, before a weight is read.
+"""
+
+from __future__ import annotations
+
+CAUSAL_LMS = {"llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM", "qwen2": "Qwen2ForCausalLM"}
+SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+NUMBERS = ("max_position_embeddings", "rms_norm_eps", "rope_theta")
+LLAMA3_SCALING = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+# setting -> the values that the models here compute with; leaving it out or null means the first
+SUPPORTED_VALUES = {
+    "hidden_act": ("silu", "swish"),
+    "attention_bias": (False,),
+    "mlp_bias": (False,),
+    "attention_dropout": (0.0,),
+    "use_sliding_window": (False,),
+    "partial_rotary_factor": (1.0,),
+    "rope_scaling_type": (None,),  # PaddleNLP's own; its dynamic_ntk depends on what else lies in the row
+    "alibi": (False,),
+    "use_last_token_for_generation": (False,),  # would leave one hidden state per row
+    "use_long_sequence_strategies": (False,),
+    "fuse_attention_qkv": (False,),
+    "fuse_attention_ffn": (False,),
+    "quantization_config": (None, {}),
+}
+
+
+def problem_of_architecture(settings: dict) -> str | None:
+    """None, or why this model is none of the supported families' causal LMs."""
+    known = f"supported are {', '.join(CAUSAL_LMS)} with architectures {', '.join(CAUSAL_LMS.values())}"
+    model_type, architectures = settings.get("model_type"), settings.get("architectures")
+    if model_type not in tuple(CAUSAL_LMS):
+        return f"model_type {model_type!r} (architectures {architectures!r}): {known}."
+    # a pipeline of PaddleNLP saves the same weights as "...Pipe"
+    if architectures and [name.removesuffix("Pipe") for name in architectures] != [CAUSAL_LMS[model_type]]:
+        return (
+            f"architectures {architectures!r} of model_type {model_type!r}: {known}. A reward needs the causal LM's "
+            "head; give the causal LM that this model was made from."
+        )
+    return None
+
+
+def with_rope_settings(settings: dict) -> dict:
+    """The same settings with rope_theta and rope_scaling as PaddleNLP reads them: newer transformers write both as
+    rope_parameters, older ones call rope_type `type`."""
+    settings = dict(settings)
+    parameters = settings.pop("rope_parameters", None) or {}
+    scaling = {name: value for name, value in parameters.items() if name != "rope_theta"}
+    scaling = scaling or settings.get("rope_scaling") or {}
+    kind = scaling.get("rope_type", scaling.get("type", "default"))
+    settings["rope_scaling"] = None if kind == "default" else scaling | {"rope_type": kind}
+    if parameters.get("rope_theta") is not None:
+        settings["rope_theta"] = parameters["rope_theta"]
+    return settings
+
+
+def problems_of_settings(settings: dict) -> list[str]:
+    """Every setting that would not be obeyed: its name, its value and what is supported."""
+    problems = [
+        f"{name} {settings[name]!r}: supported is {supported[0]!r}"
+        for name, supported in SUPPORTED_VALUES.items()
+        if settings.get(name) is not None and settings[name] not in supported
+        and not (name == "attention_bias" and settings["model_type"] == "qwen2")  # always there, whatever it says
+    ]
+    layer_types = settings.get("layer_types") or []
+    if set(layer_types) - {"full_attention"}:
+        problems.append(f"layer_types {layer_types}: supported is 'full_attention' in every layer")
+    if settings.get("tie_word_embeddings") and settings["model_type"] == "mistral":
+        problems.append("tie_word_embeddings True: supported is False (PaddleNLP's Mistral has a head of its own)")
+    return problems + _problems_of_sizes(settings) + _problems_of_rope_scaling(settings)
+
+
+def _problems_of_sizes(settings: dict) -> list[str]:
+    needed = SIZES + tuple(name for name in NUMBERS if name in settings)
+    bad = [name for name in needed if not (isinstance(settings.get(name), (int, float)) and settings[name] > 0)]
+    if bad:
+        return [f"{name} {settings.get(name)!r}: a positive number is needed" for name in bad]
+    hidden, heads = settings["hidden_size"], settings["num_attention_heads"]
+    groups, head_dim = settings.get("num_key_value_heads") or heads, settings.get("head_dim")
+    problems = []
+    if hidden % heads:
+        problems.append(f"num_attention_heads {heads}: hidden_size {hidden} is no multiple of it")
+    elif head_dim is not None and head_dim * heads != hidden:
+        problems.append(f"head_dim {head_dim}: supported is hidden_size / num_attention_heads = {hidden // heads}")
+    if heads % groups:
+        problems.append(f"num_key_value_heads {groups}: num_attention_heads {heads} is no multiple of it")
+    return problems
+
+
+def _problems_of_rope_scaling(settings: dict) -> list[str]:
+    name, scaling = "rope_scaling (or rope_parameters)", settings["rope_scaling"]
+    if scaling is None:
+        return []
+    if settings["model_type"] != "llama" or scaling["rope_type"] != "llama3":
+        supported = "null, or rope_type 'llama3'" if settings["model_type"] == "llama" else "null"
+        return [f"{name} {scaling}: supported is {supported}"]
+    missing = [key for key in LLAMA3_SCALING if not isinstance(scaling.get(key), (int, float))]
+    if missing:
+        return [f"{name} {scaling}: {', '.join(missing)} missing"]
+    if scaling["low_freq_factor"] >= scaling["high_freq_factor"]:
+        return [f"{name} {scaling}: low_freq_factor must be smaller than high_freq_factor"]
+    return []
