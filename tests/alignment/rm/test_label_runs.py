@@ -104,6 +104,15 @@ def test_balanced_labels_are_the_weight_that_is_shown(settings_of, tmp_path, cap
     assert lazy["loss"] == pytest.approx(balanced["loss"], rel=1e-5)
 
 
+def test_balance_counts_records_by_their_weight(settings_of, data_of, tmp_path, capsys):
+    path = data_of("weighed", lambda index, record: [record | {"weight": 1 + index % 3}])
+    first_update(settings_of, tmp_path, "balanced", train_dataset_path=path, balance_labels=True)
+    shown = float(capsys.readouterr().out.split("the positive part of a label counts ")[1].split(",")[0])
+    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    positive, negative = (sum(r["weight"] * r["labels"].count(label) for r in records) for label in "+-")
+    assert shown == pytest.approx(negative / positive, rel=1e-3)
+
+
 def test_smoothing_draws_the_loss_away_from_zero(settings_of, tmp_path):
     plain, smooth = (
         first_update(settings_of, tmp_path, str(share), label_smoothing=share) for share in (0.0, 0.5)

@@ -85,7 +85,7 @@ class LabelTrainer(RewardTrainer):
         loss = (inputs["weights"] * cross_entropy(logits_M2, inputs["targets"])).sum()
         with paddle.no_grad():
             real_M = inputs["weights"] > 0
-            right_M = (inputs["labels"] > 0.5) & real_M
+            right_M = inputs["labels"] > 0.5  # what is not real is 0
             hit_M = ((logits_M2[:, 0] > logits_M2[:, 1]) == right_M) & real_M
             sums = [hit_M.sum(), real_M.sum(), (hit_M & right_M).sum(), right_M.sum()]
             return loss, _as_vector(*sums, inputs["tokens"], inputs["solution_count"])
