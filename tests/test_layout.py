@@ -39,7 +39,8 @@ def test_what_the_tests_of_layout_know_is_all_there_is():
 
 def test_records_encoding_and_packing_do_not_need_paddle():
     """Data tools and a check of data start in a moment, not after importing a framework."""
-    light = "runtime arguments argument_values argument_screen records record_files record_json encoding "
-    for name in (light + "reward_tokens forest packing metrics checkpoints output_folder errors").split():
+    data = "records record_fields record_files record_json reward_tokens tokenizer_kinds prompts chat_template "
+    rest = "encoding forest packing label_weights metrics runtime arguments argument_values argument_screen "
+    for name in (data + rest + "checkpoints output_folder errors model_config").split():
         modules = imported_modules(REPOSITORY / f"llm/core/{name}.py")
         assert not [module for module in modules if module.startswith("paddle")], name

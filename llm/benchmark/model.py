@@ -68,14 +68,24 @@ def _marked(name: str, function):
     return call
 
 
-def multiply_adds(size: dict[str, int], rows: list[Row], computed: int) -> int:
+def multiply_adds(size: dict[str, int], rows: list[Row], computed: int, lora_rank: int | None = None) -> int:
     """Of a forward and a backward pass: of the layers' matrices for every token that is computed, padding included,
-    and of attention for every pair that attends, which are as many for a token as it has positions up to its own."""
+    and of attention for every pair that attends, which are as many for a token as it has positions up to its own.
+    Beside adapters the matrices have no gradients of their own, and the first layer's input, which is frozen, has
+    none either."""
     layers, hidden_size = size["num_hidden_layers"], size["hidden_size"]
     pairs = sum(int(row.positions.sum(dtype="int64")) + len(row) for row in rows)
-    matrices = sum(count * inner * outer for inner, outer, count in _matrices(size))
+    matrices = PRODUCTS * sum(count * inner * outer for inner, outer, count in _matrices(size))
+    without_gradient = 0
+    if lora_rank:
+        matrices = sum(
+            count * ((PRODUCTS - 1) * inner * outer + PRODUCTS * lora_rank * (inner + outer))
+            for inner, outer, count in _matrices(size)
+        )
+        without_gradient = 3 * hidden_size * (hidden_size + lora_rank)  # of queries, keys and values
     # scores and mixture of values forward; backward the gradients of queries, keys, weights and values
-    return layers * (PRODUCTS * computed * matrices + PRODUCTS * 2 * pairs * hidden_size)
+    attention_products = PRODUCTS * 2 * pairs * hidden_size
+    return layers * (computed * matrices + attention_products) - computed * without_gradient
 
 
 def _matrices(size: dict[str, int]) -> list[tuple[int, int, int]]:

@@ -1,4 +1,4 @@
-"""Training speed and memory of each packing, and where the time of an update goes."""
+"""Training speed and memory of each packing and of LoRA, and where the time of an update goes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from llm.benchmark import children, data, model
 from llm.benchmark.report import ONE, SHARE, TEXT, TIMES, TWO, WHOLE, describe, megabytes, progress, show, table, whole
 from llm.benchmark.training_run import job_of
 
+VARIANTS = {packing: {"packing": packing} for packing in data.PACKINGS}
+LORA = "forest, LoRA"
 CHILD = [sys.executable, "-m", "llm.benchmark.training_run"]
 SPEED = {
     "packing": ("packing", TEXT),
@@ -20,6 +22,7 @@ SPEED = {
     "seconds": ("seconds", TWO),
     "floor_seconds": ("floor", TWO),
     "floor_share": ("floor/seconds", SHARE),
+    "trained": ("trained weights", WHOLE),
     "first_loss": ("first loss", "{:.5f}"),
 }
 PARTS = {
@@ -37,15 +40,17 @@ def main(argv: list[str], set_here: dict[str, str]) -> None:
     data.add_options(parser, solutions=64)
     model.add_options(parser)
     parser.add_argument("--update", type=whole, default=32, help="solutions of an update (default: %(default)s)")
+    parser.add_argument("--lora_rank", type=whole, default=8, help="of the adapters (default: %(default)s)")
     parser.add_argument("--rounds", type=whole, default=2, help="times that each packing is measured (default: 2)")
     parser.add_argument("--seconds", type=float, default=5.0, help="least time of a measurement (default: %(default)s)")
     arguments = parser.parse_args(argv)
     solutions = data.read(arguments)
     size = model.sizes(arguments, solutions.tokenizer)
     job = job_of(solutions, size, arguments.update, arguments.max_seq_len, arguments.seconds)
-    results = run_rounds(job, arguments.rounds)
+    variants = VARIANTS | {LORA: {"packing": "forest", "lora_rank": arguments.lora_rank}}
+    results = run_rounds(job, variants, arguments.rounds)
     rate = max(result["matrix_rate"] for runs in results.values() for result in runs if "matrix_rate" in result)
-    rows = [figures(packing, runs, len(solutions.sequences), rate) for packing, runs in results.items()]
+    rows = [figures(variant, runs, len(solutions.sequences), rate) for variant, runs in results.items()]
     for row in rows:
         row["faster"] = rows[0]["seconds"] / row["seconds"]
     any_run = results["forest"][0]
@@ -53,6 +58,7 @@ def main(argv: list[str], set_here: dict[str, str]) -> None:
         "\n".join([*solutions.about, describe(set_here), *describe_model(any_run, size)]),
         table(SPEED, rows),
         table(PARTS, rows),
+        f"{LORA}: adapters of rank {arguments.lora_rank} beside frozen weights, as with lora true.",
         f"seconds: a pass over the solutions in {any_run['updates']} updates, the best of {arguments.rounds} rounds in "
         "which the packings take turns, each in a process of its own. floor: the multiply-adds of the pass at "
         f"{rate / 1e9:,.0f} billion a second, which is how fast this machine multiplies the model's own shapes.",
@@ -63,26 +69,27 @@ def main(argv: list[str], set_here: dict[str, str]) -> None:
             "parameters": any_run["parameters"],
             "sizes": size,
             "attention": any_run["attention"],
+            "lora_rank": arguments.lora_rank,
             "multiply_adds_per_second": rate,
             "packings": {row.pop("packing"): row for row in rows},
         },
     )
 
 
-def run_rounds(job: dict, rounds: int) -> dict[str, list[dict]]:
-    results: dict[str, list[dict]] = {packing: [] for packing in data.PACKINGS}
+def run_rounds(job: dict, variants: dict[str, dict], rounds: int) -> dict[str, list[dict]]:
+    results: dict[str, list[dict]] = {variant: [] for variant in variants}
     for number in range(1, rounds + 1):
-        for packing, runs in results.items():
-            progress(f"round {number} of {rounds}: {packing}")
-            runs.append(children.run(CHILD, {**job, "packing": packing, "profile": number == rounds}))
+        for variant, runs in results.items():
+            progress(f"round {number} of {rounds}: {variant}")
+            runs.append(children.run(CHILD, {**job, **variants[variant], "profile": number == rounds}))
     return results
 
 
-def figures(packing: str, runs: list[dict], solutions: int, rate: float) -> dict:
+def figures(variant: str, runs: list[dict], solutions: int, rate: float) -> dict:
     best = min(runs, key=lambda run: run["seconds"])
     floor = best["multiply_adds"] / rate
     return {
-        "packing": packing,
+        "packing": variant,
         "solutions_per_second": solutions / best["seconds"],
         "tokens_per_second": best["computed"] / best["seconds"],
         "computed": best["computed"],
@@ -91,6 +98,7 @@ def figures(packing: str, runs: list[dict], solutions: int, rate: float) -> dict
         "floor_seconds": floor,
         "floor_share": floor / best["seconds"],
         "peak_megabytes": megabytes(max(run["peak_bytes"] or 0 for run in runs) or None),
+        "trained": best["trained"],
         "first_loss": best["first_loss"],
         **runs[-1]["parts"],
     }

@@ -21,6 +21,7 @@ from llm.benchmark import data, profile
 from llm.benchmark.children import peak_bytes
 from llm.benchmark.model import matrix_rate, multiply_adds, random_reward_model
 from llm.benchmark.packing import computed_tokens
+from llm.core import lora
 from llm.core.cpu_kernels.build import kernels
 from llm.core.encoding import Sequence
 from llm.core.losses import reward_cross_entropy
@@ -31,7 +32,7 @@ from llm.core.step_loader import StepLoader
 
 
 def job_of(solutions: data.Solutions, size: dict, per_update: int, max_seq_len: int, seconds: float) -> dict:
-    """Everything but the packing."""
+    """Everything but the packing, and whether all weights train or adapters."""
     tokens = solutions.tokens
     encoded = [[s.ids.tolist(), s.scored.tolist(), s.labels.tolist(), s.prompt_len] for s in solutions.sequences]
     return {
@@ -46,7 +47,11 @@ def job_of(solutions: data.Solutions, size: dict, per_update: int, max_seq_len: 
 def measure(job: dict) -> dict:
     quiet_library()
     paddle.set_device("cpu")
-    model, attention = random_reward_model(job["sizes"], RewardTokens(*job["tokens"]))
+    tokens = RewardTokens(*job["tokens"])
+    model, attention = random_reward_model(job["sizes"], tokens)
+    rank = job.get("lora_rank")
+    if rank:
+        model = lora.attach(model, tokens, base="random", rank=rank, alpha=2 * rank)
     optimizer = paddle.optimizer.AdamW(
         1e-5, parameters=model.parameters(), grad_clip=paddle.nn.ClipGradByGlobalNorm(1.0)
     )
@@ -65,9 +70,10 @@ def measure(job: dict) -> dict:
         "passes": passes,
         "updates": len(updates),
         "computed": sum(computed),
-        "multiply_adds": sum(map(partial(multiply_adds, job["sizes"]), updates, computed)),
+        "multiply_adds": sum(map(partial(multiply_adds, job["sizes"], lora_rank=rank), updates, computed)),
         "first_loss": first_loss,
         "parameters": sum(parameter.size for parameter in model.parameters()),
+        "trained": sum(parameter.size for parameter in model.parameters() if not parameter.stop_gradient),
         "peak_bytes": peak_bytes(),
         "attention": attention,
     }

@@ -173,6 +173,7 @@ def _install_for_attn_func(modeling, attention) -> None:
         return attention(q, k, v, _checked(attn_mask_startend_row_indices))
 
     modeling.scaled_dot_product_attention = attend
+    modeling.repeat_kv = lambda states_BSGD, repeats: states_BSGD  # heads that share keys do so without copies of them
 
 
 def _install_for_mistral(modeling, attention) -> None:

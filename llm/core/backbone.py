@@ -101,9 +101,9 @@ def load_config(name_or_path: str):
     return FAMILIES[settings["model_type"]].config_class.from_dict(settings)
 
 
-def check_vocabulary(config, tokenizer, tokens: RewardTokens) -> None:
+def check_vocabulary(config, tokenizer) -> None:
     """Every id that can occur must have a row in the embedding."""
-    highest = max(len(tokenizer) - 1, tokens.placeholder, tokens.positive, tokens.negative)
+    highest = len(tokenizer) - 1
     if highest >= config.vocab_size:
         raise ValueError(
             f"tokenizer_name_or_path: the tokenizer has ids up to {highest}, the model rows for {config.vocab_size}. "
@@ -131,7 +131,15 @@ def load_model(name_or_path: str, config, attend, dtype: str, training_args=None
     with no_init_weights():  # the files bring them all
         model = family.from_config(config, dtype=dtype)
     weights.fill(model, files, wanted)
+    share_rotary_tables(model)
     return model
+
+
+def share_rotary_tables(model) -> None:
+    """Every layer comes with cosines and sines of its own for all positions: 4 GiB of the same numbers in Llama 3.1."""
+    first, *others = getattr(model, model.base_model_prefix).layers
+    for layer in others:
+        layer.self_attn.rotary_emb = first.self_attn.rotary_emb
 
 
 def _weight_files(family, name_or_path: str) -> list[Path]:

@@ -92,6 +92,20 @@ def identity_differences(folder: Path, identity: dict) -> list[str]:
     ]
 
 
+# what a model is saved in, in one of its forms: whole or as adapters, safetensors or not, in one file or several
+MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "*.pdparams", "*.pdparams.index.json", "lora_config.json")
+
+
+def replace_model(source: Path, target: Path) -> None:
+    """Move the files of a finished model into `target`, and delete those of a model that stood there in another form,
+    which would be taken for a part of it."""
+    new = {path.name for path in _files(source)}
+    move_into(source, target)
+    for old in (path for pattern in MODEL_FILES for path in target.glob(pattern)):
+        if old.name not in new:
+            old.unlink()
+
+
 def move_into(source: Path, target: Path) -> None:
     """Move the files of a finished folder into `target`, one rename each, over what has the same name there."""
     for path in _files(source):

@@ -14,8 +14,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from llm.core.prompts import Prompt, prompts_of
 from llm.core.records import Preference, Record
-from llm.core.reward_tokens import CONTEXT, RewardTokens, ids_in_context
+from llm.core.reward_tokens import RewardTokens, ids_in_context
 
 CACHED_TEXTS = 1 << 16
 
@@ -69,18 +70,14 @@ class EncodeCounts:
 class StepEncoder:
     """Encodes records for one tokenizer and one set of limits, and counts what it had to cut."""
 
-    def __init__(self, tokenizer, tokens: RewardTokens, max_seq_len: int, max_prompt_len: int):
+    def __init__(
+        self, tokenizer, tokens: RewardTokens, max_seq_len: int, max_prompt_len: int, use_chat_template: bool = False
+    ):
         self.tokens = tokens
         self.max_seq_len = max_seq_len
-        self.max_prompt_len = max_prompt_len
         self.counts = EncodeCounts()
-        plain = tokenizer(CONTEXT)["input_ids"]
-        bos = tokenizer.bos_token_id
-        self._start = [bos] if bos is not None and plain[:1] == [bos] else []
-        # Solutions of one question repeat the question and often their first steps.
-        self._at_start = lru_cache(CACHED_TEXTS)(
-            lambda text: tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
-        )
+        self._prompts = prompts_of(tokenizer, max_prompt_len, use_chat_template)
+        # Solutions of one question often share their first steps.
         self._in_context = lru_cache(CACHED_TEXTS)(lambda text: ids_in_context(tokenizer, text))
 
     def encode(self, record: Record) -> Sequence | None:
@@ -90,10 +87,10 @@ class StepEncoder:
         if last < 0:
             self.counts.dropped["without a label to learn from"] += 1
             return None
-        prompt, cut = self._encode_prompt(record)
-        ids, ends = list(prompt), []
+        prompt = self._prompts.encode(record)
+        ids, ends = list(prompt.ids), []
         for number, step in enumerate(record.steps[: last + 1]):
-            step_ids = self._encode_step(step, first=number == 0, after_prompt=len(prompt) > len(self._start))
+            step_ids = self._encode_step(step, prompt if number == 0 else None)
             if len(ids) + len(step_ids) + 1 > self.max_seq_len:
                 break
             ids += step_ids
@@ -107,23 +104,21 @@ class StepEncoder:
         labels = [label for label in labels if label is not None]
         lost = sum(label is not None for label in record.labels) - len(labels)
         ids = ids[: scored[-1] + 1]
-        self._count([ids], labels, prompt_cut=cut, steps_cut=lost)
+        self._count([ids], labels, prompt_cut=prompt.was_cut, steps_cut=lost)
         return Sequence(
             np.array(ids, "int32"),
             np.array(scored, "int64"),
             np.array(labels, "float32"),
-            len(prompt),
+            len(prompt.ids),
             record.weight,
         )
 
     def encode_pair(self, preference: Preference, default_margin: float) -> Pair | None:
         """Both answers behind their prompt, together at most max_seq_len tokens, or None (counted) if what is left of
         them is the same. What is too long is cut from the ends of both in proportion to their lengths."""
-        prompt, cut = self._encode_prompt(preference)
-        after_prompt = len(prompt) > len(self._start)
-        texts = preference.chosen, preference.rejected
-        answers = [self._encode_step(text, first=True, after_prompt=after_prompt) for text in texts]
-        kept = _cut_in_proportion(answers, self.max_seq_len - len(prompt) - len(answers))
+        prompt = self._prompts.encode(preference)
+        answers = [self._prompts.first_step(prompt, text) for text in (preference.chosen, preference.rejected)]
+        kept = _cut_in_proportion(answers, self.max_seq_len - len(prompt.ids) - len(answers))
         if kept is None or kept[0] == kept[1] or not all(kept):
             self.counts.dropped["answers do not differ within max_seq_len"] += 1
             return None
@@ -131,29 +126,19 @@ class StepEncoder:
         self.counts.pairs += 1
         self.counts.answers_cut += sum(map(bool, lost))
         self.counts.answer_tokens_cut += sum(lost)
-        whole = [[*prompt, *answer, self.tokens.placeholder] for answer in kept]
-        self._count(whole, [], prompt_cut=cut, steps_cut=0)
+        prompt_len = len(prompt.ids)
+        whole = [[*prompt.ids, *answer, self.tokens.placeholder] for answer in kept]
+        self._count(whole, [], prompt_cut=prompt.was_cut, steps_cut=0)
         chosen, rejected = (
-            Sequence(np.array(ids, "int32"), np.array([len(ids) - 1]), np.zeros(1, "float32"), len(prompt), weight=0.0)
+            Sequence(np.array(ids, "int32"), np.array([len(ids) - 1]), np.zeros(1, "float32"), prompt_len, weight=0.0)
             for ids in whole
         )
         margin = default_margin if preference.margin is None else preference.margin
         return Pair(chosen, rejected, margin, preference.weight)
 
-    def _encode_prompt(self, record: Record | Preference) -> tuple[list[int], bool]:
-        """(ids, was it cut): cut from the left, because what is asked stands at the end; the start token stays."""
-        turns = []
-        for number, question in enumerate(record.src):
-            turns.append(question)
-            turns.extend(record.tgt[number : number + 1])
-        ids = self._at_start("\n".join(turn.strip() for turn in turns if turn.strip()))
-        room = max(self.max_prompt_len - len(self._start), 0)
-        return self._start + ids[max(len(ids) - room, 0) :], len(ids) > room
-
-    def _encode_step(self, step: str, first: bool, after_prompt: bool) -> list[int]:
-        if not first:
-            return self._in_context("\n" + step)
-        return self._in_context(" " + step) if after_prompt else self._at_start(step)
+    def _encode_step(self, step: str, prompt: Prompt | None) -> list[int]:
+        """`prompt` if the step is the first behind it."""
+        return self._prompts.first_step(prompt, step) if prompt else self._in_context("\n" + step)
 
     def _count(self, solutions: list[list[int]], labels: list[float], prompt_cut: bool, steps_cut: int) -> None:
         counts = self.counts

@@ -35,16 +35,14 @@ def find_reward_tokens(tokenizer, placeholder_token: str, reward_tokens: tuple[s
     problems, found = [], []
     settings = ("placeholder_token", "reward_tokens (first)", "reward_tokens (second)")
     for setting, text in zip(settings, (placeholder_token, *reward_tokens), strict=True):
-        ids = ids_in_context(tokenizer, " " + text)
-        unknown = tokenizer.unk_token_id is not None and tokenizer.unk_token_id in ids
-        if len(ids) == 1 and not unknown:
+        ids = _ids_of_token(tokenizer, text)
+        if len(ids) == 1 and not _is_unknown(tokenizer, ids):
             found.append(ids[0])
             continue
-        pieces = tokenizer.convert_ids_to_tokens(ids)
+        otherwise = ", or set add_placeholder_token: true to add it" if setting == "placeholder_token" else ""
         problems.append(
-            f"{setting}: {text!r} is {'unknown to' if unknown else f'{len(ids)} tokens of'} this tokenizer "
-            f"({' '.join(map(str, pieces))}), but one token must carry the score. Choose a text that is a single "
-            "token of this model's vocabulary."
+            f"{setting}: {text!r} is {_describe(tokenizer, ids)}, but one token must carry the score. Choose a text "
+            f"that is a single token of this model's vocabulary{otherwise}."
         )
     if not problems and len(set(found)) < 3:
         problems.append(
@@ -54,3 +52,31 @@ def find_reward_tokens(tokenizer, placeholder_token: str, reward_tokens: tuple[s
     if problems:
         raise ValueError("\n".join(problems))
     return RewardTokens(*found)
+
+
+def add_placeholder(tokenizer, placeholder_token: str) -> str:
+    """Make the placeholder a token of its own if it is not one; returns a line that says what was done."""
+    ids = _ids_of_token(tokenizer, placeholder_token)
+    if len(ids) == 1 and not _is_unknown(tokenizer, ids):
+        return f"add_placeholder_token: {placeholder_token!r} is a single token already (id {ids[0]}): nothing is added"
+    was = _describe(tokenizer, ids)
+    number = tokenizer.add_special_token(placeholder_token)
+    return f"add_placeholder_token: {placeholder_token!r} is {was}; it is added as a token of its own, id {number}"
+
+
+def _ids_of_token(tokenizer, text: str) -> list[int]:
+    """A piece of the vocabulary has the blank before it inside; an added token is itself wherever it stands."""
+    ids = ids_in_context(tokenizer, " " + text)
+    if len(ids) == 1:
+        return ids
+    added = tokenizer.get_added_vocab()
+    return [added[text]] if text in added else ids
+
+
+def _is_unknown(tokenizer, ids: list[int]) -> bool:
+    return tokenizer.unk_token_id is not None and tokenizer.unk_token_id in ids
+
+
+def _describe(tokenizer, ids: list[int]) -> str:
+    pieces = " ".join(map(str, tokenizer.convert_ids_to_tokens(ids)))
+    return f"{'unknown to' if _is_unknown(tokenizer, ids) else f'{len(ids)} tokens of'} this tokenizer ({pieces})"

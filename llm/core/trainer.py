@@ -231,7 +231,7 @@ class ExactTrainer(Trainer):
             self.save_model(str(unfinished))
             self._wait_for_ranks()
             if self.is_world_process_zero():
-                checkpoints.move_into(unfinished, output_dir)
+                checkpoints.replace_model(unfinished, output_dir)
         except Exception as error:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise SaveError(_why_not_saved(output_dir, error)) from error
@@ -256,7 +256,7 @@ class BeforeUpdate(TrainerCallback):
         if not due or len(args.sharding) > 0 or args.tensor_parallel_degree > 1:
             return  # with sharded gradients no rank holds all of them
         gradients = [parameter.grad for parameter in self.trainer.model.parameters() if parameter.grad is not None]
-        squares = [(g.astype("float32") * g.astype("float32")).sum() for g in gradients]
+        squares = [g.astype("float32").square().sum() for g in gradients]
         self.trainer.gradient_norm = float(paddle.stack(squares).sum().sqrt())
 
     def on_step_end(self, args, state, control, **kwargs):

@@ -11,7 +11,7 @@ from llm.alignment.rm.flashmask.data import as_outcome
 from llm.alignment.rm.flashmask.reward_argument import split_reward_tokens
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.alignment.rm.flashmask.reward_trainer import MODEL_INPUTS
-from llm.core import attention, backbone
+from llm.core import attention, backbone, lora
 from llm.core.checkpoints import read_json
 from llm.core.encoding import StepEncoder
 from llm.core.forest import lone_tree, make_row
@@ -24,7 +24,8 @@ from llm.core.tokenizer import load_tokenizer
 
 
 class Scorer:
-    """A trained reward model and the settings it was trained with, from its output_dir."""
+    """A trained reward model and the settings it was trained with, from its output_dir; of adapters
+    the base is loaded from where it was."""
 
     def __init__(self, output_dir: str):
         settings = read_json(Path(output_dir) / SETTINGS_FILE)
@@ -32,10 +33,13 @@ class Scorer:
         self.tokenizer = load_tokenizer(output_dir)
         reward_tokens = split_reward_tokens(settings["reward_tokens"])
         self.tokens = find_reward_tokens(self.tokenizer, settings["placeholder_token"], reward_tokens)
-        model = backbone.load_model(output_dir, backbone.load_config(output_dir), attend, "float32")
+        if lora.is_adapter(output_dir):
+            model = lora.load(output_dir, attend, "float32", self.tokens)
+        else:
+            model = backbone.load_model(output_dir, backbone.load_config(output_dir), attend, "float32")
         self.model = as_reward_model(model, self.tokens)
         self.model.eval()
-        self.limits = settings["max_seq_len"], settings["max_prompt_len"]
+        self.limits = settings["max_seq_len"], settings["max_prompt_len"], settings["use_chat_template"]
         self.process_reward = settings["process_reward"]
 
     def score(self, question: str, steps: Iterable[str]) -> list[float]:

@@ -113,7 +113,8 @@ def read_rows(settings: Settings):
     longest = backbone.longest_solution(backbone.load_config(model_path)) if model_path else settings["max_seq_len"]
     reward_checks.fit_to_model(settings, longest)
     tokenizer, tokens = read_tokenizer(settings, model_path)
-    encoder = StepEncoder(tokenizer, tokens, settings["max_seq_len"], settings["max_prompt_len"])
+    limits = settings["max_seq_len"], settings["max_prompt_len"]
+    encoder = StepEncoder(tokenizer, tokens, *limits, settings["use_chat_template"])
     reward_tokens = reward_argument.split_reward_tokens(settings["reward_tokens"])
     form = form_of_data(settings, ["train_dataset_path"])
     return tokenizer, tokens, load_rows(settings["train_dataset_path"], settings, encoder, reward_tokens, form)

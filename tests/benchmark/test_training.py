@@ -32,14 +32,16 @@ def in_this_process(monkeypatch):
 
 
 def test_the_command_measures_every_packing_in_turns_on_the_same_updates(tiny, in_this_process, capsys):
-    run_benchmark.main(["training", str(tiny / "train.jsonl"), "--tokenizer", str(tiny / "model"), *OPTIONS, *FLAGS])
+    run_benchmark.main(["training", str(tiny / "train.jsonl"), "--tokenizer", str(tiny / "model"), *OPTIONS, *FLAGS,
+                        "--lora_rank", "2"])  # fmt: skip
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert [job["packing"] for job in in_this_process] == list(data.PACKINGS) * 2
+    assert [job["packing"] for job in in_this_process] == [*data.PACKINGS, "forest"] * 2
+    assert [job.get("lora_rank") for job in in_this_process] == [None, None, None, None, 2] * 2
     assert [len(update) for update in in_this_process[0]["updates"]] == [16, 8]
     assert all(job["updates"] == in_this_process[0]["updates"] for job in in_this_process)
     packings = result["packings"]
     losses = [figures["first_loss"] for figures in packings.values()]
-    assert losses == pytest.approx([losses[0]] * 4, rel=1e-5), "the packings do not train the same"
+    assert losses == pytest.approx([losses[0]] * 5, rel=1e-5), "the packings do not train the same"
     assert losses[0] == pytest.approx(math.log(2), abs=0.2), "that is the loss of a label for a model without a clue"
     for figures in packings.values():
         assert figures["seconds"] == min(figures["seconds_of_rounds"]) and len(figures["seconds_of_rounds"]) == 2
@@ -48,7 +50,10 @@ def test_the_command_measures_every_packing_in_turns_on_the_same_updates(tiny, i
         assert sum(share or 0.0 for share in shares) == pytest.approx(1.0)
         assert 0 < figures["matrices"] < 1 and 0 < figures["optimizer"] < 1
         assert figures["floor_seconds"] > 0
-    assert packings["forest"]["computed"] < packings["greedy"]["computed"] < packings["padded"]["computed"]
+    forest, adapters = packings["forest"], packings["forest, LoRA"]
+    assert adapters["trained"] == 2 * 2 * (4 * (32 + 32) + 3 * (32 + 48)) + 2 * 32
+    assert forest["trained"] == result["parameters"] and adapters["computed"] == forest["computed"]
+    assert forest["computed"] < packings["greedy"]["computed"] < packings["padded"]["computed"]
 
 
 def test_a_measurement_runs_in_a_process_of_its_own_and_knows_its_peak_memory(tiny, tokenizer, tokens):
@@ -105,6 +110,16 @@ def test_multiply_adds_are_those_of_the_matrices_and_of_the_pairs_that_attend():
     rows = [make_row([lone_tree(Sequence(np.arange(length, dtype="int32"), *label))]) for length in (2, 3)]
     size = {"num_hidden_layers": 2, "hidden_size": 4, "intermediate_size": 6}
     assert model.multiply_adds(size, rows, computed=6) == 3 * 2 * (6 * 136 + 2 * 9 * 4)
+
+
+def test_beside_adapters_the_multiply_adds_of_what_is_frozen_are_left_out():
+    """One token that computes no pair but its own. Forward 136, backward 136 for the inputs less 3 * 4*4 of the first
+    layer's queries, keys and values; adapters of rank 1: 4 * (4 + 4) + 3 * (4 + 6) = 62 forward, for the inputs less
+    3 * 4, and for themselves."""
+    row = make_row([lone_tree(Sequence(np.arange(1, dtype="int32"), np.array([0]), np.array([1.0], "float32")))])
+    size = {"num_hidden_layers": 2, "hidden_size": 4, "intermediate_size": 6}
+    frozen, own, pairs = 2 * 2 * 136 - 48, 3 * 2 * 62 - 12, 3 * 2 * 2 * 4
+    assert model.multiply_adds(size, [row], computed=1, lora_rank=1) == frozen + own + pairs
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def encoder_of(tokenizer, tokens, max_seq_len=100_000, max_prompt_len=100_000) -
 def lengths(encoder: StepEncoder, one: Record) -> tuple[int, list[int]]:
     """Of an uncut record: the prompt's length and each step's, its placeholder included."""
     sequence = encoder.encode(one)
-    prompt = len(encoder._encode_prompt(one)[0])
+    prompt = len(encoder._prompts.encode(one).ids)
     return prompt, np.diff([prompt - 1, *sequence.scored]).tolist()
 
 

@@ -78,16 +78,6 @@ def test_the_documents_misprint_and_what_nothing_obeys_are_refused():
         settings_from("--max_seq", "4096")
 
 
-CONFIGS = sorted((REPOSITORY / "llm/config").rglob("*.json"))
-
-
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.parent.name)
-def test_shipped_configs_parse_and_resolve(config):
-    settings = parse(CLASSES, [str(config)], "", MISPRINTS, TRAINER_SETTINGS)
-    ranks = max(settings["tensor_parallel_degree"], 1)
-    reward_checks.resolve(settings, ranks, has_cuda=config.parent.name != "tiny")
-
-
 def test_on_a_cpu_the_defaults_of_precision_device_and_sharding_give_way_with_a_reason():
     settings = resolved()
     assert (settings["bf16"], settings["device"], settings["sharding"]) == (False, "cpu", "")

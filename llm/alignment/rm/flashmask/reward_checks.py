@@ -16,6 +16,7 @@ from llm.alignment.rm.flashmask.reward_argument import (
     TrainingArguments,
     split_reward_tokens,
 )
+from llm.core import lora
 from llm.core.arguments import Settings
 from llm.core.label_weights import balancing_weight
 from llm.core.packing import STREAM_WINDOW
@@ -39,6 +40,7 @@ def resolve(settings: Settings, ranks: int, has_cuda: bool) -> None:
     _resolve_layout(settings, ranks, has_cuda)
     _resolve_data(settings)
     _resolve_reward(settings)
+    _resolve_lora(settings)
     _check_ranges(settings)
     settings.check()
 
@@ -116,8 +118,10 @@ def positive_weight(settings: Settings, labels: LabelCounts) -> float:
     return settings["positive_weight"]
 
 
-def fit_to_model(settings: Settings, longest_solution: int) -> None:
+def fit_to_model(settings: Settings, longest_solution: int, model_type: str | None = None) -> None:
     """What can only be judged beside the model's configuration."""
+    if model_type == "mistral" and settings["recompute"]:
+        settings.give_way("recompute_granularity", "full", "PaddleNLP's Mistral recomputes whole layers or nothing")
     if settings["max_seq_len"] > longest_solution:
         settings.give_way("max_seq_len", longest_solution, f"this model attends over {longest_solution} tokens at most")
     if settings["max_prompt_len"] >= settings["max_seq_len"]:
@@ -170,6 +174,8 @@ def _resolve_layout(settings: Settings, ranks: int, has_cuda: bool) -> None:
         settings.refuse("tensor_parallel_degree", "needs GPUs: Paddle's tensor parallelism lacks kernels on a CPU")
     if not has_cuda and ranks > 1 and settings["sharding"] in ("stage2", "stage3"):
         settings.refuse("sharding", "needs GPUs: on a CPU Paddle has stage1 only")
+    if settings["tensor_parallel_degree"] > 1 and settings["sharding"] == "stage3":
+        settings.refuse("sharding", "stage3 does not go with tensor parallelism in PaddleNLP; write stage1 or stage2")
     if settings["virtual_pp_degree"] != 1:
         settings.refuse("virtual_pp_degree", "pipeline parallelism is not supported here; write 1 or leave it out")
 
@@ -207,6 +213,12 @@ def _resolve_reward(settings: Settings) -> None:
         settings.refuse("prm_loss", "the whole vocabulary is on no single rank; write tensor_parallel_degree 1")
     if not 0 <= settings["label_smoothing"] < 1:
         settings.refuse("label_smoothing", "must be from 0 to below 1, where every label would be 0.5")
+
+
+def _resolve_lora(settings: Settings) -> None:
+    lora.check_settings(settings)
+    if settings["lora"] and settings["prm_loss"] == "vocabulary":
+        settings.refuse("prm_loss", "with lora only two rows of the head train; write reward_tokens, or lora false")
 
 
 def _check_ranges(settings: Settings) -> None:

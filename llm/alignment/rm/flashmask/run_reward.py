@@ -26,7 +26,7 @@ from llm.alignment.rm.flashmask import reward_argument, reward_checks
 from llm.alignment.rm.flashmask.data import describe_cuts, form_of_data, load_rows, weighed
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.alignment.rm.flashmask.reward_trainer import RewardTrainer, trainer_for
-from llm.core import attention, backbone, output_folder
+from llm.core import attention, backbone, lora, output_folder
 from llm.core.argument_screen import render, save
 from llm.core.arguments import parse
 from llm.core.encoding import StepEncoder
@@ -34,8 +34,9 @@ from llm.core.errors import plain_errors
 from llm.core.label_weights import weigh_labels
 from llm.core.packing import collate
 from llm.core.progress import quiet_library
-from llm.core.reward_tokens import find_reward_tokens
+from llm.core.reward_tokens import add_placeholder, find_reward_tokens
 from llm.core.trainer import SaveError
+from llm.core.vocabulary import grow_vocabulary
 
 
 def main(argv: list[str]) -> dict:
@@ -45,11 +46,10 @@ def main(argv: list[str]) -> dict:
         settings = read_settings(argv)
         model_path = backbone.find_model(settings["model_name_or_path"])
         config = backbone.load_config(model_path)
-        reward_checks.fit_to_model(settings, backbone.longest_solution(config))
+        reward_checks.fit_to_model(settings, backbone.longest_solution(config), config.model_type)
         form = form_of_data(settings, data_sets(settings))
         reward_checks.fit_to_form(settings, form)
-        tokenizer, tokens = read_tokenizer(settings, model_path)
-        backbone.check_vocabulary(config, tokenizer, tokens)
+        tokenizer, tokens = read_tokenizer(settings, model_path, config)
         train, dev = read_data(settings, tokenizer, tokens, form)
         rows = train and training_rows(settings, train)
         steps = reward_checks.steps_of_run(settings, train and train.rows, data_ranks(settings))
@@ -61,9 +61,13 @@ def main(argv: list[str]) -> dict:
         show_start(settings, train, dev, steps[0], why, checkpoint or model_path)
         set_seed(training_args.seed)
         model = backbone.load_model(model_path, config, attend, weight_dtype(settings), training_args)
+        grow_vocabulary(model, len(tokenizer))
+        model = as_reward_model(model, tokens, over_vocabulary=settings["prm_loss"] == "vocabulary")
+        if settings["lora"]:
+            model = add_adapters(model, settings, tokenizer, tokens, model_path)
 
     trainer = trainer_for(form)(
-        model=as_reward_model(model, tokens, over_vocabulary=settings["prm_loss"] == "vocabulary"),
+        model=model,
         args=training_args,
         train_dataset=rows,
         eval_dataset=dev and dev.rows,
@@ -98,11 +102,16 @@ def read_settings(argv: list[str]):
     return settings
 
 
-def read_tokenizer(settings, model_path: str):
+def read_tokenizer(settings, model_path: str, config=None):
+    """(tokenizer, ids of the three tokens); with the model's configuration they are known to belong together."""
     path = model_path
     if settings["tokenizer_name_or_path"]:
         path = backbone.find_model(settings["tokenizer_name_or_path"], "tokenizer_name_or_path")
     tokenizer = load_tokenizer(path)
+    if config is not None:
+        backbone.check_vocabulary(config, tokenizer)
+    if settings["add_placeholder_token"]:
+        say(add_placeholder(tokenizer, settings["placeholder_token"]))
     reward_tokens = reward_argument.split_reward_tokens(settings["reward_tokens"])
     return tokenizer, find_reward_tokens(tokenizer, settings["placeholder_token"], reward_tokens)
 
@@ -118,7 +127,8 @@ def read_data(settings, tokenizer, tokens, form: str):
     reward_tokens = reward_argument.split_reward_tokens(settings["reward_tokens"])
     sets = {}
     for name in data_sets(settings):
-        encoder = StepEncoder(tokenizer, tokens, settings["max_seq_len"], settings["max_prompt_len"])
+        limits = settings["max_seq_len"], settings["max_prompt_len"]
+        encoder = StepEncoder(tokenizer, tokens, *limits, settings["use_chat_template"])
         sets[name] = load_rows(settings[name], settings, encoder, reward_tokens, form)
     return sets.get("train_dataset_path"), sets.get("dev_dataset_path")
 
@@ -136,6 +146,14 @@ def training_rows(settings, train):
 
 def weight_dtype(settings) -> str:
     return "bfloat16" if settings["bf16"] and settings["fp16_opt_level"] == "O2" else "float32"
+
+
+def add_adapters(model, settings, tokenizer, tokens, model_path: str):
+    rank, alpha, targets = (settings[name] for name in ("lora_rank", "lora_alpha", "lora_target_modules"))
+    added = settings["add_placeholder_token"] and tokens.placeholder in tokenizer.get_added_vocab().values()
+    adapted = lora.attach(model, tokens, model_path, rank, alpha, targets, new_placeholder=added)
+    say(lora.describe(adapted))
+    return adapted
 
 
 def data_ranks(settings) -> int:
