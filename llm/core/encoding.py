@@ -54,7 +54,7 @@ class EncodeCounts:
     pairs: int = 0
     tokens: int = 0
     steps: int = 0
-    positive: float = 0.0
+    positive: int = 0
     prompts_cut: int = 0
     solutions_cut: int = 0
     steps_cut: int = 0
@@ -145,7 +145,7 @@ class StepEncoder:
         counts.solutions += len(solutions)
         counts.tokens += sum(map(len, solutions))
         counts.steps += len(labels)
-        counts.positive += sum(labels)
+        counts.positive += sum(label > 0.5 for label in labels)
         counts.prompts_cut += prompt_cut
         counts.solutions_cut += steps_cut > 0
         counts.steps_cut += steps_cut
@@ -161,5 +161,5 @@ def _cut_in_proportion(answers: list[list[int]], room: int) -> list[list[int]] |
     if room <= shared:
         return None
     kept = max((room - shared) * rests[0] // sum(rests), min(rests[0], 1))
-    kept = min(kept, room - shared - min(rests[1], 1))  # at least a token of each
+    kept = min(kept, room - shared - min(rests[1], 1))  # where there is room for two tokens, at least one of each
     return [answers[0][: shared + kept], answers[1][: room - kept]]

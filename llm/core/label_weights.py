@@ -14,13 +14,17 @@ def weigh_labels(row: Row, smoothing: float, positive_weight: float) -> Row:
 
     which is the cross entropy of another target, times a weight.
     """
-    smooth = row.labels * (1 - smoothing) + smoothing / 2
+    smooth = _smoothed(row.labels.astype("float64"), smoothing)
     weight = positive_weight * smooth + (1 - smooth)
     targets = positive_weight * smooth / weight
     return replace(row, targets=targets.astype("float32"), weights=(row.weights * weight).astype("float32"))
 
 
-def balancing_weight(positive: float, total: float) -> float:
+def _smoothed(labels, smoothing: float, total: float = 1.0):
+    return labels * (1 - smoothing) + total * smoothing / 2
+
+
+def balancing_weight(positive: float, total: float, smoothing: float) -> float:
     """The positive_weight with which both parts of labels that sum to `positive` of `total` count alike."""
     if not 0 < positive < total:
         every = "positive" if positive else "negative"
@@ -28,4 +32,5 @@ def balancing_weight(positive: float, total: float) -> float:
             f"balance_labels: every label of the training data is {every}, so there is nothing to balance. Leave it "
             "out, or look at the labels of the data."
         )
+    positive = _smoothed(positive, smoothing, total)
     return (total - positive) / positive

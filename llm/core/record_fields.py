@@ -17,6 +17,7 @@ TYPE_NAMES = {
     float: "a number",
     type(None): "null",
 }
+LARGEST = 1e6  # of weights and margins; with much larger ones a loss is no number any more
 Bad = Callable[[object, str, str, str], None]  # value, reason, detail, remedy
 
 
@@ -134,7 +135,7 @@ def answers_of(record: dict, bad: Bad) -> tuple[str, ...]:
 def chosen_of(record: dict, bad: Bad) -> int:
     """Which of the two answers is preferred: the one whose number in `sort` is larger."""
     sort = record.get("sort", [1, 0])
-    if not isinstance(sort, list) or len(sort) != 2 or not all(map(_is_number, sort)):
+    if not isinstance(sort, list) or len(sort) != 2 or not all(_is_number(x) and abs(x) < math.inf for x in sort):
         bad(sort, "wrong type", "sort is not two numbers", "write two numbers; the larger one marks the better answer")
         return 0
     if sort[0] == sort[1]:
@@ -147,8 +148,9 @@ def number_of(record: dict, key: str, default: float | None, least: float, bad: 
     value = record.get(key)
     if value is None:
         return default
-    if not _is_number(value) or not math.isfinite(value) or value < least:
-        bad(value, f"bad {key}", f"{key} is no number of at least {least:g}", "write such a number, or leave it out")
+    if not _is_number(value) or not least <= value <= LARGEST:
+        detail = f"{key} is no number from {least:g} to {LARGEST:g}"
+        bad(value, f"bad {key}", detail, "write such a number, or leave it out")
         return default
     return float(value)
 

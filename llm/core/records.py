@@ -111,17 +111,16 @@ class BadRecords(ValueError):
 # ---- reading
 
 
-def find_form(paths: PathSetting) -> tuple[str, str]:
-    """(LABELLED or PREFERENCES, the place of the first record whose fields tell); BadRecords if a record has the fields
-    of both."""
+def find_form(paths: PathSetting) -> tuple[str, str] | None:
+    """(LABELLED or PREFERENCES, the place of the first record whose fields tell), or None if none does; BadRecords if
+    one has the fields of both."""
     for path in find_files(paths):
         for place, value in read_values(path):
-            if forms := _forms(value):
-                if len(forms) == 2:
-                    both = " or ".join(f"{name} ({FIELDS[name]})" for name in forms)
-                    raise BadRecords(f"{place}: {shorten(list(value))} - {both}? Leave out the fields of one of them.")
+            if _is_of_both(value):
+                raise BadRecords(str(_of_both(place, value)))
+            if len(forms := _forms(value)) == 1:
                 return forms[0], place
-    return LABELLED, ""  # nothing readable: reading it as such tells why
+    return None
 
 
 def iter_records(
@@ -182,6 +181,8 @@ def _stream(
             counts.read += 1
             if isinstance(value, Problem):
                 result = [value]
+            elif _is_of_both(value):
+                mixed, result = True, [_of_both(place, value)]
             elif _forms(value) and form not in _forms(value):
                 mixed, result = True, [_other_form(place, value, form)]
             else:
@@ -222,10 +223,20 @@ def _report(
 
 
 def _forms(value: object) -> list[str]:
-    """The forms that a record's fields belong to: none, one, or both."""
+    """The forms of which a record has all fields, or else some."""
     if not isinstance(value, dict):
         return []
-    return [form for form, keys in REQUIRED.items() if any(key in value for key in keys[1:])]
+    own = {form: [key in value for key in keys[1:]] for form, keys in REQUIRED.items()}
+    return [form for form in own if all(own[form])] or [form for form in own if any(own[form])]
+
+
+def _is_of_both(value: object) -> bool:
+    return isinstance(value, dict) and all(key in value for keys in REQUIRED.values() for key in keys)
+
+
+def _of_both(place: str, value: dict) -> Problem:
+    both = f"it has the fields of a {LABELLED} ({FIELDS[LABELLED]}) and of a {PREFERENCES} ({FIELDS[PREFERENCES]})"
+    return Problem(place, shorten(list(value)), "record of both forms", both, "leave out the fields of one of them")
 
 
 def _other_form(place: str, value: dict, form: str) -> Problem:

@@ -31,7 +31,7 @@ from itertools import islice
 from typing import Optional
 
 from llm.alignment.rm.flashmask import reward_argument, reward_checks
-from llm.alignment.rm.flashmask.data import RewardRows, form_of_data, load_rows
+from llm.alignment.rm.flashmask.data import RewardRows, count_of, form_of_data, load_rows
 from llm.alignment.rm.flashmask.reward_argument import ModelArgument, documented
 from llm.alignment.rm.flashmask.run_reward import read_tokenizer
 from llm.core import backbone
@@ -42,7 +42,7 @@ from llm.core.forest import Row
 from llm.core.progress import quiet_library
 from llm.core.record_files import find_files, resolve_path
 from llm.tools.row_rules import broken_rules
-from llm.tools.row_text import bytes_of, count_of, head_lines, mask_lines, token_lines, tree_lines
+from llm.tools.row_text import bytes_of, head_lines, mask_lines, token_lines, tree_lines
 
 HEAD = 1 << 16
 # In a record's text the quotes would be escaped.

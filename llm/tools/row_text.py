@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from llm.alignment.rm.flashmask.data import count_of
 from llm.core.forest import Row
 from llm.tools.row_runs import (
     FULL,
@@ -65,10 +66,6 @@ def head_lines(row: Row, number: int, rows: str, max_seq_len: int) -> list[str]:
         f"{solutions}; {labels}",
         f"each solution alone: {count_of(alone, 'token')}, {alone / length:.1f} times as many",
     ]
-
-
-def count_of(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def tree_lines(row: Row, pieces: list[bytes], width: int) -> Iterator[str]:

@@ -40,14 +40,14 @@ def test_nothing_changes_without_smoothing_and_weight():
 
 
 @quick
-@given(LABELS.filter(lambda labels: 0.01 < sum(labels) < len(labels) - 0.01))
-def test_balanced_labels_count_alike(labels):
-    weight = balancing_weight(sum(labels), len(labels))
-    row = weigh_labels(row_of(labels), 0.0, weight)
+@given(LABELS.filter(lambda labels: 0.01 < sum(labels) < len(labels) - 0.01), st.sampled_from([0.0, 0.3]))
+def test_balanced_labels_count_alike(labels, smoothing):
+    weight = balancing_weight(sum(labels), len(labels), smoothing)
+    row = weigh_labels(row_of(labels), smoothing, weight)
     assert (row.weights * row.targets).sum() == pytest.approx((row.weights * (1 - row.targets)).sum(), rel=1e-4)
 
 
 @pytest.mark.parametrize("positive, every", [(0.0, "negative"), (7.0, "positive")])
 def test_labels_of_one_kind_cannot_be_balanced(positive, every):
     with pytest.raises(ValueError, match=f"balance_labels: every label of the training data is {every}"):
-        balancing_weight(positive, 7.0)
+        balancing_weight(positive, 7.0, 0.1)

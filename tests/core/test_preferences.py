@@ -60,8 +60,11 @@ def test_the_answer_with_the_larger_sort_is_chosen(changed, chosen, margin, weig
         ({"response": ["a", "a "]}, '"a" - equal answers'),
         ({"response": "a"}, "response is a string"),
         ({"response": ["a", None]}, "response[1] is null"),
-        ({"margin": -1}, "-1 - bad margin (margin is no number of at least 0)"),
+        ({"margin": -1}, "-1 - bad margin (margin is no number from 0 to 1e+06)"),
+        ({"margin": 10**400}, "bad margin"),
         ({"weight": 0}, "bad weight"),
+        ({"weight": 1e39}, "bad weight"),
+        ({"sort": [float("inf"), 1]}, "NaN or Infinity"),
         ({"src": ["q", "r"]}, "src and tgt do not fit"),
         ({"response": ["a", "b"], "sort": [0, 0], "margin": "x"}, 'bad margin'),
     ],
@@ -86,7 +89,9 @@ def test_the_form_is_told_from_the_fields_of_the_first_record_that_has_any(tmp_p
     assert find_form(write(tmp_path / "a", GOOD, STEPS))[0] == PREFERENCES
     form, place = find_form(write(tmp_path / "b", {"src": "q"}, [], STEPS, GOOD))
     assert (form, place) == (LABELLED, f"{tmp_path / 'b'}:3")
-    assert find_form(write(tmp_path / "c", {"src": "q"}))[0] == LABELLED
+    assert find_form(write(tmp_path / "c", {"src": "q"})) is None
+    assert find_form(write(tmp_path / "d", STEPS | {"sort": 3}, GOOD))[0] == LABELLED  # a key of another meaning
+    assert find_form(write(tmp_path / "e", {"src": "q", "response": ["a", "b"]}))[0] == PREFERENCES
 
 
 @pytest.mark.parametrize("form, first, other", [(LABELLED, STEPS, GOOD), (PREFERENCES, GOOD, STEPS)])
@@ -99,6 +104,10 @@ def test_a_file_that_mixes_both_forms_is_refused_with_both_names(tmp_path, form,
     assert "skip_bad_records" not in report
 
 
-def test_a_record_of_both_forms_is_refused_with_both_names(tmp_path):
-    with pytest.raises(BadRecords, match="labelled record .* or preference record"):
+@pytest.mark.parametrize("form, first", [(LABELLED, STEPS), (PREFERENCES, GOOD)])
+def test_a_record_of_both_forms_is_refused_with_both_names(tmp_path, form, first):
+    """Wherever it stands, and also where bad records are dropped: half of it would be passed over."""
+    with pytest.raises(BadRecords, match="record of both forms .* labelled record .* preference record"):
         find_form(write(tmp_path / "a.jsonl", STEPS | GOOD))
+    report = report_of(write(tmp_path / "b.jsonl", first, STEPS | GOOD), form=form, skip_bad=True)
+    assert "b.jsonl:2" in report and "record of both forms" in report

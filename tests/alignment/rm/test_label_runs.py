@@ -1,6 +1,7 @@
 """Whole runs with soft, missing and weighted labels."""
 
 import json
+import re
 
 import pytest
 
@@ -78,7 +79,7 @@ def test_steps_without_a_label_are_not_scored(settings_of, data_of, tmp_path, ca
     assert "120 scored steps" in capsys.readouterr().out
     assert written == first_update(settings_of, tmp_path, "setting", score_last_step_only=True)
     first_update(settings_of, tmp_path, "none", train_dataset_path=data_of("none", none))
-    assert "1 records dropped: without a label to learn from" in capsys.readouterr().out
+    assert "1 record left out: without a label to learn from" in capsys.readouterr().out
 
 
 def test_an_evaluation_takes_labels_as_they_are(settings_of, data_of, tmp_path):
@@ -113,6 +114,21 @@ def test_balance_counts_records_by_their_weight(settings_of, data_of, tmp_path, 
     assert shown == pytest.approx(negative / positive, rel=1e-3)
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+def test_only_labels_that_are_scored_are_balanced(settings_of, data_of, tmp_path, capsys, lazy):
+    """Most "-" are at the ends of solutions, and are cut off here."""
+    def late(index, record):
+        return [record | {"labels": ["+"] * (len(record["labels"]) - 1) + ["-"]}]
+
+    changes = {"train_dataset_path": data_of("late", late), "max_seq_len": 120, "max_prompt_len": 60, "lazy": lazy}
+    first_update(settings_of, tmp_path, "cut", balance_labels=True, prefix_sharing=False, **changes)
+    shown = capsys.readouterr().out
+    weight = float(shown.split("the positive part of a label counts ")[1].split(",")[0])
+    steps, share = re.search(r"(\d+) scored steps, ([\d.]+)% positive", shown).groups()
+    positive = round(int(steps) * float(share) / 100)
+    assert weight == pytest.approx((int(steps) - positive) / positive, rel=1e-3)
+
+
 def test_smoothing_draws_the_loss_away_from_zero(settings_of, tmp_path):
     plain, smooth = (
         first_update(settings_of, tmp_path, str(share), label_smoothing=share) for share in (0.0, 0.5)
@@ -142,6 +158,22 @@ def test_the_loss_over_the_vocabulary_trains_and_resumes(settings_of, tmp_path):
 )
 def test_label_settings_that_cannot_be_are_refused(settings_of, capsys, changes, told):
     assert told in refusal(capsys, settings_of(**changes))
+
+
+def test_an_evaluation_that_leaves_the_metric_undefined_chooses_nothing_and_says_so(settings_of, data_of, capsys):
+    path = data_of("same", lambda index, record: [record | {"labels": ["+"] * len(record["labels"])}])
+    main(settings_of(dev_dataset_path=path, metric_for_best_model="auc"))
+    assert "no evaluation had a auc" in capsys.readouterr().out
+
+
+def test_the_metric_of_the_best_model_does_not_matter_where_none_is_chosen(settings_of):
+    main(settings_of(metric_for_best_model="f1", do_eval=False, load_best_model_at_end=False, max_steps=1))
+
+
+def test_labels_that_are_all_null_are_told_with_advice_that_helps(settings_of, data_of, capsys):
+    path = data_of("null", lambda index, record: [record | {"labels": [None] * len(record["labels"])}])
+    message = refusal(capsys, settings_of(train_dataset_path=path))
+    assert "120 records without a label to learn from. Give data with labels." in message
 
 
 def test_data_of_one_kind_cannot_be_balanced(settings_of, data_of, capsys):

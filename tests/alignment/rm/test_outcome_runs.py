@@ -156,6 +156,27 @@ def test_settings_of_labels_are_refused_beside_preferences(pairs_of, capsys, cha
     assert told in refusal(capsys, pairs_of(**changes))
 
 
+def test_held_out_data_that_says_no_form_is_told_what_it_lacks(pairs_of, tmp_path, capsys):
+    """And is not called a labelled record, which it is not."""
+    (tmp_path / "typo.jsonl").write_text(json.dumps({"src": "q", "respons": ["a", "b"], "sorts": [1, 0]}))
+    message = refusal(capsys, pairs_of(dev_dataset_path=tmp_path / "typo.jsonl"))
+    assert "missing key (no response, sort)" in message and "different forms" not in message
+
+
+def test_streamed_data_is_told_before_the_training_and_known_when_it_changes(pairs_of, tiny, tmp_path, capsys):
+    """What is cut, of the held-out data, too; pairs that are turned round are other data."""
+    data = tmp_path / "pairs.jsonl"
+    data.write_text((tiny / "pairs.jsonl").read_text())
+    changes = {"train_dataset_path": data, "lazy": True, "max_seq_len": 90, "max_prompt_len": 40}
+    main(pairs_of(**changes))
+    shown = capsys.readouterr().out
+    for part in (shown.split("training data:")[1], shown.split("held-out data:")[1]):
+        assert "answers lost" in part and "pairs of answers" in part and "lazy: all of it is read again" in part
+    turned = [json.loads(line) for line in data.read_text().splitlines()]
+    data.write_text("".join(json.dumps(pair | {"sort": pair["sort"][::-1]}) + "\n" for pair in turned))
+    assert "data:" in refusal(capsys, pairs_of(**changes))
+
+
 @pytest.mark.parametrize("name", ["reward_margin", "reward_centering"])
 def test_settings_of_preferences_are_refused_beside_labels(settings_of, capsys, name):
     assert name in refusal(capsys, settings_of(**{name: 0.5}))

@@ -254,7 +254,7 @@ def test_long_solutions_and_prompts_are_cut_and_counted(settings_of, capsys):
     run_reward.main(settings_of(max_seq_len=120, max_prompt_len=60, max_steps=1))
     shown = capsys.readouterr().out
     assert re.search(r"[1-9]\d* prompts cut from the left to max_prompt_len", shown)
-    assert re.search(r"[1-9]\d* solutions lost [1-9]\d* steps from their end to max_seq_len", shown)
+    assert re.search(r"[1-9]\d* solutions lost [1-9]\d* steps from the end to max_seq_len", shown)
 
 
 def test_the_tokenizer_may_stand_elsewhere(settings_of, tiny, tmp_path, capsys):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from llm.core.encoding import EncodeCounts, Pair, Sequence, StepEncoder
@@ -14,83 +15,91 @@ from llm.core.records import FIELDS, LABELLED, PREFERENCES, Preference, ReadCoun
 
 
 @dataclass
-class LabelCounts:
-    """Of the labels that are scored: their number and sum, and the same with the weights of their records."""
+class RowCounts:
+    """What rows hold, and a checksum of it: equal for equal rows, which a resumed run must find again."""
 
-    labels: int = 0
-    positive: float = 0.0
-    weight: float = 0.0
-    positive_weight: float = 0.0
+    rows: int = 0
+    tokens: int = 0
+    longest: int = 0
+    label_weight: float = 0.0
+    positive_weight: float = 0.0  # of the positive part of the labels
+    checksum: int = 0
 
-    def add(self, record: Record | Preference) -> None:
-        if isinstance(record, Record):
-            labels = [label for label in record.labels if label is not None]
-            self.labels += len(labels)
-            self.positive += sum(labels)
-            self.weight += record.weight * len(labels)
-            self.positive_weight += record.weight * sum(labels)
+    def add(self, row: Row) -> Row:
+        self.rows += 1
+        self.tokens += len(row)
+        self.longest = max(self.longest, len(row))
+        self.label_weight += float(row.weights.sum(dtype="float64"))
+        self.positive_weight += float((row.weights * row.labels).sum(dtype="float64"))
+        labels = (row.label_at, row.labels, row.weights)
+        pairs = (row.chosen, row.rejected, row.margins, row.pair_weights)
+        for array in (row.ids, row.end_row, row.scored, *labels, *pairs):
+            self.checksum = zlib.crc32(array.tobytes(), self.checksum)
+        return row
 
 
 @dataclass
 class RewardRows:
     """The rows of one data set and what became of its records. Without `lazy` the rows are a list; with it they are
-    read and encoded anew in every pass, so `encoded` is filled while the data flows."""
+    read and encoded anew in every pass."""
 
     rows: list[Row] | RowStream
     read: ReadCounts
-    labels: LabelCounts
     encoded: EncodeCounts
+    counted: RowCounts
     lazy: bool
-    fingerprint: str = field(default="")
+
+    @property
+    def fingerprint(self) -> str:
+        return f"{self.counted.rows} rows, crc32 {self.counted.checksum:08x}"
 
     def describe(self, name: str, max_seq_len: int) -> list[str]:
         """Lines for the screen before training."""
-        read, lines = self.read, []
+        read, encoded, counted = self.read, self.encoded, self.counted
         dropped = "".join(f", {count:,} {reason}" for reason, count in read.dropped.items())
         total = sum(read.dropped.values())
-        lines.append(f"{name}: {read.read:,} records read, {read.kept:,} kept, {total:,} dropped{dropped}")
-        if self.lazy:
-            labels = self.labels
-            what = f"{read.kept:,} pairs of answers"
-            if labels.labels:
-                what = f"{labels.labels:,} labelled steps, {labels.positive / labels.labels:.1%} positive"
-            lines.append(f"  {what}; tokens and rows: streamed (lazy)")
-            return lines
-        encoded, rows = self.encoded, self.rows
+        lines = [f"{name}: {read.read:,} records read, {read.kept:,} kept, {total:,} dropped{dropped}"]
         lines += describe_cuts(encoded)
         if encoded.pairs:
-            lines.append(f"  {encoded.pairs:,} pairs of answers")
+            lines.append(f"  {count_of(encoded.pairs, 'pair')} of answers")
         else:
-            share = encoded.positive_share
-            lines.append(f"  {encoded.steps:,} scored steps, {share:.1%} positive, in {encoded.solutions:,} solutions")
-        tokens = sum(map(len, rows))
-        padding = 1 - tokens / (len(rows) * max(map(len, rows)))
-        shared = f" (one by one {encoded.tokens:,}, {encoded.tokens / tokens:.1f} times as many)"
+            steps, share = count_of(encoded.steps, "scored step"), encoded.positive_share
+            lines.append(f"  {steps}, {share:.1%} positive, in {count_of(encoded.solutions, 'solution')}")
+        times = encoded.tokens / counted.tokens
+        shared = f" (one by one {encoded.tokens:,}, {times:.1f} times as many)"
+        padding = 1 - counted.tokens / (counted.rows * counted.longest)
         lines.append(
-            f"  {tokens:,} tokens{shared if tokens < encoded.tokens else ''} in {len(rows):,} "
-            f"row{'s' if len(rows) > 1 else ''} of at most {max_seq_len:,}; "
+            f"  {counted.tokens:,} tokens{shared if counted.tokens < encoded.tokens else ''} in "
+            f"{count_of(counted.rows, 'row')} of at most {max_seq_len:,}; "
             f"padding {padding:.1%} of a batch with the longest row"
         )
+        if self.lazy:
+            lines.append("  lazy: all of it is read again in every pass, in this order")
         return lines
 
 
 def describe_cuts(counts: EncodeCounts) -> list[str]:
-    lines = [f"  {count:,} records dropped: {reason}" for reason, count in counts.dropped.items()]
+    lines = [f"  {count_of(count, 'record')} left out: {reason}" for reason, count in counts.dropped.items()]
     if counts.prompts_cut:
-        lines.append(f"  {counts.prompts_cut:,} prompts cut from the left to max_prompt_len")
+        lines.append(f"  {count_of(counts.prompts_cut, 'prompt')} cut from the left to max_prompt_len")
     if counts.solutions_cut:
-        cut, steps = counts.solutions_cut, counts.steps_cut
-        lines.append(f"  {cut:,} solutions lost {steps:,} steps from their end to max_seq_len")
+        cut, steps = count_of(counts.solutions_cut, "solution"), count_of(counts.steps_cut, "step")
+        lines.append(f"  {cut} lost {steps} from the end to max_seq_len")
     if counts.answers_cut:
-        cut, tokens = counts.answers_cut, counts.answer_tokens_cut
-        lines.append(f"  {cut:,} answers lost {tokens:,} tokens from their end to max_seq_len")
+        cut, tokens = count_of(counts.answers_cut, "answer"), count_of(counts.answer_tokens_cut, "token")
+        lines.append(f"  {cut} lost {tokens} from the end to max_seq_len")
     return lines
+
+
+def count_of(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def form_of_data(settings, names: list[str]) -> str:
     """LABELLED or PREFERENCES, told from the fields of the first records; ValueError where the data sets differ, or a
     process reward model is asked of preferences."""
     found = {name: find_form(settings[name]) for name in names}
+    found = {name: told for name, told in found.items() if told} or {names[0]: (LABELLED, "")}
     forms = {form for form, _ in found.values()}
     if len(forms) > 1:
         told = "; ".join(f"{name}: {place} is a {form} ({FIELDS[form]})" for name, (form, place) in found.items())
@@ -108,7 +117,8 @@ def form_of_data(settings, names: list[str]) -> str:
 def load_rows(
     paths: list[str], settings, encoder: StepEncoder, reward_tokens: tuple[str, str], form: str
 ) -> RewardRows:
-    """Every record is validated here, before any model is loaded, also where the rows are streamed later."""
+    """All of the data is read, encoded and packed here once, before any model is loaded, also where it is streamed
+    later: what is wrong with it, cut or left out is told before the training."""
     source = RecordSource(paths, reward_tokens, settings["skip_bad_records"], form, choose_shape(settings))
     if form == PREFERENCES:
         encode = partial(encoder.encode_pair, default_margin=settings["reward_margin"])
@@ -122,25 +132,22 @@ def load_rows(
     )
     pack = choose_packing(settings["zero_padding"], settings["greedy_zero_padding"], settings["lazy"])
     stream = RowStream(source, encode, grow, pack, settings["max_seq_len"])
-    read, labels = ReadCounts(), LabelCounts()
-    if settings["lazy"]:
-        for _ in source.read(read, labels):
-            pass
-        _check_some(next(iter(stream), None), paths, settings, encoder)
-        encoder.counts = EncodeCounts()  # what the look ahead counted comes again
-        fingerprint = f"{read.kept} records, {labels.labels} labels, {labels.positive_weight} positive"
-        return RewardRows(stream, read, labels, encoder.counts, lazy=True, fingerprint=fingerprint)
-    rows = list(stream.read_into(read, labels))
-    _check_some(rows, paths, settings, encoder)
-    return RewardRows(rows, read, labels, encoder.counts, lazy=False, fingerprint=fingerprint_of(rows))
-
-
-def _check_some(rows, paths: list[str], settings, encoder: StepEncoder) -> None:
+    read, counted = ReadCounts(), RowCounts()
+    rows: Iterable[Row] = map(counted.add, stream.read_into(read))
+    rows = list(rows) if not settings["lazy"] else deque(rows, maxlen=1)
+    encoded, encoder.counts = encoder.counts, EncodeCounts()
     if not rows:
-        raise ValueError(
-            f"{', '.join(paths)}: no record can be scored: {dict(encoder.counts.dropped)}. "
-            f"Raise max_seq_len ({settings['max_seq_len']}) or lower max_prompt_len ({settings['max_prompt_len']})."
-        )
+        raise ValueError(_nothing_left(paths, settings, encoded))
+    return RewardRows(stream if settings["lazy"] else rows, read, encoded, counted, settings["lazy"])
+
+
+def _nothing_left(paths: list[str], settings, encoded: EncodeCounts) -> str:
+    reasons = ", ".join(f"{count_of(count, 'record')} {reason}" for reason, count in encoded.dropped.items())
+    advice = "Give data with labels."
+    if any("max_seq_len" in reason for reason in encoded.dropped):
+        prompt = settings["max_prompt_len"]
+        advice = f"Raise max_seq_len ({settings['max_seq_len']}) or lower max_prompt_len ({prompt})."
+    return f"{', '.join(paths)}: no record can be scored: {reasons}. {advice}"
 
 
 @dataclass(frozen=True)
@@ -151,11 +158,9 @@ class RecordSource:
     form: str
     shape: Callable[[Record], Record]
 
-    def read(self, counts: ReadCounts, labels: LabelCounts) -> Iterator[Record | Preference]:
+    def read(self, counts: ReadCounts) -> Iterator[Record | Preference]:
         for record in iter_records(self.paths, self.reward_tokens, counts, self.skip_bad, self.form):
-            record = self.shape(record) if isinstance(record, Record) else record
-            labels.add(record)
-            yield record
+            yield self.shape(record) if isinstance(record, Record) else record
 
 
 @dataclass(frozen=True)
@@ -170,14 +175,14 @@ class RowStream:
     weigh: Callable[[Row], Row] | None = None  # what labels count in training
 
     def __iter__(self) -> Iterator[Row]:
-        return self.read_into(ReadCounts(), LabelCounts())
+        return self.read_into(ReadCounts())
 
-    def read_into(self, counts: ReadCounts, labels: LabelCounts) -> Iterator[Row]:
-        rows = self.pack(self.grow(self._examples(counts, labels)), self.max_seq_len)
+    def read_into(self, counts: ReadCounts) -> Iterator[Row]:
+        rows = self.pack(self.grow(self._examples(counts)), self.max_seq_len)
         return map(self.weigh, rows) if self.weigh else rows
 
-    def _examples(self, counts: ReadCounts, labels: LabelCounts) -> Iterator[Sequence | Pair]:
-        for record in self.source.read(counts, labels):
+    def _examples(self, counts: ReadCounts) -> Iterator[Sequence | Pair]:
+        for record in self.source.read(counts):
             example = self.encode(record)
             if example is not None:
                 yield example
@@ -201,14 +206,3 @@ def as_outcome(record: Record) -> Record:
 
 def last_step_only(record: Record) -> Record:
     return replace(record, labels=(None,) * (len(record.labels) - 1) + record.labels[-1:])
-
-
-def fingerprint_of(rows: list[Row]) -> str:
-    """Equal for equal rows: what a resumed run must find again."""
-    value = 0
-    for row in rows:
-        labels = (row.label_at, row.labels, row.weights)
-        pairs = (row.chosen, row.rejected, row.margins, row.pair_weights)
-        for array in (row.ids, row.end_row, row.scored, *labels, *pairs):
-            value = zlib.crc32(array.tobytes(), value)
-    return f"{len(rows)} rows, crc32 {value:08x}"

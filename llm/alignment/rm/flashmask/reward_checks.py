@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llm.alignment.rm.flashmask.data import LabelCounts
+from llm.alignment.rm.flashmask.data import RowCounts
 from llm.alignment.rm.flashmask.reward_argument import (
     IDENTITY,
     DataArgument,
@@ -20,7 +20,8 @@ from llm.core import lora
 from llm.core.arguments import Settings
 from llm.core.label_weights import balancing_weight
 from llm.core.packing import STREAM_WINDOW
-from llm.core.records import LABELLED, PREFERENCES
+from llm.core.record_fields import LARGEST
+from llm.core.records import LABELLED, LEAST_WEIGHT, PREFERENCES
 
 # metric_for_best_model is one of these, by what is trained
 JUDGED = "accuracy balanced_accuracy accuracy_positive accuracy_negative error_precision error_recall error_f1 auc ece"
@@ -71,8 +72,7 @@ def _resolve_schedule(settings: Settings) -> None:
         settings.refuse("max_steps", "lazy streams data of unknown length; write how many updates to run")
     if not settings["do_train"]:
         settings.give_way("load_best_model_at_end", False, "do_train is false")
-    metrics = STEP_METRICS if settings["process_reward"] else [*OUTCOME_METRICS, "margin_mean"]
-    _check_best_metric(settings, metrics)
+    _check_best_metric(settings, list(dict.fromkeys(STEP_METRICS + OUTCOME_METRICS + PREFERENCE_METRICS)))
     if not settings["load_best_model_at_end"]:
         return
     evaluate, save = settings["evaluation_strategy"], settings["save_strategy"]
@@ -101,9 +101,12 @@ def _check_best_metric(settings: Settings, metrics: list[str]) -> None:
 
 def fit_to_form(settings: Settings, form: str) -> None:
     """What can only be judged once the form of the data is known."""
+    if settings["load_best_model_at_end"]:
+        of_answers = PREFERENCE_METRICS if form == PREFERENCES else OUTCOME_METRICS
+        _check_best_metric(settings, STEP_METRICS if settings["process_reward"] else of_answers)
     if settings["process_reward"]:
+        settings.check()
         return
-    _check_best_metric(settings, PREFERENCE_METRICS if form == PREFERENCES else OUTCOME_METRICS)
     of_labels, of_pairs = ("prm_loss", "label_smoothing", "positive_weight", "balance_labels"), PAIR_SETTINGS
     for name in of_labels if form == PREFERENCES else of_pairs:
         if settings[name] != settings.parameters[name].default:
@@ -112,9 +115,9 @@ def fit_to_form(settings: Settings, form: str) -> None:
     settings.check()
 
 
-def positive_weight(settings: Settings, labels: LabelCounts) -> float:
+def positive_weight(settings: Settings, counted: RowCounts) -> float:
     if settings["balance_labels"]:
-        return balancing_weight(labels.positive_weight, labels.weight)
+        return balancing_weight(counted.positive_weight, counted.label_weight, settings["label_smoothing"])
     return settings["positive_weight"]
 
 
@@ -211,6 +214,9 @@ def _resolve_reward(settings: Settings) -> None:
         settings.refuse("positive_weight", "balance_labels chooses it from the data; leave one of them out")
     if settings["prm_loss"] == "vocabulary" and settings["tensor_parallel_degree"] > 1:
         settings.refuse("prm_loss", "the whole vocabulary is on no single rank; write tensor_parallel_degree 1")
+    for name, least in {"positive_weight": LEAST_WEIGHT, **dict.fromkeys(PAIR_SETTINGS, 0)}.items():
+        if not least <= settings[name] <= LARGEST:
+            settings.refuse(name, f"must be from {least:g} to {LARGEST:g}")
     if not 0 <= settings["label_smoothing"] < 1:
         settings.refuse("label_smoothing", "must be from 0 to below 1, where every label would be 0.5")
 
@@ -233,10 +239,10 @@ def _check_ranges(settings: Settings) -> None:
         settings.refuse("max_seq_len", "must be 4 or more: a start, a prompt, a step and its placeholder")
     if settings["max_steps"] < 1 and settings["max_steps"] != -1:
         settings.refuse("max_steps", "must be 1 or more, or -1 to count epochs")
-    for name in ("learning_rate", "num_train_epochs", "positive_weight"):
+    for name in ("learning_rate", "num_train_epochs"):
         if settings[name] <= 0:
             settings.refuse(name, "must be above 0")
-    for name in ("warmup_steps", "weight_decay", "max_grad_norm", *PAIR_SETTINGS):
+    for name in ("warmup_steps", "weight_decay", "max_grad_norm"):
         if settings[name] < 0:
             settings.refuse(name, "must not be negative")
 

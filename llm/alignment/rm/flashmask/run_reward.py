@@ -23,7 +23,7 @@ import paddle.distributed as dist
 from paddlenlp.trainer import set_seed
 
 from llm.alignment.rm.flashmask import reward_argument, reward_checks
-from llm.alignment.rm.flashmask.data import describe_cuts, form_of_data, load_rows, weighed
+from llm.alignment.rm.flashmask.data import form_of_data, load_rows, weighed
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.alignment.rm.flashmask.reward_trainer import RewardTrainer, trainer_for
 from llm.core import attention, backbone, lora, output_folder
@@ -84,7 +84,7 @@ def main(argv: list[str]) -> dict:
                 output_folder.delete_checkpoints(training_args.output_dir)
             save(settings, (training_args, *others), Path(training_args.output_dir) / output_folder.SETTINGS_FILE)
         if training_args.do_train:
-            results |= run_training(trainer, train, checkpoint, keep=not measures_speed(settings))
+            results |= run_training(trainer, checkpoint, keep=not measures_speed(settings))
         if training_args.do_eval:
             metrics = trainer.evaluate()
             trainer.write_results("eval", metrics)
@@ -135,7 +135,7 @@ def read_data(settings, tokenizer, tokens, form: str):
 
 def training_rows(settings, train):
     """The rows with what their labels count in training."""
-    weight = reward_checks.positive_weight(settings, train.labels)
+    weight = reward_checks.positive_weight(settings, train.counted)
     if settings["balance_labels"]:
         say(f"balance_labels: the positive part of a label counts {weight:.4g}, the negative part 1")
     if weight == 1.0 and not settings["label_smoothing"]:
@@ -178,11 +178,11 @@ def show_start(settings, train, dev, steps: int, attention_choice: str, start: s
     say(f"starts from: {start}")
 
 
-def run_training(trainer: RewardTrainer, train, checkpoint: Path | None, keep: bool) -> dict:
+def run_training(trainer: RewardTrainer, checkpoint: Path | None, keep: bool) -> dict:
     trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     results = {f"train_{name}": value for name, value in trainer.train_totals().items()}
-    if train.lazy and (cuts := describe_cuts(train.encoded)):
-        say("\n".join(["read while streaming:", *cuts]))
+    if trainer.args.load_best_model_at_end and trainer.state.best_model_checkpoint is None:
+        say(f"no evaluation had a {trainer.args.metric_for_best_model}, so the model at the end is the last one")
     if keep:
         trainer.save_final_model()
     trainer.write_results("train", results)
