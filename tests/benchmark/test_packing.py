@@ -64,4 +64,4 @@ def test_a_tokenizer_of_the_datas_own_text_has_the_marks_as_pieces_and_is_said_t
 def test_what_is_cut_or_dropped_is_said(tiny, capsys):
     run_benchmark.main(["packing", str(tiny / "dev.jsonl"), "--max_seq_len", "72"])
     out = capsys.readouterr().out
-    assert "lost" in out and "steps from their end to max_seq_len" in out
+    assert "lost" in out and "steps from the end to max_seq_len" in out
