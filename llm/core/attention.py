@@ -160,7 +160,8 @@ def choose(use_flash_attention: bool, flash_mask: bool):
 
 
 def install(attention) -> None:
-    """Every Llama, Qwen2 and Mistral model of this process attends through `attention` from now on."""
+    """Every Llama, Qwen2 and Mistral model that this process builds attends through `attention` from now on. One that
+    was built before cannot be used any more: it fails, and does not compute something else."""
     for family in ("llama", "qwen2"):
         _install_for_attn_func(importlib.import_module(f"paddlenlp.transformers.{family}.modeling"), attention)
     _install_for_mistral(importlib.import_module("paddlenlp.transformers.mistral.modeling"), attention)

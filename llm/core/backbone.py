@@ -135,6 +135,11 @@ def load_model(name_or_path: str, config, attend, dtype: str, training_args=None
     return model
 
 
+def fingerprint(name_or_path: str, config) -> str:
+    """Of the weights, so that adapters know their base again."""
+    return weights.fingerprint(_weight_files(FAMILIES[config.model_type], name_or_path))
+
+
 def share_rotary_tables(model) -> None:
     """Every layer comes with cosines and sines of its own for all positions: 4 GiB of the same numbers in Llama 3.1."""
     first, *others = getattr(model, model.base_model_prefix).layers

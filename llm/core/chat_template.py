@@ -57,6 +57,8 @@ def find_template(tokenizer) -> str:
         if "default" not in named:
             raise ValueError(f"use_chat_template: of the templates {', '.join(named)} none is called default. {REMEDY}")
         template = named["default"]
+    if not isinstance(template, str | None):
+        raise ValueError(f"use_chat_template: chat_template is {template!r}, and no text. {REMEDY}")
     if template is None:
         raise ValueError(
             "use_chat_template: this tokenizer has no chat template (chat_template in tokenizer_config.json, or "

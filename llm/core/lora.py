@@ -17,11 +17,13 @@ from paddlenlp.utils.env import LORA_WEIGHTS_NAME
 
 from llm.core import backbone
 from llm.core.arguments import Settings
+from llm.core.checkpoints import read_json
 from llm.core.reward_tokens import RewardTokens
 from llm.core.vocabulary import grow_vocabulary
 
 # of every layer of the supported families; backbone refuses configurations that fuse some into one
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+BASE_FILE = "lora_base.json"  # which weights the adapters belong to; lora_config.json knows the folder alone
 REWARD_ROWS, PLACEHOLDER_ROW = "reward_rows", "placeholder_row"
 ADDED = ".lora_A", ".lora_B", REWARD_ROWS, PLACEHOLDER_ROW  # how the names of all end that a base does not have
 WEIGHT_FILES = "peft_model*.safetensors", LORA_WEIGHTS_NAME
@@ -121,8 +123,15 @@ def load(folder: str | Path, attend, dtype: str, tokens: RewardTokens):
             f"{folder} holds LoRA adapters for the model in {base}, which is not there any more. Put it back, or write "
             f"where it is now as base_model_name_or_path in {folder / backbone.ADAPTER_CONFIG}."
         )
+    base_config = backbone.load_config(base)
+    known = folder / BASE_FILE
+    if known.is_file() and read_json(known)["weights"] != backbone.fingerprint(base, base_config):
+        raise ValueError(
+            f"{folder} holds LoRA adapters for other weights than those that are in {base} now: they were trained anew "
+            "or replaced since. Put the base of the adapters back, or train adapters for this one."
+        )
     state = _read_state(folder)
-    model = backbone.load_model(base, backbone.load_config(base), attend, dtype)
+    model = backbone.load_model(base, base_config, attend, dtype)
     config.dtype, config.tensor_parallel_degree = dtype, model.config.tensor_parallel_degree
     grow_vocabulary(model, backbone.load_config(str(folder)).vocab_size)
     adapted = _adapted(model, tokens, config, new_placeholder=PLACEHOLDER_ROW in state)

@@ -48,6 +48,9 @@ def with_rope_settings(settings: dict) -> dict:
     rope_parameters, older ones call rope_type `type`."""
     settings = dict(settings)
     parameters = settings.pop("rope_parameters", None) or {}
+    for name, value in (("rope_parameters", parameters), ("rope_scaling", settings.get("rope_scaling") or {})):
+        if not isinstance(value, dict):
+            raise ValueError(f"{name} {value!r} is no object of settings")
     scaling = {name: value for name, value in parameters.items() if name != "rope_theta"}
     scaling = scaling or settings.get("rope_scaling") or {}
     kind = scaling.get("rope_type", scaling.get("type", "default"))
@@ -74,10 +77,14 @@ def problems_of_settings(settings: dict) -> list[str]:
 
 
 def _problems_of_sizes(settings: dict) -> list[str]:
-    needed = SIZES + tuple(name for name in NUMBERS if name in settings)
-    bad = [name for name in needed if not (isinstance(settings.get(name), (int, float)) and settings[name] > 0)]
-    if bad:
-        return [f"{name} {settings.get(name)!r}: a positive number is needed" for name in bad]
+    bad = [name for name in SIZES if type(settings.get(name)) is not int or settings[name] < 1]
+    problems = [f"{name} {settings.get(name)!r}: a whole number above 0 is needed" for name in bad]
+    bad = [name for name in NUMBERS if name in settings and not _is_positive(settings[name])]
+    problems += [f"{name} {settings[name]!r}: a positive number is needed" for name in bad]
+    if settings.get("tie_word_embeddings") not in (None, True, False):
+        problems.append(f"tie_word_embeddings {settings['tie_word_embeddings']!r}: true or false is needed")
+    if problems:
+        return problems
     hidden, heads = settings["hidden_size"], settings["num_attention_heads"]
     groups, head_dim = settings.get("num_key_value_heads") or heads, settings.get("head_dim")
     problems = []
@@ -97,9 +104,13 @@ def _problems_of_rope_scaling(settings: dict) -> list[str]:
     if settings["model_type"] != "llama" or scaling["rope_type"] != "llama3":
         supported = "null, or rope_type 'llama3'" if settings["model_type"] == "llama" else "null"
         return [f"{name} {scaling}: supported is {supported}"]
-    missing = [key for key in LLAMA3_SCALING if not isinstance(scaling.get(key), (int, float))]
+    missing = [key for key in LLAMA3_SCALING if not _is_positive(scaling.get(key))]
     if missing:
-        return [f"{name} {scaling}: {', '.join(missing)} missing"]
+        return [f"{name} {scaling}: {', '.join(missing)} must be there, as positive numbers"]
     if scaling["low_freq_factor"] >= scaling["high_freq_factor"]:
         return [f"{name} {scaling}: low_freq_factor must be smaller than high_freq_factor"]
     return []
+
+
+def _is_positive(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")

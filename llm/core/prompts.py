@@ -61,10 +61,10 @@ class TemplatePrompts:
         self._in_context = lru_cache(CACHED_PROMPTS)(lambda text: ids_in_context(tokenizer, text))
         self._lead, self._blank = self._before_first_step()
         self._fitted = lru_cache(CACHED_PROMPTS)(self._fit)
-        if (least := len(self._encode(("",), ()))) >= max_prompt_len:
+        if (least := len(self._encode((CONTEXT,), ()))) > max_prompt_len:
             raise ValueError(
-                f"max_prompt_len {max_prompt_len}: the chat template alone has {least} tokens, which leaves none for "
-                "what is asked. Raise max_prompt_len, or set use_chat_template to false."
+                f"max_prompt_len {max_prompt_len}: the chat template with one letter has {least} tokens, which leaves "
+                "none for what is asked. Raise max_prompt_len, or set use_chat_template to false."
             )
 
     def encode(self, record: Record) -> Prompt:

@@ -156,6 +156,12 @@ class JsonTokenizer(Tokenizer):
         self._length = max(self._length, found + 1)
 
     def add_special_token(self, content: str) -> int:
+        letters = self.byte_decoder
+        if letters and content not in self.added and self.token_id(content) is not None and not content.isascii():
+            raise ValueError(
+                f"{content!r} cannot be added as a token: a piece of this vocabulary is written like it and stands for "
+                "other bytes. Choose a text of several letters, such as <|step|>."
+            )
         number = super().add_special_token(content)
         if "tokenizer.json" in self.files:
             self.files["tokenizer.json"] = self._backend.to_str(pretty=True).encode()

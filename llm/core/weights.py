@@ -7,6 +7,7 @@ wrong way round, and every shape is held against the configuration before the mo
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from llm.core.errors import in_short
 HEAD = "lm_head.weight"
 NUMBERS = {"F32", "F16", "BF16", "U16", "float32", "float16", "uint16"}
 SHOWN = 5
+SAMPLES, SAMPLE_BYTES = 64, 1 << 16  # of a file's content in its fingerprint
 
 
 class Held(NamedTuple):
@@ -200,6 +202,19 @@ def fill(model, files: list[Path], wanted: dict[str, Wanted]) -> None:
             empty.discard(name)
     empty -= {HEAD} if config.tie_word_embeddings else set()
     assert not empty, empty
+
+
+def fingerprint(files: list[Path]) -> str:
+    """Of the files' names and sizes and some of their bytes: another training of the same model has others."""
+    value = 0
+    for file in sorted(files):
+        size = file.stat().st_size
+        value = zlib.crc32(f"{file.name} {size}".encode(), value)
+        with file.open("rb") as content:
+            for number in range(SAMPLES):
+                content.seek(size * number // SAMPLES)
+                value = zlib.crc32(content.read(SAMPLE_BYTES), value)
+    return f"crc32 {value:08x}"
 
 
 def _some(texts: list[str]) -> str:

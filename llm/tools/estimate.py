@@ -95,9 +95,9 @@ def read_settings(argv: list[str]) -> tuple[Settings, Sizes]:
     settings = parse(CLASSES, argv, __doc__, reward_argument.MISPRINTS, INHERITED)
     degrees = settings["tensor_parallel_degree"], settings["sharding_parallel_degree"]
     gpus = settings["gpus"] or math.prod(max(degree, 1) for degree in degrees)
-    for name, least in (("gpus", 1), ("memory", 1), ("overhead", 0)):
-        if settings[name] is not None and settings[name] < least:
-            settings.refuse(name, f"must be {least} or more")
+    for name, least, most in (("gpus", 1, 1e6), ("memory", 1, 1e6), ("overhead", 0, 1e6)):
+        if settings[name] is not None and not least <= settings[name] <= most:
+            settings.refuse(name, f"must be from {least} to {most:,.0f}")
     if not settings["do_train"]:
         settings.refuse("do_train", "this estimates the memory of training; leave it out")
     reward_checks.resolve(settings, ranks=max(gpus, 1), has_cuda=True)
@@ -205,8 +205,9 @@ def possible_changes(values: dict, sizes: Sizes, gpus: int) -> Iterator[tuple[in
     if batch > 1:
         rows.append((1, {"per_device_train_batch_size": 1, "gradient_accumulation_steps": accumulation * batch}))
     sharding = [(0, {})]
+    fewer = values["sharding_parallel_degree"] not in (-1, gpus // max(values["tensor_parallel_degree"], 1))
     for cost, stage in ((2, "stage1"), (3, "stage2")):
-        if gpus > 1 and values["sharding"] < stage:
+        if gpus > 1 and (values["sharding"] < stage or values["sharding"] == stage and fewer):
             sharding.append((cost, {"sharding": stage, "sharding_parallel_degree": -1}))
     recompute = [(0, {})]
     if not values["recompute"] and sizes.model_type != "mistral":
@@ -215,7 +216,8 @@ def possible_changes(values: dict, sizes: Sizes, gpus: int) -> Iterator[tuple[in
         recompute.append((5, {"recompute": True, "recompute_granularity": "full"}))
     cutting = [(0, {})]
     whole_vocabulary = values["prm_loss"] == "vocabulary"  # allows neither of the last two
-    for cost, degree in () if whole_vocabulary else ((6, 2), (7, 4), (8, 8)):
+    uncut = whole_vocabulary or values["add_placeholder_token"] or values["sharding"] == "stage3"
+    for cost, degree in () if uncut else ((6, 2), (7, 4), (8, 8)):
         if degree > values["tensor_parallel_degree"] and gpus % degree == 0 and sizes.num_key_value_heads % degree == 0:
             cutting.append((cost, {"tensor_parallel_degree": degree, "sharding_parallel_degree": -1}))
     adapters = [(0, {})] if values["lora"] or whole_vocabulary else [(0, {}), (50, {"lora": True})]

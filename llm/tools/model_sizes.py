@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from llm.core.model_config import problem_of_architecture, problems_of_settings, with_rope_settings
+
 FAMILIES = ("llama", "mistral", "qwen2")
 REQUIRED = "vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads".split()
 # What PaddleNLP takes for a member that config.json lacks.
@@ -50,9 +52,15 @@ KNOWN = {
 def read_sizes(config: Path) -> Sizes:
     try:
         content = json.loads(config.read_text(encoding="utf-8"))
-        return sizes_of(content, str(config))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
+        if not isinstance(content, dict):
+            raise ValueError("it is no object of settings")
+        content = with_rope_settings(content)
+    except (OSError, ValueError) as error:
         raise ValueError(f"model_name_or_path: {config} cannot be read ({error}). Copy the folder again.") from error
+    problem = problem_of_architecture(content)
+    if problems := [problem] if problem else problems_of_settings(content):
+        raise ValueError(f"model_name_or_path: training would refuse the model of {config}: {'; '.join(problems)}")
+    return sizes_of(content, str(config))
 
 
 def sizes_of(content: dict, where: str) -> Sizes:
@@ -129,7 +137,7 @@ def adapters(sizes: Sizes, rank: int, targets: list[str] | None, tensor_parallel
     shapes = projections(sizes)
     found = []
     for _ in range(sizes.num_hidden_layers):
-        for name in targets or shapes:
+        for name in dict.fromkeys(targets or shapes):
             inputs, outputs = shapes[name]
             cut = parts(sizes, name, tensor_parallel)
             whole, divided = (outputs, inputs) if name in ROW_PARALLEL else (inputs, outputs)

@@ -151,7 +151,7 @@ def test_a_long_question_loses_its_beginning_and_no_more_than_it_must(folder, ro
 
 
 def test_a_limit_below_the_template_itself_is_refused(folder):
-    with pytest.raises(ValueError, match=r"max_prompt_len 3: the chat template alone has \d+ tokens"):
+    with pytest.raises(ValueError, match=r"max_prompt_len 3: the chat template with one letter has \d+ tokens"):
         prompts_of(load_tokenizer(str(folder)), 3, use_chat_template=True)
 
 

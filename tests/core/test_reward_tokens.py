@@ -64,3 +64,11 @@ def test_a_special_token_of_the_model_may_be_the_placeholder(tokenizer):
     """Some vocabularies have tokens reserved for such a purpose."""
     tokens = find_reward_tokens(tokenizer, tokenizer.eos_token, SIGNS)
     assert tokens.placeholder == tokenizer.eos_token_id
+
+
+@pytest.mark.parametrize("folder", ["llama3", "qwen2"])
+def test_a_letter_that_stands_for_a_byte_is_no_placeholder(folder, request):
+    """Its piece would be found, and the placeholder's id would stand in ordinary text of other scripts."""
+    tokenizer = load_tokenizer(str(request.getfixturevalue(folder)))
+    with pytest.raises(ValueError, match="'é' cannot be added .* stands for other bytes"):
+        add_placeholder(tokenizer, "é")

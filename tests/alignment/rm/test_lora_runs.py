@@ -1,6 +1,7 @@
 """Whole runs with lora true: what they leave, repeat, go on from and refuse."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from llm.alignment.rm.flashmask.run_reward import main
 from llm.scoring.scorer import Scorer
@@ -202,3 +203,19 @@ def test_settings_that_a_run_left_behind_may_be_used_again(settings_of, tiny, tm
     main(settings_of(max_steps=1))
     results = main([str(tmp_path / "out" / "settings.json"), "--output_dir", str(tmp_path / "again")])
     assert results["train_steps"] == 1
+
+
+def test_a_base_with_other_weights_than_before_is_refused(settings_of, tiny, tmp_path, capsys):
+    """Adapters on other weights would score something, and go on training on it, without a word."""
+    base = shutil.copytree(tiny / "model", tmp_path / "base")
+    flags = {"model_name_or_path": base, "load_best_model_at_end": False}
+    main(lora(settings_of, **flags))
+    Scorer(str(tmp_path / "out"))
+    (file,) = base.glob("*.safetensors")
+    weights = load_file(file)
+    save_file({name: array * 1.01 for name, array in weights.items()}, file, metadata={"format": "np"})
+    with pytest.raises(ValueError, match="for other weights than those"):
+        Scorer(str(tmp_path / "out"))
+    with pytest.raises(ValueError, match="for other weights than those"):
+        merge(tmp_path / "out", tmp_path / "merged")
+    assert "base_weights" in refusal(capsys, lora(settings_of, **flags))

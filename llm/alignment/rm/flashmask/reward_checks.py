@@ -247,9 +247,13 @@ def _check_ranges(settings: Settings) -> None:
             settings.refuse(name, "must not be negative")
 
 
-def identity(settings: Settings, model_path: str, data_fingerprint: str | None, data_ranks: int) -> dict:
+def identity(
+    settings: Settings, model_path: str, base_weights: str | None, data_fingerprint: str | None, data_ranks: int
+) -> dict:
+    """`base_weights` are those that a checkpoint needs beside it: those under adapters."""
     same = {name: settings[name] for name in IDENTITY}
-    return {**same, "model_name_or_path": model_path, "data": data_fingerprint, "ranks": data_ranks}
+    same |= {"model_name_or_path": model_path, "base_weights": base_weights}
+    return {**same, "data": data_fingerprint, "ranks": data_ranks}
 
 
 def without_effect(settings: Settings, ranks: int) -> list[str]:

@@ -29,6 +29,7 @@ from llm.alignment.rm.flashmask.reward_trainer import RewardTrainer, trainer_for
 from llm.core import attention, backbone, lora, output_folder
 from llm.core.argument_screen import render, save
 from llm.core.arguments import parse
+from llm.core.checkpoints import write_json
 from llm.core.encoding import StepEncoder
 from llm.core.errors import plain_errors
 from llm.core.label_weights import weigh_labels
@@ -54,7 +55,8 @@ def main(argv: list[str]) -> dict:
         rows = train and training_rows(settings, train)
         steps = reward_checks.steps_of_run(settings, train and train.rows, data_ranks(settings))
         reward_checks.fit_to_steps(settings, *steps)
-        identity = reward_checks.identity(settings, model_path, train and train.fingerprint, data_ranks(settings))
+        base = backbone.fingerprint(model_path, config) if settings["lora"] else None
+        identity = reward_checks.identity(settings, model_path, base, train and train.fingerprint, data_ranks(settings))
         checkpoint = output_folder.prepare(settings, model_path, identity, first_rank=dist.get_rank() == 0)
         training_args, *others = reward_checks.build(settings)
         attend, why = attention.choose(settings["use_flash_attention"], settings["flash_mask"])
@@ -83,6 +85,8 @@ def main(argv: list[str]) -> dict:
             if settings["overwrite_output_dir"] and settings["do_train"]:
                 output_folder.delete_checkpoints(training_args.output_dir)
             save(settings, (training_args, *others), Path(training_args.output_dir) / output_folder.SETTINGS_FILE)
+            if base:
+                write_json(Path(training_args.output_dir) / lora.BASE_FILE, {"weights": base})
         if training_args.do_train:
             results |= run_training(trainer, checkpoint, keep=not measures_speed(settings))
         if training_args.do_eval:
