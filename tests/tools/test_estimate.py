@@ -239,7 +239,7 @@ def test_sizes_as_flags(capsys):
     sizes["max_position_embeddings"] = 8192
     words = [word for name, value in sizes.items() for word in (f"--{name}", value)]
     assert outcome_of(capsys, MISTRAL, "--tensor_parallel_degree", 1, *words)[0]["parameters"] == count(tensors(SMALL))
-    assert "lacks vocab_size" in refusal(capsys, MISTRAL, *words[:2])
+    assert "vocab_size None: a whole number" in refusal(capsys, MISTRAL, *words[:2])
 
 
 @pytest.mark.parametrize(
@@ -268,10 +268,10 @@ def test_what_is_wrong_with_a_folder_is_told(tmp_path, capsys):
     for content, told in (
         ("{", "cannot be read"),
         ("[]", "cannot be read"),
-        ('{"model_type": "gpt2"}', "'gpt2' is not supported"),
-        ('{"model_type": "llama"}', "lacks vocab_size"),
-        (json.dumps(small), "no multiple of num_attention_heads 3"),
-        (json.dumps(small | {"vocab_size": "10"}), "vocab_size '10': must be a whole number"),
+        ('{"model_type": "gpt2"}', "model_type 'gpt2'"),
+        ('{"model_type": "llama"}', "vocab_size None: a whole number"),
+        (json.dumps(small), "num_attention_heads 3: hidden_size 8 is no multiple"),
+        (json.dumps(small | {"vocab_size": "10"}), "vocab_size '10': a whole number"),
     ):
         config.write_text(content, encoding="utf-8")
         assert told in refusal(capsys, MISTRAL, "--model_name_or_path", tmp_path), content
