@@ -239,7 +239,7 @@ def test_sizes_as_flags(capsys):
     sizes["max_position_embeddings"] = 8192
     words = [word for name, value in sizes.items() for word in (f"--{name}", value)]
     assert outcome_of(capsys, MISTRAL, "--tensor_parallel_degree", 1, *words)[0]["parameters"] == count(tensors(SMALL))
-    assert "vocab_size None: a whole number" in refusal(capsys, MISTRAL, *words[:2])
+    assert "lacks vocab_size" in refusal(capsys, MISTRAL, *words[:2])
 
 
 @pytest.mark.parametrize(
