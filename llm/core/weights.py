@@ -199,6 +199,11 @@ def fill(model, files: list[Path], wanted: dict[str, Wanted]) -> None:
             array = parts.get(name, lambda whole: whole)(array.T if is_transposed else array)
             values = np.ascontiguousarray(array, dtype=config.dtype)
             parameters[name].set_value(values.view("uint16") if config.dtype == "bfloat16" else values)
+            if not bool(paddle.isfinite(parameters[name]).all()):
+                raise ValueError(
+                    f"model_name_or_path: {tensor.name} in {file} holds a NaN or an infinity, and so would "
+                    "every score. The training that wrote it diverged, or the copy is broken: give another checkpoint."
+                )
             empty.discard(name)
     empty -= {HEAD} if config.tie_word_embeddings else set()
     assert not empty, empty

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from llm.core import backbone
+from llm.core.attention import block_attention
 from tests.core.model_folders import FAMILIES, LLAMA, QWEN2, errors_against_numpy, load, random_weights, refusal, write
 
 
@@ -55,6 +57,16 @@ def test_numbers_of_another_kind_are_refused(kind, tmp_path):
     weights["model.norm.weight"] = weights["model.norm.weight"].astype(kind)
     message = refusal(write(tmp_path / "model", LLAMA, weights))
     assert "model.norm.weight is" in message and "float32, float16 nor bfloat16" in message
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("-inf")])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_weights_that_are_no_numbers_are_refused(bad, dtype, tmp_path):
+    weights = random_weights(LLAMA)
+    weights["model.layers.1.mlp.up_proj.weight"][3, 4] = bad
+    folder = str(write(tmp_path / "model", LLAMA, weights))
+    with pytest.raises(ValueError, match=r"model.layers.1.mlp.up_proj.weight in .* holds a NaN or an infinity"):
+        backbone.load_model(folder, backbone.load_config(folder), block_attention, dtype)
 
 
 def test_a_head_is_there_once(tmp_path):
