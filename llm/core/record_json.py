@@ -112,10 +112,6 @@ def _no_utf8(place: str, text: str, at: int, detail: str) -> Problem:
     return Problem(place, _around(text, at), "invalid UTF-8", detail, "save the file as UTF-8")
 
 
-def _constant(place: str, name: str) -> Problem:
-    return Problem(place, name, "NaN or Infinity", "JSON has no such value", "write a number or null")
-
-
 def _too_long(place: str) -> Problem:
     return Problem(place, "", "record too long", f"more than {LONGEST:,} characters", "split or repair it")
 
@@ -124,14 +120,27 @@ def _around(text: str, at: int) -> str:
     return shorten(text[max(0, at - 20) : at + 20])
 
 
-def _json_decoder() -> tuple[json.JSONDecoder, list[str]]:
-    """A decoder, and the list in which it leaves the NaN and Infinity that it meets, which are no JSON."""
-    constants: list[str] = []
-    return json.JSONDecoder(parse_constant=constants.append), constants
+def _json_decoder() -> tuple[json.JSONDecoder, list[tuple[str, ...]]]:
+    """A decoder, and the list in which it leaves what it meets and a record must not have: NaN and Infinity, which are
+    no JSON, and a key that is given twice. Of each what is shown, the reason, the detail and the remedy."""
+    flaws: list[tuple[str, ...]] = []
+
+    def constant(name: str) -> None:
+        flaws.append((name, "NaN or Infinity", "JSON has no such value", "write a number or null"))
+
+    def unique(pairs: list[tuple[str, object]]) -> dict:
+        value = dict(pairs)
+        if len(value) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            flaws.append((shorten(twice), "key given twice", "one of its values would be lost", "keep one of them"))
+        return value
+
+    return json.JSONDecoder(parse_constant=constant, object_pairs_hook=unique), flaws
 
 
 def _lines(stream: BinaryIO, name: str, chunk: int) -> Iterator[tuple[str, object]]:
-    decoder, constants = _json_decoder()
+    decoder, flaws = _json_decoder()
     number, empty = 0, True
     while line := stream.readline(LONGEST):
         number += 1
@@ -150,9 +159,9 @@ def _lines(stream: BinaryIO, name: str, chunk: int) -> Iterator[tuple[str, objec
             return
         if line:
             empty = False
-            constants.clear()
+            flaws.clear()
             value = _line_value(line, place, decoder)
-            yield place, _constant(place, constants[0]) if constants else value
+            yield place, Problem(place, *flaws[0]) if flaws else value
 
 
 def _line_value(line: bytes, place: str, decoder: json.JSONDecoder) -> object:
@@ -181,7 +190,7 @@ class _Window:
         self.stream, self.chunk = stream, chunk
         # Bytes that are no UTF-8 become lone surrogates, so that they cost their own element only.
         self.to_text = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
-        self.decoder, self.constants = _json_decoder()
+        self.decoder, self.flaws = _json_decoder()
         self.text, self.at, self.line, self.ended, self.lost = "", 0, 1, False, False
 
     def more(self) -> bool:
@@ -210,7 +219,7 @@ class _Window:
     def value(self, place: str) -> object:
         """Read the value that begins here and move past it; `lost` is set if its end cannot be told."""
         while True:
-            self.constants.clear()
+            self.flaws.clear()
             try:
                 value, stop = self.decoder.raw_decode(self.text, self.at)
                 why = ""
@@ -239,8 +248,8 @@ class _Window:
 
     def _accepted(self, value: object, stop: int, place: str) -> object:
         written = self.text[self.at : stop]
-        if self.constants:
-            value = _constant(place, self.constants[0])
+        if self.flaws:
+            value = Problem(place, *self.flaws[0])
         elif not written.isascii():
             try:
                 written.encode()

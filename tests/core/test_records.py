@@ -245,6 +245,10 @@ LONE = '{"src": "q", "responses": ["a \\ud83d b"], "labels": ["+"]}'
         ('{"src": "q", "responses": ["a"], "labels": [1e999]}', "Infinity - label out of range (labels[0])"),
         (row(weight=0), "0 - bad weight (weight is no number from 1e-06 to 1e+06); write such a number, or"),
         (row(weight="1"), '"1" - bad weight'),
+        (
+            '{"src": "q", "responses": ["a"], "labels": ["+"], "labels": ["-"]}',
+            '"labels" - key given twice (one of its values would be lost); keep one of them',
+        ),
         (row(weight=True), "true - bad weight"),
         (row(labels=[["+"], {}]), '["+"] - unknown label (labels[0] and 1 more)'),
         (row(responses=["a", " \n"]), '" \\n" - blank step (responses[1]); drop it together with its label'),
