@@ -77,7 +77,8 @@ def problems_of_settings(settings: dict) -> list[str]:
 
 
 def _problems_of_sizes(settings: dict) -> list[str]:
-    bad = [name for name in SIZES if type(settings.get(name)) is not int or settings[name] < 1]
+    needed = SIZES if settings.get("num_key_value_heads") is None else (*SIZES, "num_key_value_heads")
+    bad = [name for name in needed if type(settings.get(name)) is not int or settings[name] < 1]
     problems = [f"{name} {settings.get(name)!r}: a whole number above 0 is needed" for name in bad]
     bad = [name for name in NUMBERS if name in settings and not _is_positive(settings[name])]
     problems += [f"{name} {settings[name]!r}: a positive number is needed" for name in bad]

@@ -36,7 +36,6 @@ __all__ = [
     "Preference",
     "ReadCounts",
     "Record",
-    "check_records",
     "find_form",
     "iter_records",
     "label_values",
@@ -151,16 +150,6 @@ def read_records(
 ) -> list[Record | Preference]:
     """All records at once; otherwise as `iter_records`."""
     return list(iter_records(paths, reward_tokens, counts, skip_bad, form))
-
-
-def check_records(
-    paths: PathSetting, reward_tokens: Sequence[str] = ("+", "-"), skip_bad: bool = False
-) -> ReadCounts:
-    """Read everything and keep nothing: the counts, or BadRecords as in `iter_records`."""
-    counts = ReadCounts()
-    for _ in iter_records(paths, reward_tokens, counts, skip_bad):
-        pass
-    return counts
 
 
 def _stream(

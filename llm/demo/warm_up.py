@@ -17,7 +17,6 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from llm.core import runtime
-from llm.core.tokenizer import load_tokenizer
 
 runtime.prepare()
 
@@ -35,6 +34,7 @@ from llm.core.encoding import Sequence
 from llm.core.forest import lone_tree
 from llm.core.packing import collate, pack_sequential
 from llm.core.progress import quiet_library
+from llm.core.tokenizer import load_tokenizer
 from llm.data.generate_arithmetic import exercises, right_solutions
 from llm.demo.tiny_model import make, solution_text
 

@@ -39,7 +39,8 @@ class Scorer:
             model = backbone.load_model(output_dir, backbone.load_config(output_dir), attend, "float32")
         self.model = as_reward_model(model, self.tokens)
         self.model.eval()
-        self.limits = settings["max_seq_len"], settings["max_prompt_len"], settings["use_chat_template"]
+        limits = settings["max_seq_len"], settings["max_prompt_len"]
+        self.encoder = StepEncoder(self.tokenizer, self.tokens, *limits, settings["use_chat_template"])
         self.process_reward = settings["process_reward"]
 
     def score(self, question: str, steps: Iterable[str]) -> list[float]:
@@ -51,12 +52,11 @@ class Scorer:
         record = Record((question,), (), steps, (0.0,) * len(steps), "the solution to score")
         if not self.process_reward:
             record = as_outcome(record)
-        encoder = StepEncoder(self.tokenizer, self.tokens, *self.limits)
-        sequence = encoder.encode(record)
+        sequence = self.encoder.encode(record)
         if sequence is None or len(sequence.scored) < len(record.steps):
             raise ValueError(
-                f"{len(steps)} steps: the solution is longer than the {self.limits[0]} tokens (max_seq_len) that this "
-                "model was trained on, so its last steps would have no score. Shorten it."
+                f"{len(steps)} steps: the solution is longer than the {self.encoder.max_seq_len} tokens (max_seq_len) "
+                "that this model was trained on, so its last steps would have no score. Shorten it."
             )
         batch = collate([make_row([lone_tree(sequence)])], pad_id=0)
         batch = {name: paddle.to_tensor(array) for name, array in batch.items()}

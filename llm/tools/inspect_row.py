@@ -36,7 +36,6 @@ from llm.alignment.rm.flashmask.reward_argument import ModelArgument, documented
 from llm.alignment.rm.flashmask.run_reward import read_tokenizer
 from llm.core import backbone
 from llm.core.arguments import Settings, parse
-from llm.core.encoding import StepEncoder
 from llm.core.errors import plain_errors
 from llm.core.forest import Row
 from llm.core.progress import quiet_library
@@ -113,11 +112,10 @@ def read_rows(settings: Settings):
     longest = backbone.longest_solution(backbone.load_config(model_path)) if model_path else settings["max_seq_len"]
     reward_checks.fit_to_model(settings, longest)
     tokenizer, tokens = read_tokenizer(settings, model_path)
-    limits = settings["max_seq_len"], settings["max_prompt_len"]
-    encoder = StepEncoder(tokenizer, tokens, *limits, settings["use_chat_template"])
     reward_tokens = reward_argument.split_reward_tokens(settings["reward_tokens"])
     form = form_of_data(settings, ["train_dataset_path"])
-    return tokenizer, tokens, load_rows(settings["train_dataset_path"], settings, encoder, reward_tokens, form)
+    rows = load_rows(settings["train_dataset_path"], settings, tokenizer, tokens, reward_tokens, form)
+    return tokenizer, tokens, rows
 
 
 def choose(rows: RewardRows, number: int) -> Row:

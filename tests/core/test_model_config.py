@@ -35,6 +35,7 @@ from tests.core.model_folders import LLAMA, LLAMA3_ROPE, MISTRAL, QWEN2
         (QWEN2, "layer_types", ["full_attention", "sliding_attention"], "full_attention"),
         (LLAMA, "num_attention_heads", 5, "no multiple"),
         (LLAMA, "num_key_value_heads", 3, "no multiple"),
+        (LLAMA, "num_key_value_heads", "2", "whole number"),
         (LLAMA, "num_hidden_layers", None, "whole number"),
         (LLAMA, "num_hidden_layers", 2.0, "whole number"),
         (LLAMA, "hidden_size", True, "whole number"),

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm.core.record_files import REPOSITORY
-from llm.core.records import BadRecords, ReadCounts, Record, check_records, iter_records, read_records
+from llm.core.records import BadRecords, ReadCounts, Record, iter_records, read_records
 
 GOOD = {
     "src": ["How many?"],
@@ -33,6 +33,13 @@ def write(path: Path, text: str | bytes) -> Path:
 
 def lines(*values: object) -> str:
     return "".join((v if isinstance(v, str) else json.dumps(v)) + "\n" for v in values)
+
+
+def check_records(paths, **more) -> ReadCounts:
+    counts = ReadCounts()
+    for _ in iter_records(paths, counts=counts, **more):
+        pass
+    return counts
 
 
 def problems(paths, **more) -> str:

@@ -12,6 +12,7 @@ from llm.core.encoding import EncodeCounts, Pair, Sequence, StepEncoder
 from llm.core.forest import Row, Tree, grow_trees
 from llm.core.packing import choose_packing
 from llm.core.records import FIELDS, LABELLED, PREFERENCES, Preference, ReadCounts, Record, find_form, iter_records
+from llm.core.reward_tokens import RewardTokens
 
 
 @dataclass
@@ -115,10 +116,12 @@ def form_of_data(settings, names: list[str]) -> str:
 
 
 def load_rows(
-    paths: list[str], settings, encoder: StepEncoder, reward_tokens: tuple[str, str], form: str
+    paths: list[str], settings, tokenizer, tokens: RewardTokens, reward_tokens: tuple[str, str], form: str
 ) -> RewardRows:
     """All of the data is read, encoded and packed here once, before any model is loaded, also where it is streamed
     later: what is wrong with it, cut or left out is told before the training."""
+    limits = settings["max_seq_len"], settings["max_prompt_len"]
+    encoder = StepEncoder(tokenizer, tokens, *limits, settings["use_chat_template"])
     source = RecordSource(paths, reward_tokens, settings["skip_bad_records"], form, choose_shape(settings))
     if form == PREFERENCES:
         encode = partial(encoder.encode_pair, default_margin=settings["reward_margin"])

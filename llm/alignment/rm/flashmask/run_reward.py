@@ -14,7 +14,6 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[4])
 
 from llm.core import runtime
-from llm.core.tokenizer import load_tokenizer
 
 THREADS = runtime.prepare()  # before paddle is imported
 
@@ -30,12 +29,12 @@ from llm.core import attention, backbone, lora, output_folder
 from llm.core.argument_screen import render, save
 from llm.core.arguments import parse
 from llm.core.checkpoints import write_json
-from llm.core.encoding import StepEncoder
 from llm.core.errors import plain_errors
 from llm.core.label_weights import weigh_labels
 from llm.core.packing import collate
 from llm.core.progress import quiet_library
 from llm.core.reward_tokens import add_placeholder, find_reward_tokens
+from llm.core.tokenizer import load_tokenizer
 from llm.core.trainer import SaveError
 from llm.core.vocabulary import grow_vocabulary
 
@@ -129,11 +128,10 @@ def data_sets(settings) -> list[str]:
 def read_data(settings, tokenizer, tokens, form: str):
     """(training rows or None, held-out rows or None)"""
     reward_tokens = reward_argument.split_reward_tokens(settings["reward_tokens"])
-    sets = {}
-    for name in data_sets(settings):
-        limits = settings["max_seq_len"], settings["max_prompt_len"]
-        encoder = StepEncoder(tokenizer, tokens, *limits, settings["use_chat_template"])
-        sets[name] = load_rows(settings[name], settings, encoder, reward_tokens, form)
+    sets = {
+        name: load_rows(settings[name], settings, tokenizer, tokens, reward_tokens, form)
+        for name in data_sets(settings)
+    }
     return sets.get("train_dataset_path"), sets.get("dev_dataset_path")
 
 
