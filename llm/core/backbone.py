@@ -14,7 +14,7 @@ from paddlenlp.transformers.mistral.modeling import MistralForCausalLM
 from paddlenlp.transformers.model_utils import no_init_weights
 from paddlenlp.transformers.qwen2.modeling import Qwen2ForCausalLM
 
-from llm.core import attention, cpu_layers, model_config, weights
+from llm.core import attention, cpu_layers, model_config, pipeline, sequence_parallel, weights
 from llm.core.errors import in_short
 from llm.core.records import resolve_path
 from llm.core.reward_tokens import RewardTokens
@@ -121,12 +121,15 @@ def longest_solution(config) -> int:
 def load_model(name_or_path: str, config, attend, dtype: str, training_args=None):
     """The causal LM with `attend` in every layer. Weights that the files lack are an error, not a random start."""
     LlmMetaConfig.set_llm_config(config, training_args)  # None: how the saving run divided the model means nothing here
-    family = FAMILIES[config.model_type]
+    in_stages = config.pipeline_parallel_degree > 1
+    family = (pipeline.FAMILIES if in_stages else FAMILIES)[config.model_type]
     files = _weight_files(family, name_or_path)
     wanted = weights.check(files, config, name_or_path)
     attention.install(attend)
     if not paddle.is_compiled_with_cuda():
         cpu_layers.install()
+    if in_stages:
+        pipeline.install()
     config.dtype = dtype
     with no_init_weights():  # the files bring them all
         model = family.from_config(config, dtype=dtype)
@@ -142,9 +145,9 @@ def fingerprint(name_or_path: str, config) -> str:
 
 def share_rotary_tables(model) -> None:
     """Every layer comes with cosines and sines of its own for all positions: 4 GiB of the same numbers in Llama 3.1."""
-    first, *others = getattr(model, model.base_model_prefix).layers
+    first, *others = [layer for layer in model.sublayers() if hasattr(layer, "rotary_emb")]
     for layer in others:
-        layer.self_attn.rotary_emb = first.self_attn.rotary_emb
+        layer.rotary_emb = first.rotary_emb
 
 
 def _weight_files(family, name_or_path: str) -> list[Path]:
@@ -159,7 +162,9 @@ def _weight_files(family, name_or_path: str) -> list[Path]:
 
 
 def hidden_states(model, input_ids_BS, position_ids_BS, end_row_BS):
-    """[B, S, hidden]: the last layer after its norm, every layer attending within end_row."""
+    """[B, S, hidden] (with sequence parallelism [B * S, hidden]): the last layer after its norm, every layer attending
+    within end_row."""
+    sequence_parallel.set_row_length(model, input_ids_BS.shape[1])
     base = getattr(model, model.base_model_prefix)
     row_indices = "attention_mask" if model.config.model_type == "mistral" else "attn_mask_startend_row_indices"
     out = base(
@@ -169,7 +174,7 @@ def hidden_states(model, input_ids_BS, position_ids_BS, end_row_BS):
         return_dict=True,
         **{row_indices: end_row_BS},
     )
-    return out.last_hidden_state
+    return sequence_parallel.gather(model, out.last_hidden_state)
 
 
 def reward_logits(model, hidden_KE, tokens: RewardTokens):

@@ -31,6 +31,7 @@ class Sequence:
     labels: np.ndarray  # [K] float32
     prompt_len: int = 0  # tokens of the prompt, the start token included
     weight: float = 1.0
+    place: str = ""  # where its record stands
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -44,6 +45,7 @@ class Pair:
     rejected: Sequence
     margin: float
     weight: float
+    place: str = ""
 
 
 @dataclass
@@ -111,6 +113,7 @@ class StepEncoder:
             np.array(labels, "float32"),
             len(prompt.ids),
             record.weight,
+            record.place,
         )
 
     def encode_pair(self, preference: Preference, default_margin: float) -> Pair | None:
@@ -134,7 +137,7 @@ class StepEncoder:
             for ids in whole
         )
         margin = default_margin if preference.margin is None else preference.margin
-        return Pair(chosen, rejected, margin, preference.weight)
+        return Pair(chosen, rejected, margin, preference.weight, preference.place)
 
     def _encode_step(self, step: str, prompt: Prompt | None) -> list[int]:
         """`prompt` if the step is the first behind it."""

@@ -37,6 +37,7 @@ class Link:
     rejected: int
     margin: float
     weight: float
+    place: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class Row:
     rejected: np.ndarray  # [P] int64
     margins: np.ndarray  # [P] float32
     pair_weights: np.ndarray  # [P] float32
+    records: tuple[str, ...] = ()  # where they stand
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -144,7 +146,13 @@ def _link(pairs: list[Pair]) -> Tree:
     tree = _merge(list(answers.values()))
     number = {answer.ids.tobytes(): n for n, answer in enumerate(tree.solutions)}
     links = [
-        Link(number[pair.chosen.ids.tobytes()], number[pair.rejected.ids.tobytes()], pair.margin, pair.weight)
+        Link(
+            number[pair.chosen.ids.tobytes()],
+            number[pair.rejected.ids.tobytes()],
+            pair.margin,
+            pair.weight,
+            pair.place,
+        )
         for pair in pairs
     ]
     return Tree(tree.solutions, tree.shared, tree.size, links)
@@ -262,7 +270,12 @@ def make_row(trees: list[Tree]) -> Row:
         rejected=place[rejected],
         margins=margins,
         pair_weights=pair_weights,
+        records=tuple(dict.fromkeys(place for tree in trees for place in _places_of(tree))),
     )
+
+
+def _places_of(tree: Tree) -> list[str]:
+    return [link.place for link in tree.links] or [solution.place for solution in tree.solutions]
 
 
 def _links_of(trees: list[Tree]) -> tuple[np.ndarray, ...]:

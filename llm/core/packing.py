@@ -134,14 +134,17 @@ def choose_packing(zero_padding: bool, greedy_zero_padding: bool, stream: bool) 
     return lambda trees, max_seq_len: pack_greedy(trees, max_seq_len, window)
 
 
-def collate(rows: list[Row], pad_id: int) -> dict[str, np.ndarray]:
-    """B rows, padded to the longest of them, as arrays. A padding token attends to itself alone (an attention row
-    without a single column would be 0/0).
+def collate(
+    rows: list[Row], pad_id: int, multiple: int = 1, least_rows: int = 0, least_tokens: int = 0
+) -> dict[str, np.ndarray]:
+    """B rows, padded to the longest of them and to a `multiple`, as arrays. A padding token attends to itself alone (an
+    attention row without a single column would be 0/0).
 
     Rows without anything scored (or no rows at all: a rank without data in this step) get one label and one pair of
     weight 0, so that every rank computes a finite zero loss that reaches all weights, and stays in step.
     """
-    length = max((len(row) for row in rows), default=1)
+    rows = rows + [_blank_row(pad_id)] * (least_rows - len(rows))
+    length = -(-max([1, least_tokens, *map(len, rows)]) // multiple) * multiple
     shape = (len(rows), length)
     ids = np.full(shape, pad_id, "int64")
     positions = np.zeros(shape, "int64")
@@ -156,7 +159,7 @@ def collate(rows: list[Row], pad_id: int) -> dict[str, np.ndarray]:
         first_scored += len(row.scored)
         first_solution += row.solution_count
     if not first_scored:
-        return collate([*rows, _blank_row(pad_id)], pad_id)
+        return collate([*rows, _blank_row(pad_id)], pad_id, multiple)
     scored, solutions, label_at, chosen, rejected = map(np.concatenate, zip(*places, strict=True))
     return {
         "input_ids": ids,  # [B, S]

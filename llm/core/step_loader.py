@@ -18,18 +18,20 @@ class StepLoader:
     Every rank walks over all rows, so no communication is needed to know it. The last step of a pass may have fewer
     rows; micro-batches without any are blank and keep the ranks in step. With a seed the order changes by pass and
     depends on nothing but (seed, number of the pass), so a resumed run sees the rows of a run that was not stopped.
+    With `same_shapes` all micro-batches of a step are as large as its largest, as a pipeline wants them.
     """
 
     def __init__(
         self,
         rows: Iterable[Row],
-        collate: Callable[[list[Row]], dict[str, np.ndarray]],
+        collate: Callable[..., dict[str, np.ndarray]],
         batch_size: int,
         accumulation: int = 1,
         ranks: int = 1,
         rank: int = 0,
         seed: int | None = None,
         first_pass: int = 0,
+        same_shapes: bool = False,
     ):
         self.rows = rows
         self.collate = collate
@@ -39,6 +41,8 @@ class StepLoader:
         self.rank = rank
         self.seed = seed
         self.number_of_pass = first_pass
+        self.same_shapes = same_shapes
+        self.step_rows: list[Row] = []
 
     @property
     def rows_per_step(self) -> int:
@@ -52,12 +56,22 @@ class StepLoader:
         rows = self._rows_in_order()
         self.number_of_pass += 1
         while step_rows := list(islice(rows, self.rows_per_step)):
+            self.step_rows = step_rows
             step_weight = np.array(sum(row.weight for row in step_rows), "float32")
+            least = {"least_rows": self.batch_size, "least_tokens": max(map(len, step_rows))}
             for micro_batch in range(self.accumulation):
-                start = (micro_batch * self.ranks + self.rank) * self.batch_size
-                batch = self.collate(step_rows[start : start + self.batch_size])
+                batch = self.collate(self._rows_of(micro_batch, self.rank), **(least if self.same_shapes else {}))
                 batch["step_weight"] = step_weight
                 yield {name: paddle.to_tensor(array) for name, array in batch.items()}
+
+    def records_of(self, micro_batches: list[tuple[int, int]]) -> list[str]:
+        """Where the records of the last step stand that are in these (micro-batch, rank), or all of them."""
+        chosen = [row for place in micro_batches for row in self._rows_of(*place)] or self.step_rows
+        return list(dict.fromkeys(record for row in chosen for record in row.records))
+
+    def _rows_of(self, micro_batch: int, rank: int) -> list[Row]:
+        start = (micro_batch * self.ranks + rank) * self.batch_size
+        return self.step_rows[start : start + self.batch_size]
 
     def _rows_in_order(self) -> Iterator[Row]:
         if self.seed is None:

@@ -1,114 +1,222 @@
-"""PaddleNLP's Trainer with exact normalisation, whole checkpoints and logs that survive a restart.
+"""PaddleNLP's Trainer with exact normalisation, one gradient norm in every layout, and updates that all ranks agree on.
 
-The Trainer of the library averages a loss over micro-batches and ranks, saves into place, and forgets at a restart
-what it had summed up since the last log. Subclasses say what a batch's summed loss is (`summed_loss`) and what the
-statistics beside it are called.
+The Trainer of the library averages a loss over micro-batches and ranks. Here an update's loss is a sum over what is
+scored divided by its weight in the whole update. Subclasses say what a batch's `logits` are, and its `batch_sums`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import shutil
+import signal
 import time
-from pathlib import Path
 
 import numpy as np
 import paddle
 import paddle.distributed as dist
-from paddlenlp.trainer import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainerState
+from paddle.distributed.fleet.meta_optimizers.dygraph_optimizer import HybridParallelOptimizer
+from paddlenlp.trainer import PrinterCallback, ProgressCallback, TrainerCallback
 
-from llm.core import checkpoints
+from llm.core import group_sharding, pipeline
+from llm.core.checkpoint_trainer import CheckpointTrainer
+from llm.core.gradient_norm import ExactClip, UpdateSkipped
 from llm.core.progress import Progress
 from llm.core.step_loader import StepLoader
 
-RUNNING = "running_sums.json"
+OF_ALL_RANKS = ("steps", "skipped_updates")  # counted by every rank alike
+SHOWN_RECORDS = 20
 
 
-class SaveError(Exception):
-    """A checkpoint or the model could not be written; what was there before is untouched."""
+class Diverged(ValueError):
+    """A loss or a gradient is no number, and nan_policy is stop."""
 
 
-class ExactTrainer(Trainer):
-    """A loss is a sum over scored positions divided by their weight in the whole optimiser step, over all ranks and
-    micro-batches. `batch_sums` of a subclass returns (summed loss, vector of `sum_names` statistics)."""
+class ExactTrainer(CheckpointTrainer):
+    """`batch_sums` of a subclass returns (summed loss, vector of `sum_names` statistics) from `logits`."""
 
     sum_names: tuple[str, ...] = ()
 
-    def __init__(self, *, collate, identity: dict, steps: int, steps_per_pass: int | None, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, *, collate, keeps_checkpoints: bool, **kwargs):
+        self.names = (*OF_ALL_RANKS, "loss", *self.sum_names)
+        super().__init__(sum_count=len(self.names), **kwargs)
         for callback in (ProgressCallback, PrinterCallback):
             self.remove_callback(callback)
         self.add_callback(Progress(self.args.disable_tqdm))
-        self.add_callback(BeforeUpdate(self))
+        self.add_callback(Update(self))
         self.collate = collate
-        self.identity = identity
-        self.steps = steps
-        self.steps_per_pass = steps_per_pass  # None for a stream, which has no order to vary
-        self.first_pass = 0
+        self.keeps_checkpoints = keeps_checkpoints
+        self.stop_signalled = False  # this rank was told to
+        self.stop_asked = False  # one of the ranks was, and all know it
         self.gradient_norm = None
-        self._sums = np.zeros(2 + len(self.sum_names))  # since the last log: normalised loss, steps, statistics
-        self._pending = []  # the same, of batches whose values are still on the device
-        self._total = np.zeros_like(self._sums)  # since the first step, over restarts
-        self._clock = time.perf_counter()
-        self._seconds = 0.0  # of training up to the last log, over restarts, without evaluation and saving
         self.learning_rate_used = None
+        self._of_update: list[paddle.Tensor] = []  # (share of the loss, statistics) of this rank's micro-batches
+        if self.in_stages:
+            pipeline.learn_from(self.model, self._share_in_stages)
+
+    @property
+    def in_stages(self) -> bool:
+        return self.args.pipeline_parallel_degree > 1
 
     # ---- data
 
     def get_train_dataloader(self):
-        return self._loader(
+        self.train_loader = self.loader(
             self.train_dataset,
             batch_size=self.args.per_device_train_batch_size,
             accumulation=self.args.gradient_accumulation_steps,
             seed=self.args.seed if self.steps_per_pass else None,
             first_pass=self.first_pass,
         )
+        return self.train_loader
 
-    def _loader(self, rows, **settings) -> StepLoader:
+    def loader(self, rows, **settings) -> StepLoader:
         return StepLoader(
             rows,
             self.collate,
             ranks=max(self.args.dataset_world_size, 1),
             rank=self.args.dataset_rank,
+            same_shapes=self.in_stages,
             **settings,
         )
 
-    # ---- a step
+    # ---- an update
 
-    def batch_sums(self, model, inputs):
+    def logits(self, model, inputs):
+        raise NotImplementedError(f"{type(self).__name__} must say what a batch's logits are")
+
+    def batch_sums(self, logits, inputs):
         raise NotImplementedError(f"{type(self).__name__} must say what a batch's loss and statistics are")
 
+    def logits_of_hidden(self, hidden_BSE, inputs):
+        raise NotImplementedError(f"{type(self).__name__} must say what the last stage makes of its hidden states")
+
     def compute_loss(self, model, inputs, return_outputs=False):
-        """The batch's share of the step's mean loss, times the factors by which Paddle will divide it again: it
+        return self._share_of_update(self.logits(model, inputs), inputs)
+
+    def _share_in_stages(self, hidden_BSE, inputs):
+        return self._share_of_update(self.logits_of_hidden(hidden_BSE, inputs), inputs)
+
+    def _share_of_update(self, logits, inputs):
+        """The batch's share of the update's mean loss, times the factors by which Paddle will divide it again: it
         averages gradients over the ranks that have data of their own, and the loss over the micro-batches."""
-        summed, statistics = self.batch_sums(model, inputs)
+        summed, statistics = self.batch_sums(logits, inputs)
         share = summed / inputs["step_weight"].clip(min=1e-12)
-        self._pending.append(paddle.concat([share.detach().reshape([1]).astype("float64"), statistics]))
+        self._of_update.append(paddle.concat([share.detach().reshape([1]).astype("float64"), statistics]))
         return share * (max(self.args.dataset_world_size, 1) * self.args.gradient_accumulation_steps)
 
-    def _collect(self) -> None:
-        """Add what this rank's batches left on the device to its sums."""
-        if self._pending:
-            values = paddle.stack(self._pending).sum(axis=0).numpy()
-            self._sums[0] += values[0]
-            self._sums[2:] += values[1:]
-            self._pending = []
+    def create_optimizer(self, lr_scheduler=None):
+        optimizer = super().create_optimizer(lr_scheduler)
+        optimizer._grad_clip = ExactClip(self.args.max_grad_norm, self._copies, self._settle)
+        return optimizer
 
-    def _over_ranks(self, sums: np.ndarray) -> np.ndarray:
-        """Sums over the ranks with data of their own; the number of steps is the same on all of them."""
+    def _copies(self, parameter) -> int:
+        """How many ranks hold this gradient; none but one counts a matrix that two stages share."""
+        args = self.args
+        if not getattr(parameter, "is_firstly_shared", True):
+            return 0
+        copies = max(args.data_parallel_degree, 1)
+        if not getattr(parameter, "is_distributed", False):
+            copies *= max(args.tensor_parallel_degree, 1)
+        return copies * (max(args.sharding_parallel_degree, 1) if group_sharding.is_whole(parameter) else 1)
+
+    def _wrap_model(self, model, training=True):
+        with group_sharding.sliced(model):
+            wrapped = super()._wrap_model(model, training)
+        if training and self.optimizer is not None:
+            self._let_updates_be_skipped()
+        return wrapped
+
+    def _let_updates_be_skipped(self) -> None:
+        name = "_step" if isinstance(self.optimizer, HybridParallelOptimizer) else "step"
+        update = getattr(self.optimizer, name)
+
+        def update_or_skip(*args, **kwargs):
+            try:
+                update(*args, **kwargs)
+            except UpdateSkipped as reason:
+                if self.is_world_process_zero():
+                    print(reason, flush=True)
+
+        setattr(self.optimizer, name, update_or_skip)
+
+    def _settle(self, squares: float) -> float:
+        """The norm over all ranks, which with it agree whether the update can be made, and whether to stop after it."""
+        batches = [batch.numpy() for batch in self._of_update]
+        self._of_update = []
+        loss = sum(batch[0] for batch in batches)
+        squares, loss, stops = self._sum_over_ranks(np.array([squares, loss, float(self.stop_signalled)]))
+        self.stop_asked = stops > 0
+        if not np.isfinite(squares + loss):
+            self._leave_out(batches, "gradient" if np.isfinite(loss) else "loss")
+        self.sums[0] += 1
+        self.sums[len(OF_ALL_RANKS) :] += sum(batches, np.zeros(len(self.names) - len(OF_ALL_RANKS)))
+        self.gradient_norm = float(np.sqrt(squares))
+        return self.gradient_norm
+
+    def _leave_out(self, batches: list[np.ndarray], what: str) -> None:
+        """Says which records the update was of: those of the micro-batches whose loss is no number, or all."""
+        mine = [(number, self.args.dataset_rank) for number, batch in enumerate(batches) if not np.isfinite(batch[0])]
+        records = self.train_loader.records_of(sum(self.from_all_ranks(mine), []))
+        more = f" and {len(records) - SHOWN_RECORDS} more" if len(records) > SHOWN_RECORDS else ""
+        told = f"update {self.state.global_step + 1}: its {what} is no number. Its records: "
+        told += f"{', '.join(records[:SHOWN_RECORDS])}{more}."
+        if self.args.nan_policy == "stop":
+            raise Diverged(
+                f"{told} nan_policy is stop, and no weight was changed by it. Look at the records; lower learning_rate "
+                "if the loss rose before; or write nan_policy skip to leave such updates out and count them. The same "
+                "command goes on from the last checkpoint."
+            )
+        self.sums[1] += 1
+        self.gradient_norm = None
+        raise UpdateSkipped(f"{told} It is left out (nan_policy is skip).")
+
+    # ---- over all ranks
+
+    def _sum_over_ranks(self, values: np.ndarray) -> np.ndarray:
         if self.args.world_size <= 1:
-            return sums.copy()
-        total = paddle.to_tensor(sums, dtype="float64")
+            return values
+        total = paddle.to_tensor(values, dtype="float64")
         dist.all_reduce(total)
-        total = total.numpy() / (self.args.world_size // max(self.args.dataset_world_size, 1))
-        total[1] = sums[1]
+        return total.numpy()
+
+    def from_all_ranks(self, value) -> list:
+        if self.args.world_size <= 1:
+            return [value]
+        everyone: list = []
+        dist.all_gather_object(everyone, value)
+        return everyone
+
+    def over_ranks(self, sums: np.ndarray) -> np.ndarray:
+        """The ranks that share their data by tensor parallelism have the same sums; those of a pipeline have none but
+        in its last stage."""
+        total = self._sum_over_ranks(sums) / max(self.args.tensor_parallel_degree, 1)
+        total[: len(OF_ALL_RANKS)] = sums[: len(OF_ALL_RANKS)]
         return total
+
+    def share_of_rank(self, sums: np.ndarray) -> np.ndarray:
+        """Of sums over all ranks what this one carries on, so that `over_ranks` makes them again."""
+        carries = self.args.dataset_rank == 0 and self.args.pipeline_parallel_rank == 0
+        mine = sums if carries else np.zeros_like(sums)
+        mine[: len(OF_ALL_RANKS)] = sums[: len(OF_ALL_RANKS)]
+        return mine
+
+    # ---- stopping
+
+    def train(self, resume_from_checkpoint: str | None = None, **kwargs):
+        """A SIGTERM lets the update at hand end, saves a checkpoint and ends the training."""
+
+        def note(number, frame):
+            self.stop_signalled = True
+
+        before = signal.signal(signal.SIGTERM, note)
+        try:
+            return super().train(resume_from_checkpoint, **kwargs)
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
     # ---- logs
 
     def training_metrics(self, sums: dict[str, float]) -> dict[str, float]:
         """Ratios of the statistics, for a line of the log."""
-        return sums
+        raise NotImplementedError(f"{type(self).__name__} must say what a line of the log says of its statistics")
 
     def log(self, logs: dict, **kwargs) -> None:
         if "train_runtime" in logs:
@@ -120,154 +228,52 @@ class ExactTrainer(Trainer):
         self.state.log_history.append({"step": self.state.global_step, **logs})
         self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs, **kwargs)
 
-    @contextlib.contextmanager
-    def clock_stopped(self):
-        """What is done inside does not count for the speed of training."""
-        begin = time.perf_counter()
-        yield
-        self._clock += time.perf_counter() - begin
-
     def _training_log(self) -> dict:
-        self._collect()
-        sums = self._over_ranks(self._sums)
-        self._total += sums
-        seconds = max(time.perf_counter() - self._clock, 1e-9)
-        self._seconds += seconds
-        statistics = dict(zip(self.sum_names, sums[2:], strict=True))
-        logs = {"loss": float(sums[0] / sums[1]), **self.training_metrics(statistics)}
-        logs["learning_rate"] = self.learning_rate_used
+        sums = self.over_ranks(self.sums)
+        self.total += sums
+        seconds = max(time.perf_counter() - self.clock, 1e-9)
+        self.seconds += seconds
+        named = dict(zip(self.names, sums.tolist(), strict=True))
+        logs = self._means(named) | {"learning_rate": self.learning_rate_used}
         if self.gradient_norm is not None:
             logs["gradient_norm"] = self.gradient_norm
         for name in ("tokens", "solutions"):
-            logs[f"{name}_per_second"] = float(statistics[name] / seconds)
-        self._sums[:] = 0
-        self._clock = time.perf_counter()
+            logs[f"{name}_per_second"] = named[name] / seconds
+        if skipped := self.total[self.names.index("skipped_updates")]:
+            logs["skipped_updates"] = int(skipped)
+        self.sums[:] = 0
+        self.clock = time.perf_counter()
         return logs
+
+    def _means(self, sums: dict[str, float]) -> dict[str, float]:
+        loss = {"loss": sums["loss"] / sums["steps"]} if sums["steps"] else {}  # all may have been skipped
+        return loss | self.training_metrics(sums)
 
     def train_totals(self) -> dict[str, float]:
         """The whole run, restarts included."""
-        statistics = dict(zip(self.sum_names, self._total[2:].tolist(), strict=True))
-        return {
-            "loss": float(self._total[0] / max(self._total[1], 1)),
-            **self.training_metrics(statistics),
-            "steps": int(self._total[1]),
-            "tokens": int(statistics["tokens"]),
-            "solutions": int(statistics["solutions"]),
-            "seconds": self._seconds,
-            "tokens_per_second": statistics["tokens"] / max(self._seconds, 1e-9),
-        }
-
-    # ---- checkpoints
-
-    def train(self, resume_from_checkpoint: str | None = None, **kwargs):
-        if resume_from_checkpoint:
-            state = TrainerState.load_from_json(str(Path(resume_from_checkpoint) / "trainer_state.json"))
-            if state.global_step >= self.steps:
-                return self._take_up_finished(state, resume_from_checkpoint)
-            self.first_pass = state.global_step // self.steps_per_pass if self.steps_per_pass else 0
-        self._clock = time.perf_counter()
-        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
-
-    def _take_up_finished(self, state: TrainerState, checkpoint: str) -> None:
-        """The library would train one step more before it looked at max_steps."""
-        self.state = state
-        self._load_running_sums(checkpoint)
-        best = state.best_model_checkpoint if self.args.load_best_model_at_end else None
-        self._load_from_checkpoint(best or checkpoint)
-
-    def _load_optimizer_and_scheduler(self, checkpoint):
-        super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is not None:
-            self._load_running_sums(checkpoint)
-
-    def _load_running_sums(self, checkpoint: str) -> None:
-        saved = checkpoints.read_json(Path(checkpoint) / RUNNING)
-        self._total = np.array(saved["total"])
-        self._seconds = saved["seconds"]
-        self._sums = np.array(saved["since_last_log"])
-        if self.args.dataset_rank > 0:  # the sums over all ranks: the first one carries them on
-            steps = self._sums[1]
-            self._sums[:] = 0
-            self._sums[1] = steps
-
-    def _save_checkpoint(self, model, metrics=None):
-        best_by = (self.args.metric_for_best_model or "loss").removeprefix("eval_")
-        if metrics is not None and metrics.get(f"eval_{best_by}") is None:
-            metrics = None  # undefined for this data, so no candidate for the best
-        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-        if self.is_world_process_zero() and folder.exists():
-            shutil.rmtree(folder)  # the half-written one of a killed run
-        self._wait_for_ranks()
-        self._collect()
-        since_last_log = self._over_ranks(self._sums).tolist()
-        running = {"total": self._total.tolist(), "since_last_log": since_last_log, "seconds": self._seconds}
-        try:
-            with self.clock_stopped():
-                super()._save_checkpoint(model, metrics)
-            self._wait_for_ranks()
-            if self.is_world_process_zero():
-                checkpoints.write_json(folder / RUNNING, running)
-                checkpoints.write_json(folder / checkpoints.IDENTITY, self.identity)
-                checkpoints.mark_complete(folder)
-                best = self.state.best_model_checkpoint
-                checkpoints.delete_old(folder.parent, self.args.save_total_limit, best)
-        except Exception as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise SaveError(_why_not_saved(folder, error)) from error
-        self._wait_for_ranks()
-
-    def _rotate_checkpoints(self, use_mtime=False, output_dir=None) -> None:
-        """Old checkpoints are deleted in _save_checkpoint, once the new one is known to be whole; the library would
-        do it before."""
-
-    def save_final_model(self) -> None:
-        """Model and tokenizer into output_dir, each file all or nothing."""
-        output_dir = Path(self.args.output_dir)
-        unfinished = output_dir / "unfinished-model"
-        if self.is_world_process_zero():
-            shutil.rmtree(unfinished, ignore_errors=True)
-        self._wait_for_ranks()
-        try:
-            self.save_model(str(unfinished))
-            self._wait_for_ranks()
-            if self.is_world_process_zero():
-                checkpoints.replace_model(unfinished, output_dir)
-        except Exception as error:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            raise SaveError(_why_not_saved(output_dir, error)) from error
-
-    def _wait_for_ranks(self) -> None:
-        if self.args.world_size > 1:
-            dist.barrier()
+        sums = dict(zip(self.names, self.total.tolist(), strict=True))
+        counts = {name: int(sums[name]) for name in ("steps", "skipped_updates", "tokens", "solutions")}
+        if not counts["skipped_updates"]:
+            del counts["skipped_updates"]
+        speed = {"seconds": self.seconds, "tokens_per_second": sums["tokens"] / max(self.seconds, 1e-9)}
+        return self._means(sums) | counts | speed
 
 
-class BeforeUpdate(TrainerCallback):
-    """What a line of the log says about an update: its learning rate, and the norm of its gradient before clipping
-    (taken only for updates that will be logged)."""
+class Update(TrainerCallback):
+    """The learning rate of an update, and what the ranks have agreed on after it."""
 
     def __init__(self, trainer: ExactTrainer):
         self.trainer = trainer
 
     def on_optimizer_begin(self, args, state, control, **kwargs):
-        self.trainer._sums[1] += 1
         self.trainer.learning_rate_used = float(self.trainer._get_learning_rate())
-        step = state.global_step + 1
-        due = step % args.logging_steps == 0 or (step == 1 and args.logging_first_step) or step == state.max_steps
-        if not due or len(args.sharding) > 0 or args.tensor_parallel_degree > 1:
-            return  # with sharded gradients no rank holds all of them
-        gradients = [parameter.grad for parameter in self.trainer.model.parameters() if parameter.grad is not None]
-        squares = [g.astype("float32").square().sum() for g in gradients]
-        self.trainer.gradient_norm = float(paddle.stack(squares).sum().sqrt())
 
     def on_step_end(self, args, state, control, **kwargs):
         if state.global_step >= state.max_steps:
             control.should_log = True  # so that no step is left out of the totals
+        elif self.trainer.stop_asked:
+            control.should_training_stop = True
+            control.should_save = self.trainer.keeps_checkpoints
+            control.should_evaluate = False
+            args.load_best_model_at_end = False  # the run is not at its end
         return control
-
-
-def _why_not_saved(folder: Path, error: Exception) -> str:
-    return (
-        f"{folder} could not be written ({type(error).__name__}: {error}). What was half-written has been removed; "
-        "earlier checkpoints are untouched. Make room (or make the folder writable) and start the same command again: "
-        "it resumes from the last whole checkpoint."
-    )

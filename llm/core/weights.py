@@ -195,18 +195,26 @@ def fill(model, files: list[Path], wanted: dict[str, Wanted]) -> None:
             if tensor.name not in wanted or (tensor.name == HEAD and config.tie_word_embeddings):
                 continue
             name, _, is_transposed = wanted[tensor.name]
+            # where two stages of a pipeline share a matrix, the last one has it as its head
+            names = {name, HEAD} if config.tie_word_embeddings and "embed_tokens" in name else {name}
+            if not names & empty:
+                continue  # of another stage
             array = tensor.read()
             array = parts.get(name, lambda whole: whole)(array.T if is_transposed else array)
             values = np.ascontiguousarray(array, dtype=config.dtype)
-            parameters[name].set_value(values.view("uint16") if config.dtype == "bfloat16" else values)
-            if not bool(paddle.isfinite(parameters[name]).all()):
-                raise ValueError(
-                    f"model_name_or_path: {tensor.name} in {file} holds a NaN or an infinity, and so would "
-                    "every score. The training that wrote it diverged, or the copy is broken: give another checkpoint."
-                )
-            empty.discard(name)
-    empty -= {HEAD} if config.tie_word_embeddings else set()
+            for place in names & empty:
+                parameters[place].set_value(values.view("uint16") if config.dtype == "bfloat16" else values)
+                if not bool(paddle.isfinite(parameters[place]).all()):
+                    raise ValueError(_not_finite(tensor.name, file))
+            empty -= names
     assert not empty, empty
+
+
+def _not_finite(name: str, file: Path) -> str:
+    return (
+        f"model_name_or_path: {name} in {file} holds a NaN or an infinity, and so would every score. The training that "
+        "wrote it diverged, or the copy is broken: give another checkpoint."
+    )
 
 
 def fingerprint(files: list[Path]) -> str:

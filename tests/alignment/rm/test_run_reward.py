@@ -173,7 +173,7 @@ def test_output_folders_with_other_files_and_the_models_own_folder_are_refused(s
 
 
 def test_a_full_disk_leaves_the_earlier_checkpoint_and_nothing_half_written(settings_of, tmp_path, monkeypatch, capsys):
-    import llm.core.trainer as trainer
+    import llm.core.checkpoint_trainer as trainer
 
     real = trainer.checkpoints.mark_complete
 

@@ -5,6 +5,7 @@ from typing import List, Optional  # noqa: UP035 (PaddleNLP's own parsers know t
 
 from paddlenlp import trainer as paddlenlp_trainer
 
+from llm.core import pipeline
 from llm.core.packing import STREAM_WINDOW
 
 MISPRINTS = {"max_seq_le": "max_seq_len", "eval_strategy": "evaluation_strategy", "lr": "learning_rate"}
@@ -47,6 +48,8 @@ class TrainingArguments(paddlenlp_trainer.TrainingArguments):
     do_eval: bool = documented(True, "Evaluate, while training and after it.")
     load_best_model_at_end: bool = documented(True, "Keep the checkpoint with the best evaluation as the model.")
     tensor_parallel_degree: int = documented(-1, "Parts that each layer is cut into; -1: none.")
+    sequence_parallel: bool = documented(False, "Cut norms and residuals along the tokens among these parts, too.")
+    pipeline_parallel_degree: int = documented(-1, "Stages that the layers are dealt out to; -1: one.")
     sharding_parallel_degree: int = documented(-1, "Ranks that share the optimiser's state; -1: all there are.")
     sharding: str = documented("stage1", "Sharded data parallelism: stage1, stage2, stage3 or empty.",
                                choices=["", "stage1", "stage2", "stage3"])  # fmt: skip
@@ -61,15 +64,19 @@ class TrainingArguments(paddlenlp_trainer.TrainingArguments):
     balance_labels: bool = documented(False, "positive_weight that lets both parts of the training labels count alike.")
     reward_margin: float = documented(0.0, "Margin of preferences whose records have no field margin.")
     reward_centering: float = documented(0.0, "Weight of the squared sum of both rewards of a preference.")
+    nan_policy: str = documented("stop", "A loss or gradient that is no number: stop, or skip the update and count it.",
+                                 choices=["stop", "skip"])  # fmt: skip
     overwrite_output_dir: bool = documented(False, "Start afresh and delete the checkpoints in output_dir.")
 
     def __post_init__(self):
         # PaddleNLP turns evaluation_strategy "no" into "steps" while do_eval is set; here "no" means: at the end only.
-        evaluate_at_end = self.do_eval
+        # With a pipeline it would also evaluate in batches of another size than per_device_eval_batch_size.
+        evaluate_at_end, eval_batch_size = self.do_eval, self.per_device_eval_batch_size
         if self.evaluation_strategy == "no":
             self.do_eval = False
+        self.pipeline_parallel_config = pipeline.CONFIG
         super().__post_init__()
-        self.do_eval = evaluate_at_end
+        self.do_eval, self.per_device_eval_batch_size = evaluate_at_end, eval_batch_size
 
 
 @dataclass
@@ -120,7 +127,7 @@ def split_reward_tokens(reward_tokens: str) -> tuple[str, ...]:
 
 # What makes a run the run it is: with another value here a checkpoint of it would be continued on something else.
 IDENTITY = (
-    "seed per_device_train_batch_size gradient_accumulation_steps max_seq_len max_prompt_len zero_padding "
+    "seed max_seq_len max_prompt_len zero_padding "
     "greedy_zero_padding prefix_sharing prefix_sharing_window lazy process_reward placeholder_token reward_tokens "
     "use_chat_template score_last_step_only prm_loss label_smoothing positive_weight balance_labels reward_margin "
     "reward_centering add_placeholder_token lora lora_rank lora_alpha lora_target_modules "

@@ -16,7 +16,7 @@ from llm.alignment.rm.flashmask.reward_argument import (
     TrainingArguments,
     split_reward_tokens,
 )
-from llm.core import lora
+from llm.core import layout, lora
 from llm.core.arguments import Settings
 from llm.core.label_weights import balancing_weight
 from llm.core.packing import STREAM_WINDOW
@@ -38,7 +38,7 @@ def resolve(settings: Settings, ranks: int, has_cuda: bool) -> None:
     _resolve_purpose(settings)
     _resolve_schedule(settings)
     _resolve_precision(settings, has_cuda)
-    _resolve_layout(settings, ranks, has_cuda)
+    layout.resolve(settings, ranks, has_cuda)
     _resolve_data(settings)
     _resolve_reward(settings)
     _resolve_lora(settings)
@@ -137,8 +137,7 @@ def steps_of_run(settings: Settings, rows: list | None, data_ranks: int) -> tupl
     """(updates that will run, updates in a pass over the data or None for a stream)"""
     if rows is None or settings["lazy"]:
         return max(settings["max_steps"], 0), None
-    rows_per_step = settings["per_device_train_batch_size"] * settings["gradient_accumulation_steps"] * data_ranks
-    per_pass = -(-len(rows) // rows_per_step)
+    per_pass = -(-len(rows) // rows_of_update(settings, data_ranks))
     steps = settings["max_steps"] if settings["max_steps"] > 0 else int(per_pass * settings["num_train_epochs"])
     return steps, per_pass
 
@@ -159,28 +158,6 @@ def _resolve_precision(settings: Settings, has_cuda: bool) -> None:
         return
     settings.give_way("device", "cpu", "this PaddlePaddle is a CPU build")
     settings.give_way("bf16", False, "a CPU has no bfloat16 matrix kernel; float32 is used, without fp16_opt_level")
-
-
-def _resolve_layout(settings: Settings, ranks: int, has_cuda: bool) -> None:
-    launch = "start it with python -m paddle.distributed.launch"
-    if ranks == 1 and settings.origin["sharding"] == "default":
-        settings.give_way("sharding", "", "one process has nothing to share")
-    for name in ("tensor_parallel_degree", "sharding_parallel_degree"):
-        degree = settings[name]
-        if degree == 0 or degree < -1:
-            settings.refuse(name, "a degree is 1 or more, or -1 for none")
-        elif degree > 1 and ranks % degree:
-            settings.refuse(name, f"{ranks} process(es) cannot be divided by it; {launch} and as many processes")
-    if settings["sharding_parallel_degree"] > 1 and not settings["sharding"]:
-        settings.refuse("sharding_parallel_degree", "sharding is empty; write sharding stage1, stage2 or stage3")
-    if not has_cuda and settings["tensor_parallel_degree"] > 1:
-        settings.refuse("tensor_parallel_degree", "needs GPUs: Paddle's tensor parallelism lacks kernels on a CPU")
-    if not has_cuda and ranks > 1 and settings["sharding"] in ("stage2", "stage3"):
-        settings.refuse("sharding", "needs GPUs: on a CPU Paddle has stage1 only")
-    if settings["tensor_parallel_degree"] > 1 and settings["sharding"] == "stage3":
-        settings.refuse("sharding", "stage3 does not go with tensor parallelism in PaddleNLP; write stage1 or stage2")
-    if settings["virtual_pp_degree"] != 1:
-        settings.refuse("virtual_pp_degree", "pipeline parallelism is not supported here; write 1 or leave it out")
 
 
 def _resolve_data(settings: Settings) -> None:
@@ -248,12 +225,17 @@ def _check_ranges(settings: Settings) -> None:
 
 
 def identity(
-    settings: Settings, model_path: str, base_weights: str | None, data_fingerprint: str | None, data_ranks: int
+    settings: Settings, model_path: str, base_weights: str | None, data_fingerprint: str | None, ranks: int
 ) -> dict:
     """`base_weights` are those that a checkpoint needs beside it: those under adapters."""
     same = {name: settings[name] for name in IDENTITY}
-    same |= {"model_name_or_path": model_path, "base_weights": base_weights}
-    return {**same, "data": data_fingerprint, "ranks": data_ranks}
+    same |= {"model_name_or_path": model_path, "base_weights": base_weights, "data": data_fingerprint}
+    same["rows of an update"] = rows_of_update(settings, layout.data_ranks(settings, ranks))
+    return {**same, "layout": layout.of_checkpoints(settings, ranks)}
+
+
+def rows_of_update(settings: Settings, data_ranks: int) -> int:
+    return settings["per_device_train_batch_size"] * settings["gradient_accumulation_steps"] * data_ranks
 
 
 def without_effect(settings: Settings, ranks: int) -> list[str]:
@@ -263,8 +245,6 @@ def without_effect(settings: Settings, ranks: int) -> list[str]:
         lines.append(f"sharding {settings['sharding']}: a single process holds the whole state, nothing is divided")
     if settings.origin["fp16_opt_level"] != "default" and not settings["bf16"]:
         lines.append(f"fp16_opt_level {settings['fp16_opt_level']}: training is in float32, so it changes nothing")
-    if ranks > 1 and (settings["sharding"] or settings["tensor_parallel_degree"] > 1):
-        lines.append("gradient_norm is not logged: with sharding or tensor parallelism no rank holds all gradients")
     return lines
 
 

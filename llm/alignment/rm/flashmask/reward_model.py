@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 
-from llm.core.backbone import hidden_states, is_tied, reward_logits
+from llm.core import backbone, pipeline
 from llm.core.log_normaliser import log_normaliser
 from llm.core.reward_tokens import RewardTokens
 
@@ -17,14 +17,29 @@ def as_reward_model(model, tokens: RewardTokens, over_vocabulary: bool = False):
     Paddle's wrappers for several ranks find the whole computation inside one forward.
     """
 
-    def forward(self, input_ids, position_ids, end_row, scored):
-        hidden_BSE = hidden_states(self, input_ids, position_ids, end_row)
-        hidden_KE = hidden_BSE.reshape([-1, hidden_BSE.shape[-1]]).gather(scored)
-        logits_K2 = reward_logits(self, hidden_KE, tokens)
+    def score(hidden_KE):
+        logits_K2 = backbone.reward_logits(model, hidden_KE, tokens)
         if over_vocabulary:
-            logits_K2 = logits_K2 - log_normaliser(hidden_KE, self.lm_head.weight, is_tied(self)).unsqueeze(-1)
+            whole = log_normaliser(hidden_KE, model.lm_head.weight, backbone.is_tied(model))
+            logits_K2 = logits_K2 - whole.unsqueeze(-1)
         return logits_K2
 
-    # past Layer.__setattr__, with which PaddleNLP guards the forward's signature for generation
-    model.__dict__["forward"] = types.MethodType(forward, model)
+    def forward(self, input_ids, position_ids, end_row, scored):
+        hidden_BSE = backbone.hidden_states(self, input_ids, position_ids, end_row)
+        return self.lm_head(at_scored(hidden_BSE, scored))
+
+    # Past Layer.__setattr__, with which PaddleNLP guards the forward's signature for generation. The head keeps its
+    # call: sharding stage 3 brings its weight together before, and cuts it up again behind.
+    model.__dict__["score"] = score
+    if model.config.pipeline_parallel_degree > 1:
+        pipeline.give_hidden_states(model)
+    else:
+        model.lm_head.__dict__["forward"] = score
+        model.__dict__["forward"] = types.MethodType(forward, model)
     return model
+
+
+def at_scored(hidden, scored_K):
+    """[K, E]"""
+    return hidden.reshape([-1, hidden.shape[-1]]).gather(scored_K)
+

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import paddle
-import paddle.distributed as dist
 from paddlenlp.trainer.integrations import VisualDLCallback
 
+from llm.alignment.rm.flashmask.reward_model import at_scored
+from llm.core import pipeline
 from llm.core.checkpoints import write_json
 from llm.core.losses import pair_loss, reward_cross_entropy, reward_scores, rewards, vocabulary_cross_entropy
 from llm.core.metrics import Metrics, outcome_metrics, preference_metrics, step_metrics
@@ -33,7 +34,7 @@ class RewardTrainer(ExactTrainer):
         anything is averaged. The loss knows no weights, smoothing or margins, so that runs with others compare."""
         rows = self.eval_dataset if eval_dataset is None else eval_dataset
         with self.clock_stopped():
-            losses, *columns = self._judge(rows)
+            losses, *columns = self._gathered(self._judge(rows))
         metrics = {"loss": float(losses.mean()), **self.metrics(*columns)}
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
         self._reopen_curves()
@@ -47,24 +48,41 @@ class RewardTrainer(ExactTrainer):
             if isinstance(callback, VisualDLCallback) and callback.vdl_writer is None and self.is_world_process_zero():
                 callback._init_summary_writer(self.args)
 
-    def _judge(self, rows) -> list[np.ndarray]:
-        """The columns of all batches and ranks, solutions numbered through all of them."""
+    def logits(self, model, inputs):
+        return model(**{name: inputs[name] for name in MODEL_INPUTS})
+
+    def logits_of_hidden(self, hidden, inputs):
+        return self.model.score(at_scored(hidden, inputs["scored"]))
+
+    def _judge(self, rows) -> list[np.ndarray] | None:
+        """The columns of this rank's batches, solutions numbered through all ranks; None but in the last stage."""
         self.model.eval()
         parts, first_solution = [], self.args.dataset_rank << 40  # numbers that no other rank has
-        for inputs in self._loader(rows, batch_size=self.args.per_device_eval_batch_size):
-            inputs["solutions"] += first_solution
-            first_solution += int(inputs["solution_count"])
-            with paddle.no_grad(), self.autocast_smart_context_manager():
-                parts.append(self.columns(_logits(self.model, inputs), inputs))
+        with paddle.no_grad(), self.autocast_smart_context_manager():
+            for logits, inputs in self._logits_of(rows):
+                inputs["solutions"] += first_solution
+                first_solution += int(inputs["solution_count"])
+                if logits is not None:
+                    parts.append(self.columns(logits, inputs))
         self.model.train()
-        return self._gathered([np.concatenate(column) for column in zip(*parts, strict=True)])
+        return [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else None
 
-    def _gathered(self, mine: list[np.ndarray]) -> list[np.ndarray]:
-        if self.args.world_size <= 1:
-            return mine
-        everyone: list = []
-        dist.all_gather_object(everyone, (self.args.dataset_rank, mine))
-        of_rank = dict(everyone)  # ranks that share their data by tensor parallelism count once
+    def _logits_of(self, rows):
+        """(logits, inputs) of every batch; no logits but in the last stage of a pipeline."""
+        batch_size = self.args.per_device_eval_batch_size
+        if not self.in_stages:
+            for inputs in self.loader(rows, batch_size=batch_size):
+                yield self.logits(self.model, inputs), inputs
+            return
+        wrapped = pipeline.wrap(self.model) if self.model_wrapped is self.model else self.model_wrapped
+        batches = self.loader(rows, batch_size=batch_size, accumulation=wrapped.accumulate_steps)
+        for hidden, inputs in pipeline.evaluate(wrapped, batches):
+            yield hidden if hidden is None else self.logits_of_hidden(hidden, inputs), inputs
+
+    def _gathered(self, mine: list[np.ndarray] | None) -> list[np.ndarray]:
+        """Of all ranks; those that share their data by tensor parallelism count once."""
+        everyone = self.from_all_ranks((self.args.dataset_rank, mine))
+        of_rank = {rank: columns for rank, columns in everyone if columns is not None}
         return [np.concatenate(column) for column in zip(*(of_rank[r] for r in sorted(of_rank)), strict=True)]
 
     def write_results(self, name: str, values: dict) -> None:
@@ -78,8 +96,8 @@ class LabelTrainer(RewardTrainer):
 
     sum_names = ("hits", "labels", "positive_hits", "positive", "tokens", "solutions")
 
-    def batch_sums(self, model, inputs):
-        logits_M2 = _logits(model, inputs).gather(inputs["label_at"])
+    def batch_sums(self, logits, inputs):
+        logits_M2 = logits.gather(inputs["label_at"])
         over_vocabulary = self.args.prm_loss == "vocabulary"
         cross_entropy = vocabulary_cross_entropy if over_vocabulary else reward_cross_entropy
         loss = (inputs["weights"] * cross_entropy(logits_M2, inputs["targets"])).sum()
@@ -114,8 +132,8 @@ class PairTrainer(RewardTrainer):
 
     sum_names = ("hits", "ties", "pairs", "chosen", "rejected", "tokens", "solutions")
 
-    def batch_sums(self, model, inputs):
-        chosen_P, rejected_P = self._rewards(_logits(model, inputs), inputs)
+    def batch_sums(self, logits, inputs):
+        chosen_P, rejected_P = self._rewards(logits, inputs)
         losses_P = pair_loss(chosen_P, rejected_P, inputs["margins"], self.args.reward_centering)
         loss = (inputs["pair_weights"] * losses_P).sum()
         with paddle.no_grad():
@@ -154,10 +172,6 @@ class PairTrainer(RewardTrainer):
 
 def trainer_for(form: str) -> type[RewardTrainer]:
     return PairTrainer if form == PREFERENCES else LabelTrainer
-
-
-def _logits(model, inputs):
-    return model(**{name: inputs[name] for name in MODEL_INPUTS})
 
 
 def _as_vector(*values):

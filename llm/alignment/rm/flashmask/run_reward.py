@@ -25,9 +25,10 @@ from llm.alignment.rm.flashmask import reward_argument, reward_checks
 from llm.alignment.rm.flashmask.data import form_of_data, load_rows, weighed
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.alignment.rm.flashmask.reward_trainer import RewardTrainer, trainer_for
-from llm.core import attention, backbone, lora, output_folder
+from llm.core import attention, backbone, gloo, layout, lora, output_folder
 from llm.core.argument_screen import render, save
 from llm.core.arguments import parse
+from llm.core.checkpoint_trainer import SaveError
 from llm.core.checkpoints import write_json
 from llm.core.errors import plain_errors
 from llm.core.label_weights import weigh_labels
@@ -35,27 +36,29 @@ from llm.core.packing import collate
 from llm.core.progress import quiet_library
 from llm.core.reward_tokens import add_placeholder, find_reward_tokens
 from llm.core.tokenizer import load_tokenizer
-from llm.core.trainer import SaveError
 from llm.core.vocabulary import grow_vocabulary
 
 
 def main(argv: list[str]) -> dict:
     """Runs what the settings say; returns the results."""
     quiet_library()
+    gloo.install()
     with plain_errors(ValueError, OSError):
         settings = read_settings(argv)
         model_path = backbone.find_model(settings["model_name_or_path"])
         config = backbone.load_config(model_path)
+        layout.fit_to_model(settings, config)
         reward_checks.fit_to_model(settings, backbone.longest_solution(config), config.model_type)
         form = form_of_data(settings, data_sets(settings))
         reward_checks.fit_to_form(settings, form)
         tokenizer, tokens = read_tokenizer(settings, model_path, config)
         train, dev = read_data(settings, tokenizer, tokens, form)
         rows = train and training_rows(settings, train)
-        steps = reward_checks.steps_of_run(settings, train and train.rows, data_ranks(settings))
+        ranks = dist.get_world_size()
+        steps = reward_checks.steps_of_run(settings, train and train.rows, layout.data_ranks(settings, ranks))
         reward_checks.fit_to_steps(settings, *steps)
         base = backbone.fingerprint(model_path, config) if settings["lora"] else None
-        identity = reward_checks.identity(settings, model_path, base, train and train.fingerprint, data_ranks(settings))
+        identity = reward_checks.identity(settings, model_path, base, train and train.fingerprint, ranks)
         checkpoint = output_folder.prepare(settings, model_path, identity, first_rank=dist.get_rank() == 0)
         training_args, *others = reward_checks.build(settings)
         attend, why = attention.choose(settings["use_flash_attention"], settings["flash_mask"])
@@ -73,7 +76,9 @@ def main(argv: list[str]) -> dict:
         train_dataset=rows,
         eval_dataset=dev and dev.rows,
         tokenizer=tokenizer,
-        collate=partial(collate, pad_id=0),  # any id that the model has: padding is seen by itself alone
+        # any id that the model has will pad: padding is seen by itself alone
+        collate=partial(collate, pad_id=0, multiple=sequence_parts(settings)),
+        keeps_checkpoints=not measures_speed(settings),
         identity=identity,
         steps=steps[0],
         steps_per_pass=steps[1],
@@ -158,8 +163,9 @@ def add_adapters(model, settings, tokenizer, tokens, model_path: str):
     return adapted
 
 
-def data_ranks(settings) -> int:
-    return dist.get_world_size() // max(settings["tensor_parallel_degree"], 1)
+def sequence_parts(settings) -> int:
+    """What the tokens of a row must be divisible by."""
+    return layout.degree(settings, layout.TENSOR) if settings["sequence_parallel"] else 1
 
 
 def measures_speed(settings) -> bool:

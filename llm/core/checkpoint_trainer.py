@@ -1,0 +1,137 @@
+"""The library's Trainer with checkpoints that are whole or do not count, and runs that go on from them exactly.
+
+The library saves into place, loads one file of several in a single process, and forgets at a restart what it had
+summed up since the last log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import paddle.distributed as dist
+from paddlenlp.trainer import Trainer, TrainerState
+
+from llm.core import checkpoints
+
+RUNNING = "running_sums.json"
+
+
+class SaveError(Exception):
+    """A checkpoint or the model could not be written; what was there before is untouched."""
+
+
+class CheckpointTrainer(Trainer):
+    """`sums` and `total` are what a log line is made of, since the last one and since the first step."""
+
+    def __init__(self, *, identity: dict, steps: int, steps_per_pass: int | None, sum_count: int, **kwargs):
+        super().__init__(**kwargs)
+        self.identity = identity
+        self.steps = steps
+        self.steps_per_pass = steps_per_pass  # None for a stream, which has no order to vary
+        self.first_pass = 0
+        self.sums = np.zeros(sum_count)
+        self.total = np.zeros(sum_count)  # over restarts
+        self.seconds = 0.0  # of training up to the last log, over restarts, without evaluation and saving
+        self.clock = time.perf_counter()
+
+    def over_ranks(self, sums: np.ndarray) -> np.ndarray:
+        raise NotImplementedError(f"{type(self).__name__} must say what its sums are over all ranks")
+
+    @contextlib.contextmanager
+    def clock_stopped(self):
+        """What is done inside does not count for the speed of training."""
+        begin = time.perf_counter()
+        yield
+        self.clock += time.perf_counter() - begin
+
+    # ---- going on
+
+    def train(self, resume_from_checkpoint: str | None = None, **kwargs):
+        if resume_from_checkpoint:
+            state = TrainerState.load_from_json(str(Path(resume_from_checkpoint) / "trainer_state.json"))
+            if state.global_step >= self.steps:
+                return self._take_up_finished(state, resume_from_checkpoint)
+            self.first_pass = state.global_step // self.steps_per_pass if self.steps_per_pass else 0
+        self.clock = time.perf_counter()
+        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+
+    def _take_up_finished(self, state: TrainerState, checkpoint: str) -> None:
+        """The library would train one step more before it looked at max_steps."""
+        self.state = state
+        self._load_running_sums(checkpoint)
+        best = state.best_model_checkpoint if self.args.load_best_model_at_end else None
+        self._load_from_checkpoint(best or checkpoint)
+
+    def _load_optimizer_and_scheduler(self, checkpoint):
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            self._load_running_sums(checkpoint)
+
+    def _load_running_sums(self, checkpoint: str) -> None:
+        saved = checkpoints.read_json(Path(checkpoint) / RUNNING)
+        self.total = np.array(saved["total"])
+        self.seconds = saved["seconds"]
+        self.sums = self.share_of_rank(np.array(saved["since_last_log"]))
+
+    # ---- saving
+
+    def _save_checkpoint(self, model, metrics=None):
+        best_by = (self.args.metric_for_best_model or "loss").removeprefix("eval_")
+        if metrics is not None and metrics.get(f"eval_{best_by}") is None:
+            metrics = None  # undefined for this data, so no candidate for the best
+        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        if self.is_world_process_zero() and folder.exists():
+            shutil.rmtree(folder)  # the half-written one of a killed run
+        self.wait_for_ranks()
+        since_last_log = self.over_ranks(self.sums).tolist()
+        running = {"total": self.total.tolist(), "since_last_log": since_last_log, "seconds": self.seconds}
+        try:
+            with self.clock_stopped():
+                super()._save_checkpoint(model, metrics)
+            self.wait_for_ranks()
+            if self.is_world_process_zero():
+                checkpoints.write_json(folder / RUNNING, running)
+                checkpoints.write_json(folder / checkpoints.IDENTITY, self.identity)
+                checkpoints.mark_complete(folder)
+                best = self.state.best_model_checkpoint
+                checkpoints.delete_old(folder.parent, self.args.save_total_limit, best)
+        except Exception as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise SaveError(_why_not_saved(folder, error)) from error
+        self.wait_for_ranks()
+
+    def _rotate_checkpoints(self, use_mtime=False, output_dir=None) -> None:
+        """Old checkpoints are deleted in _save_checkpoint, once the new one is known to be whole; the library would
+        do it before."""
+
+    def save_final_model(self) -> None:
+        """Model and tokenizer into output_dir, each file all or nothing."""
+        output_dir = Path(self.args.output_dir)
+        unfinished = output_dir / "unfinished-model"
+        if self.is_world_process_zero():
+            shutil.rmtree(unfinished, ignore_errors=True)
+        self.wait_for_ranks()
+        try:
+            self.save_model(str(unfinished))
+            self.wait_for_ranks()
+            if self.is_world_process_zero():
+                checkpoints.replace_model(unfinished, output_dir)
+        except Exception as error:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise SaveError(_why_not_saved(output_dir, error)) from error
+
+    def wait_for_ranks(self) -> None:
+        if self.args.world_size > 1:
+            dist.barrier()
+
+
+def _why_not_saved(folder: Path, error: Exception) -> str:
+    return (
+        f"{folder} could not be written ({type(error).__name__}: {error}). What was half-written has been removed; "
+        "earlier checkpoints are untouched. Make room (or make the folder writable) and start the same command again: "
+        "it resumes from the last whole checkpoint."
+    )

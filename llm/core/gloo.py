@@ -1,0 +1,151 @@
+"""Training over several processes without a GPU: what Paddle's CPU build and gloo, which carries its messages, lack.
+
+Groups of ranks that meet, tensor, sequence and pipeline parallelism; gloo_sharding.py does the same for sharding
+stage 2 and 3. Every part names what is missing, so that it can go when Paddle brings it. With it every layout trains
+on a CPU what it trains on GPUs; it is there to be correct, not to be fast.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import paddle
+import paddle.distributed as dist
+from paddle import _C_ops
+from paddle.autograd import PyLayer
+from paddle.base import core
+from paddle.distributed import collective
+from paddle.distributed.fleet.meta_parallel import tensor_parallel
+from paddle.distributed.fleet.meta_parallel.pp_utils import p2p_communication
+from paddle.distributed.fleet.utils import hybrid_parallel_util
+
+from llm.core import gloo_sharding
+
+NEW_GROUP = collective._new_process_group_impl
+ON_STREAM = ("all_reduce", "all_gather", "all_gather_into_tensor", "broadcast", "reduce", "send", "recv")
+
+
+def install() -> None:
+    """For every group that this process forms from now on: call it before TrainingArguments are made. Nothing is
+    changed for a single process, nor in a build of Paddle for GPUs."""
+    if paddle.is_compiled_with_cuda() or int(os.environ.get("PADDLE_TRAINERS_NUM", "1")) == 1:
+        return
+    _let_groups_meet()
+    _add_collectives()
+    _add_tensor_parallel_operators()
+    _add_pipeline()
+    gloo_sharding.install()
+
+
+# ---- groups
+
+
+def _let_groups_meet() -> None:
+    """The ranks of a group tell each other their addresses in a key-value store. Paddle gives all groups the same one,
+    where the members of one group overwrite those of another, and both wait until they give up."""
+    collective._new_process_group_impl = _new_group
+
+
+def _new_group(backend, store, rank: int, size: int, name: str, *arguments, **options):
+    """In the store of all ranks, the first rank of a new group only says where the group's own store is."""
+    if rank == 0:
+        own, address = _open_store()
+        store.set(f"store of {name}", address.encode())
+    else:
+        host, port = bytes(store.get(f"store of {name}")).decode().rsplit(":", 1)  # waits for it to be set
+        own = core.TCPStore(host, int(port), False, 0)
+    return NEW_GROUP(backend, own, rank, size, name, *arguments, **options)
+
+
+def _open_store() -> tuple[core.TCPStore, str]:
+    """A store that this process serves, and where the others find it: at the address that the launcher gave this rank
+    for the others to see, and any port that is free."""
+    host = dist.ParallelEnv().current_endpoint.rsplit(":", 1)[0]
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port = probe.getsockname()[1]
+    return core.TCPStore(host, port, True, 0), f"{host}:{port}"
+
+
+# ---- collectives
+
+
+def _add_collectives() -> None:
+    """A CPU has no streams, so gloo lacks the collectives on the calculation's stream: those that wait take their
+    place. It has no reduce_scatter at all, and a barrier that does not wait for long."""
+    group = core.ProcessGroupGloo
+    for name in ON_STREAM:
+        setattr(group, f"{name}_on_calc_stream", _waiting(getattr(core.ProcessGroup, name)))
+    group.reduce_scatter_tensor = _reduce_scatter
+    group.barrier = _barrier
+
+
+def _waiting(operation):
+    return lambda group, *arguments: operation(group, *arguments, True)
+
+
+def _reduce_scatter(group, part, whole, operation, waits: bool):
+    """Everybody reduces all of it and keeps its own part."""
+    reduced = whole.clone()
+    task = group.all_reduce(reduced, operation, True)
+    paddle.assign(reduced.chunk(group.size(), axis=0)[group.rank()], part)
+    return task
+
+
+def _barrier(group, *arguments):
+    """Gloo gives up when a rank is 30 seconds late, as one may be that writes a checkpoint, and Paddle cannot tell it
+    to wait longer. So all ranks first meet in their store, which waits for 15 minutes."""
+    if group.size() == dist.get_world_size():
+        store = collective._default_store
+        arrivals = store.add("arrivals at barriers", 1)
+        barrier = -(-arrivals // group.size())
+        if arrivals % group.size() == 0:
+            store.set(f"barrier {barrier}", b"all")
+        store.wait(f"barrier {barrier}")
+    return core.ProcessGroup.barrier(group, *arguments)
+
+
+# ---- tensor parallelism
+
+
+def _add_tensor_parallel_operators() -> None:
+    """The CPU build has c_identity and c_concat by name, without kernels; broadcast_input_data refuses a CPU."""
+    _C_ops.c_identity = lambda x, *_: paddle.assign(x)
+    _C_ops.c_concat = lambda x, rank, ranks, group, *_: Concatenation.apply(x, rank, dist.get_group(group))
+    for module in (hybrid_parallel_util, tensor_parallel):
+        module.broadcast_input_data = _broadcast_input_data
+
+
+class Concatenation(PyLayer):
+    """The ranks' parts of the last axis, side by side on all of them."""
+
+    @staticmethod
+    def forward(ctx, part, rank: int, group):
+        ctx.rank, ctx.ranks = rank, group.nranks
+        parts = []
+        dist.all_gather(parts, part, group=group)
+        return paddle.concat(parts, axis=-1)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient.chunk(ctx.ranks, axis=-1)[ctx.rank].contiguous()
+
+
+def _broadcast_input_data(hybrid_group, *inputs, **named):
+    """The first rank's batch to the others of its tensor-parallel group, in place."""
+    for data in (inputs, named):
+        hybrid_parallel_util._broadcast_nested_data(hybrid_group, "cpu", paddle.CPUPlace(), data)
+    return inputs, named
+
+
+# ---- pipeline parallelism
+
+
+def _add_pipeline() -> None:
+    """A CPU build gives ParallelEnv no device number, which a pipeline asks for. Gloo's send waits for the receiver, so
+    that two stages which both send first never end. With tensor parallelism every rank would send a part of an
+    activation, and the receivers gather the parts; gloo cannot send a part."""
+    dist.ParallelEnv._device_id = 0
+    p2p_communication._sync_send = True
+    p2p_communication._is_valid_send_recv_partial = lambda tensor, ranks: False

@@ -1,0 +1,64 @@
+"""Sharding stage 2 and 3 without a GPU.
+
+Paddle's own code does all of it on a CPU as well, and is kept from it by asserts, by a device's number that it
+reads from the device's name, and by copies to a GPU. So its modules are shown a CPU with a number ("cpu:0").
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from types import ModuleType
+
+import paddle
+from paddle.base import core
+from paddle.distributed import sharding
+from paddle.distributed.fleet.meta_parallel.sharding import (
+    group_sharded_optimizer_stage2,
+    group_sharded_stage3,
+    group_sharded_storage,
+    group_sharded_utils,
+)
+from paddle.distributed.sharding import group_sharded
+
+SMALLEST_SLICED = 2**10  # elements of a parameter
+GROUP_SHARDED_PARALLEL = group_sharded.group_sharded_parallel
+ADD_RANK_PARAMS = group_sharded_storage.ParamStorage.add_rank_params
+
+
+def install() -> None:
+    _pass_checks()
+    _stay_on_the_cpu()
+    # Stage 3 leaves whole what has no more than 2**20 elements: nearly everything of a model that a CPU trains.
+    sharding.group_sharded_parallel = partial(GROUP_SHARDED_PARALLEL, segment_size=SMALLEST_SLICED)
+
+
+def _pass_checks() -> None:
+    """The asserts that the device is a GPU or a custom one; the number in "cpu:0" is for the optimiser and clipping."""
+    custom = _seen(paddle.device, get_all_custom_device_type=lambda: ["cpu"])
+    group_sharded.paddle = _seen(paddle, device=custom)
+    for module in (group_sharded_optimizer_stage2, group_sharded_stage3):
+        module.paddle = _seen(paddle, get_device=_numbered_cpu)
+        module.core = _seen(core, is_compiled_with_cuda=lambda: True)
+
+
+def _stay_on_the_cpu() -> None:
+    """Clipping moves the norm to a GPU when the device is called "cpu", and device_guard goes back to a device by its
+    name; the storage of parameters copies itself to a GPU."""
+    device = _seen(paddle.device, get_device=_numbered_cpu)
+    group_sharded_utils.paddle = _seen(paddle, device=device, set_device=lambda name: None)
+    group_sharded_storage.ParamStorage.add_rank_params = _add_rank_params
+
+
+def _add_rank_params(storage, parameters, alignments, convert_gpu: bool = True):
+    return ADD_RANK_PARAMS(storage, parameters, alignments, convert_gpu=False)
+
+
+def _numbered_cpu() -> str:
+    return "cpu:0"
+
+
+def _seen(module: ModuleType, **different) -> ModuleType:
+    """The module with some of its names standing for something else."""
+    view = ModuleType(module.__name__)
+    vars(view).update(different, __getattr__=partial(getattr, module))
+    return view
