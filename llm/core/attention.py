@@ -170,8 +170,12 @@ def install(attention) -> None:
 def _install_for_attn_func(modeling, attention) -> None:
     """These families bind the module's function when a layer is built and hand row indices through to it."""
 
-    def attend(q, config, k, v, attention_mask, output_attentions, *args, attn_mask_startend_row_indices=None, **kw):
-        return attention(q, k, v, _checked(attn_mask_startend_row_indices))
+    def attend(
+        q, config, k, v, attention_mask, output_attentions, *args, attn_mask_startend_row_indices=None, **others
+    ):
+        out_BSE = attention(q, k, v, _checked(attn_mask_startend_row_indices))
+        # with sequence parallelism what follows has the tokens of all rows behind one another
+        return out_BSE.reshape([-1, out_BSE.shape[-1]]) if config.sequence_parallel else out_BSE
 
     modeling.scaled_dot_product_attention = attend
     modeling.repeat_kv = lambda states_BSGD, repeats: states_BSGD  # heads that share keys do so without copies of them

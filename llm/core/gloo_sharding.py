@@ -11,7 +11,6 @@ from types import ModuleType
 
 import paddle
 from paddle.base import core
-from paddle.distributed import sharding
 from paddle.distributed.fleet.meta_parallel.sharding import (
     group_sharded_optimizer_stage2,
     group_sharded_stage3,
@@ -20,16 +19,12 @@ from paddle.distributed.fleet.meta_parallel.sharding import (
 )
 from paddle.distributed.sharding import group_sharded
 
-SMALLEST_SLICED = 2**10  # elements of a parameter
-GROUP_SHARDED_PARALLEL = group_sharded.group_sharded_parallel
 ADD_RANK_PARAMS = group_sharded_storage.ParamStorage.add_rank_params
 
 
 def install() -> None:
     _pass_checks()
     _stay_on_the_cpu()
-    # Stage 3 leaves whole what has no more than 2**20 elements: nearly everything of a model that a CPU trains.
-    sharding.group_sharded_parallel = partial(GROUP_SHARDED_PARALLEL, segment_size=SMALLEST_SLICED)
 
 
 def _pass_checks() -> None:
@@ -47,10 +42,16 @@ def _stay_on_the_cpu() -> None:
     device = _seen(paddle.device, get_device=_numbered_cpu)
     group_sharded_utils.paddle = _seen(paddle, device=device, set_device=lambda name: None)
     group_sharded_storage.ParamStorage.add_rank_params = _add_rank_params
+    group_sharded_stage3._device2cpu = _copied
 
 
 def _add_rank_params(storage, parameters, alignments, convert_gpu: bool = True):
     return ADD_RANK_PARAMS(storage, parameters, alignments, convert_gpu=False)
+
+
+def _copied(parameter, convert_dtype: bool = False):
+    """Of a whole parameter, for a checkpoint: what is on the CPU already would be cleared together with its original."""
+    return (parameter.cast("float32") if convert_dtype else parameter).clone()
 
 
 def _numbered_cpu() -> str:
