@@ -10,12 +10,14 @@ import contextlib
 import shutil
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import paddle.distributed as dist
+from paddle.distributed.fleet.meta_parallel.sharding.group_sharded_stage3 import GroupShardedStage3
 from paddlenlp.trainer import Trainer, TrainerState
 
-from llm.core import checkpoints
+from llm.core import checkpoints, group_sharding, lost_ranks, unified_checkpoint
 
 RUNNING = "running_sums.json"
 
@@ -29,6 +31,7 @@ class CheckpointTrainer(Trainer):
 
     def __init__(self, *, identity: dict, steps: int, steps_per_pass: int | None, sum_count: int, **kwargs):
         super().__init__(**kwargs)
+        unified_checkpoint.install()
         self.identity = identity
         self.steps = steps
         self.steps_per_pass = steps_per_pass  # None for a stream, which has no order to vary
@@ -77,6 +80,12 @@ class CheckpointTrainer(Trainer):
         self.seconds = saved["seconds"]
         self.sums = self.share_of_rank(np.array(saved["since_last_log"]))
 
+    def _set_state_dict_in_model(self, state_dict):
+        if isinstance(self.model_wrapped, GroupShardedStage3):
+            group_sharding.set_state(self.model_wrapped, state_dict)
+        else:
+            super()._set_state_dict_in_model(state_dict)
+
     # ---- saving
 
     def _save_checkpoint(self, model, metrics=None):
@@ -100,8 +109,7 @@ class CheckpointTrainer(Trainer):
                 best = self.state.best_model_checkpoint
                 checkpoints.delete_old(folder.parent, self.args.save_total_limit, best)
         except Exception as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise SaveError(_why_not_saved(folder, error)) from error
+            _give_up(folder, folder, error)
         self.wait_for_ranks()
 
     def _rotate_checkpoints(self, use_mtime=False, output_dir=None) -> None:
@@ -121,17 +129,19 @@ class CheckpointTrainer(Trainer):
             if self.is_world_process_zero():
                 checkpoints.replace_model(unfinished, output_dir)
         except Exception as error:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            raise SaveError(_why_not_saved(output_dir, error)) from error
+            _give_up(unfinished, output_dir, error)
 
     def wait_for_ranks(self) -> None:
         if self.args.world_size > 1:
             dist.barrier()
 
 
-def _why_not_saved(folder: Path, error: Exception) -> str:
-    return (
+def _give_up(unfinished: Path, folder: Path, error: Exception) -> NoReturn:
+    shutil.rmtree(unfinished, ignore_errors=True)
+    if lost_ranks.is_sign(error):
+        raise error
+    raise SaveError(
         f"{folder} could not be written ({type(error).__name__}: {error}). What was half-written has been removed; "
         "earlier checkpoints are untouched. Make room (or make the folder writable) and start the same command again: "
         "it resumes from the last whole checkpoint."
-    )
+    ) from error

@@ -23,7 +23,6 @@ from paddle.distributed.fleet.utils import hybrid_parallel_util
 from llm.core import gloo_sharding
 
 NEW_GROUP = collective._new_process_group_impl
-ON_STREAM = ("all_reduce", "all_gather", "all_gather_into_tensor", "broadcast", "reduce", "send", "recv")
 
 
 def install() -> None:
@@ -51,9 +50,9 @@ def _new_group(backend, store, rank: int, size: int, name: str, *arguments, **op
     """In the store of all ranks, the first rank of a new group only says where the group's own store is."""
     if rank == 0:
         own, address = _open_store()
-        store.set(f"store of {name}", address.encode())
+        store.set(f"store of {name}", address)
     else:
-        host, port = bytes(store.get(f"store of {name}")).decode().rsplit(":", 1)  # waits for it to be set
+        host, port = store.get(f"store of {name}").decode().rsplit(":", 1)  # waits for it to be set
         own = core.TCPStore(host, int(port), False, 0)
     return NEW_GROUP(backend, own, rank, size, name, *arguments, **options)
 
@@ -72,10 +71,11 @@ def _open_store() -> tuple[core.TCPStore, str]:
 
 
 def _add_collectives() -> None:
-    """A CPU has no streams, so gloo lacks the collectives on the calculation's stream: those that wait take their
-    place. It has no reduce_scatter at all, and a barrier that does not wait for long."""
+    """A CPU has no streams, so gloo lacks what tensor parallelism and pipelines call on the calculation's stream: the
+    same calls that wait take their place. It has no reduce_scatter at all, and a barrier that does not wait for long.
+    """
     group = core.ProcessGroupGloo
-    for name in ON_STREAM:
+    for name in ("all_reduce", "send", "recv"):
         setattr(group, f"{name}_on_calc_stream", _waiting(getattr(core.ProcessGroup, name)))
     group.reduce_scatter_tensor = _reduce_scatter
     group.barrier = _barrier
@@ -101,7 +101,7 @@ def _barrier(group, *arguments):
         arrivals = store.add("arrivals at barriers", 1)
         barrier = -(-arrivals // group.size())
         if arrivals % group.size() == 0:
-            store.set(f"barrier {barrier}", b"all")
+            store.set(f"barrier {barrier}", "all are here")
         store.wait(f"barrier {barrier}")
     return core.ProcessGroup.barrier(group, *arguments)
 
@@ -113,8 +113,7 @@ def _add_tensor_parallel_operators() -> None:
     """The CPU build has c_identity and c_concat by name, without kernels; broadcast_input_data refuses a CPU."""
     _C_ops.c_identity = lambda x, *_: paddle.assign(x)
     _C_ops.c_concat = lambda x, rank, ranks, group, *_: Concatenation.apply(x, rank, dist.get_group(group))
-    for module in (hybrid_parallel_util, tensor_parallel):
-        module.broadcast_input_data = _broadcast_input_data
+    tensor_parallel.broadcast_input_data = _broadcast_input_data
 
 
 class Concatenation(PyLayer):
@@ -143,9 +142,7 @@ def _broadcast_input_data(hybrid_group, *inputs, **named):
 
 
 def _add_pipeline() -> None:
-    """A CPU build gives ParallelEnv no device number, which a pipeline asks for. Gloo's send waits for the receiver, so
-    that two stages which both send first never end. With tensor parallelism every rank would send a part of an
-    activation, and the receivers gather the parts; gloo cannot send a part."""
+    """A CPU build gives ParallelEnv no device number, which a pipeline asks for. With tensor parallelism, each rank
+    would send a part of an activation and the receivers gather the parts; gloo cannot send a part."""
     dist.ParallelEnv._device_id = 0
-    p2p_communication._sync_send = True
     p2p_communication._is_valid_send_recv_partial = lambda tensor, ranks: False

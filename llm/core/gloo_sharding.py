@@ -50,7 +50,7 @@ def _add_rank_params(storage, parameters, alignments, convert_gpu: bool = True):
 
 
 def _copied(parameter, convert_dtype: bool = False):
-    """Of a whole parameter, for a checkpoint: what is on the CPU already would be cleared together with its original."""
+    """Of a whole parameter, for a checkpoint: on a CPU the original would be cleared and the copy with it."""
     return (parameter.cast("float32") if convert_dtype else parameter).clone()
 
 

@@ -20,6 +20,7 @@ FAMILIES = {"llama": llama.LlamaForCausalLMPipe, "qwen2": qwen2.Qwen2ForCausalLM
 HEADS = llama.LlamaLMHeadPipe, qwen2.Qwen2LMHeadPipe
 # Clear the remembered shapes after every update: that of the next one may differ
 CONFIG = "enable_clear_every_step_cache"
+NO_MASK = None  # what would stand between the ids and end_row
 INPUTS = "input_ids", "end_row", "position_ids"
 
 
@@ -39,6 +40,8 @@ def give_hidden_states(model) -> None:
     model.__dict__["lm_head"] = head_of(model)  # not as a further sublayer, which would be saved twice
     if model.lm_head is not None:
         model.lm_head.__dict__["forward"] = lambda hidden: hidden
+        # the first stage counts a shared matrix; Paddle looks for it under another name and would count it twice
+        model.lm_head.weight.is_firstly_shared = not model.config.tie_word_embeddings
 
 
 def learn_from(model, loss) -> None:
@@ -48,7 +51,9 @@ def learn_from(model, loss) -> None:
     def prepare(batches: list[dict]):
         set_row_length(model, batches[0]["input_ids"].shape[1])
         names[:] = [name for name in batches[0] if name not in INPUTS]
-        return [tuple([batch[name] for batch in batches] for name in some) for some in (INPUTS, names)]
+        inputs, labels = ([[batch[name] for batch in batches] for name in some] for some in (INPUTS, names))
+        ids, *others = inputs
+        return [(ids, NO_MASK, *others), tuple(labels)]
 
     model._prepare_pipeline_inputs_func = prepare
     model._loss_fn = [lambda hidden, labels: loss(gather(model, hidden), dict(zip(names, labels, strict=True)))]

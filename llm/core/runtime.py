@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import signal
 from pathlib import Path
 
+PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
 
 
@@ -26,6 +28,8 @@ def prepare() -> dict[str, str]:
     chosen = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(chosen)
     _keep_freed_memory()
+    if "PADDLE_LOCAL_SIZE" in os.environ:
+        _end_with_launcher()
     return chosen
 
 
@@ -43,6 +47,12 @@ def _keep_freed_memory() -> None:
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
         mallopt(M_TOP_PAD, 64 << 20)
+
+
+def _end_with_launcher() -> None:
+    """A launcher that is killed leaves its ranks running: let the system send them a SIGTERM then."""
+    with contextlib.suppress(OSError, AttributeError):  # not Linux
+        ctypes.CDLL("libc.so.6").prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _cores_for_this_process() -> int:

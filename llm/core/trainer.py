@@ -207,10 +207,17 @@ class ExactTrainer(CheckpointTrainer):
             self.stop_signalled = True
 
         before = signal.signal(signal.SIGTERM, note)
+        signal.siginterrupt(signal.SIGTERM, False)  # what waits for another rank goes on waiting; the launcher repeats it
         try:
             return super().train(resume_from_checkpoint, **kwargs)
         finally:
             signal.signal(signal.SIGTERM, before)
+
+    def where_stopped(self) -> str:
+        step, kept = self.state.global_step, "nothing is kept"
+        if self.keeps_checkpoints:
+            kept = f"checkpoint-{step} is saved, and the same command goes on from it"
+        return f"stopped by SIGTERM after update {step} of {self.state.max_steps}: {kept}"
 
     # ---- logs
 

@@ -77,26 +77,11 @@ def groups_add_up_their_own_members():
 
 
 @check
-def collectives_on_the_stream():
+def sums_on_the_stream():
     for group in groups():
-        mine = numbers(dist.get_rank(), 3, 2)
-        all_of_them = [numbers(rank, 3, 2) for rank in group.ranks]
-        total = paddle.to_tensor(mine)
+        total = paddle.to_tensor(numbers(dist.get_rank(), 3, 2))
         dist.stream.all_reduce(total, group=group, use_calc_stream=True)
-        equal(total, sum(all_of_them))
-        gathered = paddle.empty([3 * group.nranks, 2])
-        dist.stream.all_gather(gathered, paddle.to_tensor(mine), group=group, use_calc_stream=True)
-        equal(gathered, np.concatenate(all_of_them))
-        gathered = []
-        dist.stream.all_gather(gathered, paddle.to_tensor(mine), group=group, use_calc_stream=True)
-        equal(gathered, all_of_them)
-        first = paddle.to_tensor(mine)
-        dist.stream.broadcast(first, group.ranks[0], group=group, use_calc_stream=True)
-        equal(first, all_of_them[0])
-        total = paddle.to_tensor(mine)
-        dist.stream.reduce(total, group.ranks[0], group=group, use_calc_stream=True)
-        if group.rank == 0:
-            equal(total, sum(all_of_them))
+        equal(total, sum(numbers(rank, 3, 2) for rank in group.ranks))
 
 
 @check
@@ -122,13 +107,14 @@ def all_ranks_have_come_before_gloo_waits_for_them():
         return own(group, *arguments)
 
     core.ProcessGroup.barrier = barrier
-    for already in (0, dist.get_world_size()):
+    for _ in range(2):
         if dist.get_rank() == dist.get_world_size() - 1:
             time.sleep(0.5)
         store.add("present", 1)
         dist.barrier()
-        assert present.pop() >= already + dist.get_world_size()
     core.ProcessGroup.barrier = own
+    first, second = present
+    assert first >= dist.get_world_size() and second == 2 * dist.get_world_size(), present
 
 
 # ---- tensor and sequence parallelism
@@ -266,7 +252,7 @@ def trained(level: str | None, steps: int = 3):
     optimizer = paddle.optimizer.AdamW(0.01, parameters=model.parameters(), weight_decay=0.1, grad_clip=clip)
     x, target = numbers(5, 8, 8), numbers(6, 8, 8)
     if level:
-        model, optimizer, _ = sharding.group_sharded_parallel(model, optimizer, level)
+        model, optimizer, _ = sharding.group_sharded_parallel(model, optimizer, level, segment_size=160)
         x, target = (np.split(whole, dist.get_world_size())[dist.get_rank()] for whole in (x, target))
     for _ in range(steps):
         squared_error(model(paddle.to_tensor(x)), paddle.to_tensor(target)).backward()
@@ -288,9 +274,8 @@ def sharding_stage_2_trains_as_one_process():
 @check
 def sharding_stage_3_trains_as_one_process():
     model, _ = trained("p_g_os")
-    whole = [parameter.name for parameter in model._unslice_params]
-    assert len(whole) < len(model.parameters()), "no parameter was sliced"
-    model.get_all_parameters()
+    assert len(model._unslice_params) == 2, "matrices are sliced, vectors are not"
+    model.get_all_parameters(convert2cpu=True)  # as for a checkpoint
     for found, wanted in zip(model.parameters(), trained(None)[0].parameters(), strict=True):
         equal(found, wanted)
 

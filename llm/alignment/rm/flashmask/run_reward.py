@@ -25,7 +25,7 @@ from llm.alignment.rm.flashmask import reward_argument, reward_checks
 from llm.alignment.rm.flashmask.data import form_of_data, load_rows, weighed
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.alignment.rm.flashmask.reward_trainer import RewardTrainer, trainer_for
-from llm.core import attention, backbone, gloo, layout, lora, output_folder
+from llm.core import attention, backbone, gloo, layout, lora, lost_ranks, output_folder
 from llm.core.argument_screen import render, save
 from llm.core.arguments import parse
 from llm.core.checkpoint_trainer import SaveError
@@ -84,7 +84,7 @@ def main(argv: list[str]) -> dict:
         steps_per_pass=steps[1],
     )
     results = {}
-    with plain_errors(SaveError, OSError, ValueError):
+    with plain_errors(SaveError, OSError, ValueError), lost_ranks.told():
         if trainer.is_world_process_zero():
             if settings["overwrite_output_dir"] and settings["do_train"]:
                 output_folder.delete_checkpoints(training_args.output_dir)
@@ -92,7 +92,11 @@ def main(argv: list[str]) -> dict:
             if base:
                 write_json(Path(training_args.output_dir) / lora.BASE_FILE, {"weights": base})
         if training_args.do_train:
-            results |= run_training(trainer, checkpoint, keep=not measures_speed(settings))
+            trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+            if trainer.stop_asked:
+                say(trainer.where_stopped())
+                return results
+            results |= end_training(trainer)
         if training_args.do_eval:
             metrics = trainer.evaluate()
             trainer.write_results("eval", metrics)
@@ -186,12 +190,11 @@ def show_start(settings, train, dev, steps: int, attention_choice: str, start: s
     say(f"starts from: {start}")
 
 
-def run_training(trainer: RewardTrainer, checkpoint: Path | None, keep: bool) -> dict:
-    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+def end_training(trainer: RewardTrainer) -> dict:
     results = {f"train_{name}": value for name, value in trainer.train_totals().items()}
     if trainer.args.load_best_model_at_end and trainer.state.best_model_checkpoint is None:
         say(f"no evaluation had a {trainer.args.metric_for_best_model}, so the model at the end is the last one")
-    if keep:
+    if trainer.keeps_checkpoints:
         trainer.save_final_model()
     trainer.write_results("train", results)
     return results

@@ -1,0 +1,26 @@
+"""Unified checkpoints of several files in one process.
+
+PaddleNLP writes a file for each rank that has a part of the model or its optimiser, and lets any layout read them all,
+but for a single process: that one reads the first file, and goes on with what it has instead of the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from paddlenlp.trainer.unified_checkpoint import load_save_single_card
+from paddlenlp.transformers.model_utils import load_state_dict
+
+PART = re.compile(r"-\d+-of-(\d+)\.safetensors$")
+
+
+def install() -> None:
+    load_save_single_card.load_state_dict = _load_all_parts
+
+
+def _load_all_parts(first: str, *args, **kwargs) -> dict:
+    state = {}
+    for part in sorted(Path(first).parent.glob(PART.sub(r"-*-of-\1.safetensors", Path(first).name))):
+        state |= load_state_dict(str(part), *args, **kwargs)
+    return state
