@@ -38,8 +38,8 @@ def resolve(settings: Settings, ranks: int, has_cuda: bool) -> None:
         settings.refuse("lora", "PaddleNLP wraps the whole model in adapters, and a stage has a part of it; write "
                         "tensor_parallel_degree or sharding for pipeline_parallel_degree")  # fmt: skip
     if stage == "stage3" and settings["lora"]:
-        settings.refuse("sharding", "stage3 has no weights outside the call of their layer, and the reward rows of lora "
-                        "are read outside; write stage1 or stage2")  # fmt: skip
+        settings.refuse("sharding", "stage3 has no weights outside the call of their layer, and lora's reward rows are "
+                        "read outside; write stage1 or stage2")  # fmt: skip
     if stage == "stage3":
         settings.give_way("unified_checkpoint", False, "PaddleNLP saves stage3 in a form of its own")
     if not has_cuda and "enable_stage1_tensor_fusion" in settings["sharding_parallel_config"]:

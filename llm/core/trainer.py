@@ -207,7 +207,8 @@ class ExactTrainer(CheckpointTrainer):
             self.stop_signalled = True
 
         before = signal.signal(signal.SIGTERM, note)
-        signal.siginterrupt(signal.SIGTERM, False)  # what waits for another rank goes on waiting; the launcher repeats it
+        signal.siginterrupt(signal.SIGTERM, False)  # what waits for another rank goes on waiting
+        self.wait_for_ranks()  # reading data takes some longer than gloo's patience of 30 seconds
         try:
             return super().train(resume_from_checkpoint, **kwargs)
         finally:
