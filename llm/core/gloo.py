@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
+from collections.abc import Callable
 
 import paddle
 import paddle.distributed as dist
@@ -28,13 +30,35 @@ NEW_GROUP = collective._new_process_group_impl
 def install() -> None:
     """For every group that this process forms from now on: call it before TrainingArguments are made. Nothing is
     changed for a single process, nor in a build of Paddle for GPUs."""
-    if paddle.is_compiled_with_cuda() or int(os.environ.get("PADDLE_TRAINERS_NUM", "1")) == 1:
+    if not _is_used():
         return
     _let_groups_meet()
     _add_collectives()
     _add_tensor_parallel_operators()
     _add_pipeline()
     gloo_sharding.install()
+
+
+def run(main: Callable[[list[str]], object], argv: list[str]) -> None:
+    """A script's work, and then the end of its process without tearing it down: gloo aborts a process now and then that
+    is torn down while other ranks close their connections, and a run that has done everything looks like a failed one.
+    """
+    code = 0
+    try:
+        main(argv)
+        if _is_used():
+            dist.barrier()  # the first rank serves the store that the others may still be asking
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 1
+    if not _is_used():
+        sys.exit(code)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _is_used() -> bool:
+    return not paddle.is_compiled_with_cuda() and int(os.environ.get("PADDLE_TRAINERS_NUM", "1")) > 1
 
 
 # ---- groups

@@ -44,9 +44,17 @@ class RewardTrainer(ExactTrainer):
 
     def _reopen_curves(self) -> None:
         """The library closes its VisualDL writer with the training, before the last evaluation."""
-        for callback in self.callback_handler.callbacks:
-            if isinstance(callback, VisualDLCallback) and callback.vdl_writer is None and self.is_world_process_zero():
+        for callback in self._curves():
+            if callback.vdl_writer is None and self.is_world_process_zero():
                 callback._init_summary_writer(self.args)
+
+    def close_curves(self) -> None:
+        for callback in self._curves():
+            if callback.vdl_writer is not None:
+                callback.vdl_writer.close()
+
+    def _curves(self) -> list[VisualDLCallback]:
+        return [callback for callback in self.callback_handler.callbacks if isinstance(callback, VisualDLCallback)]
 
     def logits(self, model, inputs):
         return model(**{name: inputs[name] for name in MODEL_INPUTS})

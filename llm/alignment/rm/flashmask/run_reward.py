@@ -103,6 +103,7 @@ def main(argv: list[str]) -> dict:
             results |= metrics
         if training_args.do_train:
             trainer.save_state()
+        trainer.close_curves()
     say(f"results and model: {training_args.output_dir}")
     return results
 
@@ -206,4 +207,4 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    gloo.run(main, sys.argv[1:])
