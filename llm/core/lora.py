@@ -7,8 +7,11 @@ added to the vocabulary: the base has no such row.
 
 from __future__ import annotations
 
+import math
+import zlib
 from pathlib import Path
 
+import numpy as np
 import paddle
 from paddle import nn
 from paddlenlp.peft import LoRAConfig, LoRAModel
@@ -51,7 +54,9 @@ def check_settings(settings: Settings) -> None:
         settings.refuse(names[2], f"{why}; write some of {', '.join(PROJECTIONS)}, or leave it out for all of them")
 
 
-def attach(model, tokens: RewardTokens, base: str, rank: int, alpha: int, targets=None, new_placeholder=False):
+def attach(
+    model, tokens: RewardTokens, base: str, rank: int, alpha: int, targets=None, new_placeholder=False, seed: int = 0
+):
     """A reward model with adapters, of which nothing but what this module adds will train. `base` is where its weights
     came from; a `new_placeholder` was added to the vocabulary."""
     config = LoRAConfig(
@@ -64,7 +69,26 @@ def attach(model, tokens: RewardTokens, base: str, rank: int, alpha: int, target
         tensor_parallel_degree=model.config.tensor_parallel_degree,
         base_model_name_or_path=base,
     )
-    return _adapted(model, tokens, config, new_placeholder)
+    adapted = _adapted(model, tokens, config, new_placeholder)
+    _draw(adapted, seed)
+    return adapted
+
+
+def _draw(adapted: LoRAModel, seed: int) -> None:
+    """The usual uniform numbers, but the same for a layer however many ranks share it. The library draws by the place
+    in a sequence, and for a part of a layer wider, by the size of the part."""
+    parallel = adapted.model.config
+    for name, part_IR in adapted.get_trainable_state_dict().items():
+        if not name.endswith("lora_A"):
+            continue
+        inputs, rank = part_IR.shape
+        parts, number = 1, 0
+        if part_IR.is_distributed:
+            parts, number = parallel.tensor_parallel_degree, parallel.tensor_parallel_rank
+        numbers = np.random.default_rng([seed, zlib.crc32(name.encode())])
+        whole = numbers.uniform(-1, 1, [inputs * parts, rank]) / math.sqrt(inputs * parts)
+        mine = whole[number * inputs : (number + 1) * inputs]
+        part_IR.set_value(paddle.to_tensor(mine, dtype="float32").astype(part_IR.dtype))
 
 
 def _adapted(model, tokens: RewardTokens, config: LoRAConfig, new_placeholder: bool) -> LoRAModel:

@@ -14,13 +14,13 @@ def grow_vocabulary(model, size: int) -> None:
     """
     if size <= model.config.vocab_size:
         return
-    embedding, head = model.get_input_embeddings(), model.lm_head
-    if getattr(embedding.weight, "is_distributed", False) or getattr(head.weight, "is_distributed", False):
+    if model.config.tensor_parallel_degree > 1 or model.config.pipeline_parallel_degree > 1:
         raise ValueError(
             f"add_placeholder_token: the vocabulary has to grow from {model.config.vocab_size} to {size} rows; with "
-            "tensor_parallel_degree above 1 they are divided among the ranks. Train one update with a single process "
-            "and start from the model that it saves, or choose a placeholder_token that is a single token."
+            "tensor_parallel_degree or pipeline_parallel_degree above 1 no rank has them all. Train one update with a "
+            "single process and start from the model that it saves, or choose a placeholder_token that is one token."
         )
+    embedding, head = model.get_input_embeddings(), model.lm_head
     tied = head.weight is embedding.weight
     embedding.weight = _with_rows(embedding.weight, size, axis=0)
     embedding._num_embeddings = size

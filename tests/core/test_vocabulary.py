@@ -107,6 +107,6 @@ def test_a_vocabulary_that_is_large_enough_stays_as_it_is(model):
 def test_a_vocabulary_divided_among_ranks_is_refused(model):
     from llm.core.vocabulary import grow_vocabulary
 
-    model.lm_head.weight.is_distributed = True
+    model.config.tensor_parallel_degree = 2
     with pytest.raises(ValueError, match=r"from 40 to 43 rows.*tensor_parallel_degree"):
         grow_vocabulary(model, GROWN)

@@ -175,7 +175,7 @@ def test_the_loss_over_the_vocabulary_is_plain_next_token_prediction(tiny, token
         row = weigh_labels(make_row([lone_tree(solution)]), smoothing=0.1, positive_weight=0.4)
         arrays = {name: paddle.to_tensor(array) for name, array in collate([row], pad_id=0).items()}
         hidden = backbone.hidden_states(model, *(arrays[name] for name in MODEL_INPUTS[:3]))[0]
-        log_p = paddle.nn.functional.log_softmax(model.lm_head(hidden), axis=-1).gather(arrays["scored"])
+        log_p = paddle.nn.functional.log_softmax(hidden @ model.lm_head.weight, axis=-1).gather(arrays["scored"])
         target = arrays["targets"]
         alone = -(arrays["weights"] * (target * log_p[:, tokens.positive] + (1 - target) * log_p[:, tokens.negative]))
         alone.sum().backward()

@@ -25,7 +25,7 @@ from llm.alignment.rm.flashmask import reward_argument, reward_checks
 from llm.alignment.rm.flashmask.data import form_of_data, load_rows, weighed
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.alignment.rm.flashmask.reward_trainer import RewardTrainer, trainer_for
-from llm.core import attention, backbone, gloo, layout, lora, lost_ranks, output_folder
+from llm.core import attention, backbone, gloo, layout, lora, lost_ranks, one_run, output_folder
 from llm.core.argument_screen import render, save
 from llm.core.arguments import parse
 from llm.core.checkpoint_trainer import SaveError
@@ -61,6 +61,7 @@ def main(argv: list[str]) -> dict:
         identity = reward_checks.identity(settings, model_path, base, train and train.fingerprint, ranks)
         checkpoint = output_folder.prepare(settings, model_path, identity, first_rank=dist.get_rank() == 0)
         training_args, *others = reward_checks.build(settings)
+        one_run.check(training_args.output_dir, checkpoint, identity)
         attend, why = attention.choose(settings["use_flash_attention"], settings["flash_mask"])
         show_start(settings, train, dev, steps[0], why, checkpoint or model_path)
         set_seed(training_args.seed)
@@ -163,7 +164,7 @@ def weight_dtype(settings) -> str:
 def add_adapters(model, settings, tokenizer, tokens, model_path: str):
     rank, alpha, targets = (settings[name] for name in ("lora_rank", "lora_alpha", "lora_target_modules"))
     added = settings["add_placeholder_token"] and tokens.placeholder in tokenizer.get_added_vocab().values()
-    adapted = lora.attach(model, tokens, model_path, rank, alpha, targets, new_placeholder=added)
+    adapted = lora.attach(model, tokens, model_path, rank, alpha, targets, added, settings["seed"])
     say(lora.describe(adapted))
     return adapted
 
