@@ -65,7 +65,7 @@ def evaluate(model, batches: Iterable[dict]) -> Iterator[tuple[paddle.Tensor | N
     batches = iter(batches)
     while some := list(islice(batches, model.accumulate_steps)):
         model._p2p_helper.clear_meta_cache()
-        outputs = model.eval_batch(model._prepare_pipeline_inputs_func(some))
+        outputs = model.eval_batch(model._layers._prepare_pipeline_inputs_func(some))
         is_last = model.is_pipeline_last_stage()
         for output, batch in zip(outputs, some, strict=True):
             hidden = output[0] if isinstance(output, tuple | list) else output
