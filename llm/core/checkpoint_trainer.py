@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
+import paddle
 import paddle.distributed as dist
 from paddle.distributed.fleet.meta_parallel.sharding.group_sharded_stage3 import GroupShardedStage3
 from paddlenlp.trainer import Trainer, TrainerState
+from paddlenlp.trainer.trainer_utils import ShardingOption
 
-from llm.core import checkpoints, group_sharding, lost_ranks, unified_checkpoint
+from llm.core import checkpoints, group_sharding, lost_ranks, stage3_checkpoint, unified_checkpoint
 
 RUNNING = "running_sums.json"
+SCHEDULER = "scheduler.pdparams"  # as the library calls it
 
 
 class SaveError(Exception):
@@ -29,9 +32,14 @@ class SaveError(Exception):
 class CheckpointTrainer(Trainer):
     """`sums` and `total` are what a log line is made of, since the last one and since the first step."""
 
-    def __init__(self, *, identity: dict, steps: int, steps_per_pass: int | None, sum_count: int, **kwargs):
+    def __init__(
+        self, *, identity: dict, steps: int, steps_per_pass: int | None, unified: bool, sum_count: int, **kwargs
+    ):
         super().__init__(**kwargs)
         unified_checkpoint.install()
+        # of stage 3, which the library saves in a form of its own
+        self.unified_stage3 = unified and ShardingOption.FULL_SHARD in self.args.sharding
+        self.args.ignore_save_lr_and_optim = self.unified_stage3  # by the library
         self.identity = identity
         self.steps = steps
         self.steps_per_pass = steps_per_pass  # None for a stream, which has no order to vary
@@ -60,7 +68,10 @@ class CheckpointTrainer(Trainer):
                 return self._take_up_finished(state, resume_from_checkpoint)
             self.first_pass = state.global_step // self.steps_per_pass if self.steps_per_pass else 0
         self.clock = time.perf_counter()
-        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        trained = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        if self.unified_stage3 and self.args.load_best_model_at_end and self.state.best_model_checkpoint:
+            self._load_from_checkpoint(self.state.best_model_checkpoint)  # the library looks for a file of its own form
+        return trained
 
     def _take_up_finished(self, state: TrainerState, checkpoint: str) -> None:
         """The library would train one step more before it looked at max_steps."""
@@ -70,9 +81,19 @@ class CheckpointTrainer(Trainer):
         self._load_from_checkpoint(best or checkpoint)
 
     def _load_optimizer_and_scheduler(self, checkpoint):
-        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None and self.unified_stage3:
+            stage3_checkpoint.load_optimizer(self.model_wrapped, Path(checkpoint))
+            self.lr_scheduler.set_state_dict(paddle.load(str(Path(checkpoint) / SCHEDULER)))
+        else:
+            super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
             self._load_running_sums(checkpoint)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint=None):
+        if resume_from_checkpoint and self.unified_stage3:
+            stage3_checkpoint.load_model(self.model_wrapped, Path(resume_from_checkpoint))
+        else:
+            super()._load_from_checkpoint(resume_from_checkpoint)
 
     def _load_running_sums(self, checkpoint: str) -> None:
         saved = checkpoints.read_json(Path(checkpoint) / RUNNING)
@@ -88,6 +109,13 @@ class CheckpointTrainer(Trainer):
 
     # ---- saving
 
+    def save_model(self, output_dir: str | None = None, merge_tensor_parallel: bool = False):
+        if not self.unified_stage3:
+            return super().save_model(output_dir, merge_tensor_parallel)
+        stage3_checkpoint.save_model(self.model_wrapped, Path(output_dir))
+        if self.args.should_save:
+            self.tokenizer.save_pretrained(output_dir)
+
     def _save_checkpoint(self, model, metrics=None):
         best_by = (self.args.metric_for_best_model or "loss").removeprefix("eval_")
         if metrics is not None and metrics.get(f"eval_{best_by}") is None:
@@ -101,8 +129,12 @@ class CheckpointTrainer(Trainer):
         try:
             with self.clock_stopped():
                 super()._save_checkpoint(model, metrics)
+                if self.unified_stage3:
+                    stage3_checkpoint.save_optimizer(self.model_wrapped, folder)
             self.wait_for_ranks()
             if self.is_world_process_zero():
+                if self.unified_stage3:
+                    paddle.save(self.lr_scheduler.state_dict(), str(folder / SCHEDULER))
                 checkpoints.write_json(folder / RUNNING, running)
                 checkpoints.write_json(folder / checkpoints.IDENTITY, self.identity)
                 checkpoints.mark_complete(folder)

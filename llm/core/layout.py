@@ -40,8 +40,9 @@ def resolve(settings: Settings, ranks: int, has_cuda: bool) -> None:
     if stage == "stage3" and settings["lora"]:
         settings.refuse("sharding", "stage3 has no weights outside the call of their layer, and lora's reward rows are "
                         "read outside; write stage1 or stage2")  # fmt: skip
-    if stage == "stage3":
-        settings.give_way("unified_checkpoint", False, "PaddleNLP saves stage3 in a form of its own")
+    if not settings["unified_checkpoint"] and max(tensor, pipeline) > 1:
+        settings.refuse("unified_checkpoint", "each process would save a part of the model that nothing else reads; "
+                        "write true, or leave it out")  # fmt: skip
     if not has_cuda and "enable_stage1_tensor_fusion" in settings["sharding_parallel_config"]:
         settings.refuse("sharding_parallel_config", "enable_stage1_tensor_fusion needs GPUs; leave it out")
 
@@ -52,6 +53,8 @@ def _check_degrees(settings: Settings, ranks: int) -> None:
             settings.refuse(name, "a degree is 1 or more, or -1 for none")
         elif settings[name] > 1 and ranks % settings[name]:
             settings.refuse(name, f"{ranks} process(es) cannot be divided by it; {LAUNCH} and as many processes")
+    if settings[SHARDING] > 1 and not settings["sharding"]:
+        settings.refuse(SHARDING, "sharding is empty; write sharding stage1, stage2 or stage3")
     parts = degree(settings, TENSOR) * degree(settings, PIPELINE)
     if settings.problems:
         return
@@ -61,8 +64,6 @@ def _check_degrees(settings: Settings, ranks: int) -> None:
     elif ranks // parts % degree(settings, SHARDING):
         settings.refuse(SHARDING, f"{ranks} processes in parts of {parts} leave {ranks // parts} with data of their "
                         "own, which cannot be divided by it; lower it")  # fmt: skip
-    if settings[SHARDING] > 1 and not settings["sharding"]:
-        settings.refuse(SHARDING, "sharding is empty; write sharding stage1, stage2 or stage3")
 
 
 def fit_to_model(settings: Settings, config) -> None:

@@ -151,6 +151,9 @@ class ExactTrainer(CheckpointTrainer):
         self.gradient_norm = float(np.sqrt(squares))
         return self.gradient_norm
 
+    def _check_loss_valid(self, loss) -> None:
+        """The library would stop at its own sum of this rank alone; the ranks agree in _settle."""
+
     def _leave_out(self, batches: list[np.ndarray], what: str) -> None:
         """Says which records the update was of: those of the micro-batches whose loss is no number, or all."""
         mine = [(number, self.args.dataset_rank) for number, batch in enumerate(batches) if not np.isfinite(batch[0])]

@@ -81,6 +81,7 @@ def main(argv: list[str]) -> dict:
         collate=partial(collate, pad_id=0, multiple=sequence_parts(settings)),
         keeps_checkpoints=not measures_speed(settings),
         identity=identity,
+        unified=settings["unified_checkpoint"],
         steps=steps[0],
         steps_per_pass=steps[1],
     )
