@@ -14,6 +14,7 @@ KINDS = {
     "packing": ("llm.benchmark.packing", "tokens that each packing computes for your data"),
     "attention": ("llm.benchmark.attention", "time of attention by length and number of documents"),
     "training": ("llm.benchmark.training", "solutions and tokens a second of each packing, memory, where time goes"),
+    "scaling": ("llm.benchmark.scaling", "what every layout of several processes sends and holds, measured"),
     "peer": ("llm.benchmark.peer", "the same solutions through this project and through TRL's PRMTrainer"),
 }
 

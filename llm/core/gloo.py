@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import zlib
 from collections.abc import Callable
 
 import paddle
@@ -25,6 +26,8 @@ from paddle.distributed.fleet.utils import hybrid_parallel_util
 from llm.core import gloo_sharding
 
 NEW_GROUP = collective._new_process_group_impl
+NAMES: dict[int, str] = {}  # of groups, by their objects
+LINES: dict[str, core.ProcessGroup] = {}  # groups of two, by their names
 
 
 def install() -> None:
@@ -78,7 +81,9 @@ def _new_group(backend, store, rank: int, size: int, name: str, *arguments, **op
     else:
         host, port = store.get(f"store of {name}").decode().rsplit(":", 1)  # waits for it to be set
         own = core.TCPStore(host, int(port), False, 0)
-    return NEW_GROUP(backend, own, rank, size, name, *arguments, **options)
+    group = NEW_GROUP(backend, own, rank, size, name, *arguments, **options)
+    NAMES[id(group)] = name
+    return group
 
 
 def _open_store() -> tuple[core.TCPStore, str]:
@@ -99,14 +104,9 @@ def _add_collectives() -> None:
     same calls that wait take their place. It has no reduce_scatter at all, and a barrier that does not wait for long.
     """
     group = core.ProcessGroupGloo
-    for name in ("all_reduce", "send", "recv"):
-        setattr(group, f"{name}_on_calc_stream", _waiting(getattr(core.ProcessGroup, name)))
+    group.all_reduce_on_calc_stream = lambda group, *arguments: group.all_reduce(*arguments, True)
     group.reduce_scatter_tensor = _reduce_scatter
     group.barrier = _barrier
-
-
-def _waiting(operation):
-    return lambda group, *arguments: operation(group, *arguments, True)
 
 
 def _reduce_scatter(group, part, whole, operation, waits: bool):
@@ -170,3 +170,25 @@ def _add_pipeline() -> None:
     would send a part of an activation and the receivers gather the parts; gloo cannot send a part."""
     dist.ParallelEnv._device_id = 0
     p2p_communication._is_valid_send_recv_partial = lambda tensor, ranks: False
+    group = core.ProcessGroupGloo
+    group.send, group.recv = _send, _receive
+    group.send_on_calc_stream = lambda group, tensor, target: _send(group, tensor, target, True)
+    group.recv_on_calc_stream = lambda group, tensor, source: _receive(group, tensor, source, True)
+
+
+def _send(group, tensor, target: int, *waits: bool):
+    return core.ProcessGroup.send(_line(group, group.rank(), target), tensor, 1, *waits)
+
+
+def _receive(group, tensor, source: int, *waits: bool):
+    return core.ProcessGroup.recv(_line(group, source, group.rank()), tensor, 0, *waits)
+
+
+def _line(group, source: int, target: int):
+    """From one rank of a group to another, a group of these two. Gloo's messages have numbers that Paddle counts for a
+    whole group: a stage in the middle, which has received some, would send with one that the next does not wait for."""
+    name = f"line from {source} to {target} of {NAMES[id(group)]}"
+    if name not in LINES:
+        number = zlib.crc32(name.encode()) >> 1
+        LINES[name] = _new_group("gloo", collective._default_store, int(group.rank() == target), 2, name, None, number)
+    return LINES[name]

@@ -5,7 +5,11 @@ world = tensor x pipeline x data; the data ranks see rows of their own, and shar
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from llm.core.arguments import Settings
+from llm.core.checkpoints import read_json
+from llm.core.weights import HEAD
 
 TENSOR, PIPELINE, SHARDING = "tensor_parallel_degree", "pipeline_parallel_degree", "sharding_parallel_degree"
 LAUNCH = "start it with python -m paddle.distributed.launch"
@@ -81,6 +85,17 @@ def fit_to_model(settings: Settings, config) -> None:
             if asked:
                 settings.refuse(name, "PaddleNLP's Mistral has no code for it; write tensor_parallel_degree or "
                                 "sharding instead")  # fmt: skip
+
+
+def fit_to_checkpoint(settings: Settings, config, checkpoint: Path | None) -> None:
+    """A pipeline keeps a matrix that two stages share, and its state, under both names, and looks for both."""
+    if checkpoint is None or not config.tie_word_embeddings or degree(settings, PIPELINE) == 1:
+        return
+    if HEAD not in read_json(checkpoint / "model.safetensors.index.json")["weight_map"]:
+        raise ValueError(
+            f"{PIPELINE}: {checkpoint} was saved without a pipeline, and this model's embedding is its head, too, of "
+            "which a pipeline needs two copies. Go on from it without a pipeline, or start a new run from its model."
+        )
 
 
 def of_checkpoints(settings: Settings, ranks: int) -> str:

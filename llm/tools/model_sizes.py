@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from llm.core.model_config import problem_of_architecture, problems_of_settings, with_rope_settings
@@ -30,6 +30,8 @@ class Sizes:
     tie_word_embeddings: bool
     max_position_embeddings: int
     sliding_window: int | None = None
+    is_first: bool = True  # false of a stage of a pipeline that lacks the embedding
+    is_last: bool = True  # false of one that lacks the last norm and the head
 
     @property
     def tied(self) -> bool:
@@ -41,11 +43,13 @@ class Sizes:
         return self.hidden_size // self.num_attention_heads * self.num_key_value_heads
 
 
-# The models of llm/config, whose folders need not be at hand.
+# The models of llm/config and their larger sisters, whose folders need not be at hand.
 KNOWN = {
     "meta-llama/Meta-Llama-3.1-8B": Sizes("llama", 128256, 4096, 14336, 32, 32, 8, False, 131072),
     "mistralai/Mistral-7B-v0.1": Sizes("mistral", 32000, 4096, 14336, 32, 32, 8, False, 32768, 4096),
     "Qwen/Qwen2.5-Math-7B-Instruct": Sizes("qwen2", 152064, 3584, 18944, 28, 28, 4, False, 4096),
+    "meta-llama/Meta-Llama-3.1-70B": Sizes("llama", 128256, 8192, 28672, 80, 64, 8, False, 131072),
+    "Qwen/Qwen2.5-Math-72B-Instruct": Sizes("qwen2", 152064, 8192, 29568, 80, 64, 8, False, 4096),
 }
 
 
@@ -102,23 +106,40 @@ def projections(sizes: Sizes) -> dict[str, tuple[int, int]]:
     }
 
 
-ROW_PARALLEL = ("o_proj", "down_proj")  # tensor parallelism cuts their inputs; of the others it cuts the outputs
+VECTORS = ("norm", "bias")
+# Tensor parallelism cuts the inputs of the first and the outputs of the others
+ROW_PARALLEL, COLUMN_PARALLEL = ("o_proj", "down_proj"), ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")
 
 
 def parts(sizes: Sizes, name: str, tensor_parallel: int) -> int:
     """Into how many parts tensor parallelism cuts a matrix."""
-    if name in ("k_proj", "v_proj") and sizes.num_key_value_heads % tensor_parallel:
-        return 1
     if name in ("embed_tokens", "lm_head") and sizes.vocab_size % tensor_parallel:
         return 1
     return tensor_parallel
+
+
+def stages(sizes: Sizes, pipeline: int) -> list[Sizes]:
+    """What each stage of a pipeline has of the model: the embedding stands before the first layers, norm and head
+    behind the last ones. Layers that cannot be dealt out evenly are dealt out together with these three, what is left
+    over to the last stages."""
+    share, left = divmod(sizes.num_hidden_layers, pipeline)
+    layers = [share] * pipeline
+    if left:
+        share, left = divmod(sizes.num_hidden_layers + 3, pipeline)
+        layers = [share + (stage >= pipeline - left) for stage in range(pipeline)]
+        layers[0] -= 1
+        layers[-1] -= 2
+    return [replace(sizes, num_hidden_layers=count, is_first=stage == 0, is_last=stage == pipeline - 1)
+            for stage, count in enumerate(layers)]  # fmt: skip
 
 
 def tensors(sizes: Sizes, tensor_parallel: int = 1) -> list[tuple[str, int]]:
     """(name, elements on one rank) of every weight, in the model's order."""
     hidden = sizes.hidden_size
     vocabulary = sizes.vocab_size * hidden
-    found = [("embed_tokens", vocabulary // parts(sizes, "embed_tokens", tensor_parallel))]
+    found = []
+    if sizes.is_first:
+        found.append(("embed_tokens", vocabulary // parts(sizes, "embed_tokens", tensor_parallel)))
     for _ in range(sizes.num_hidden_layers):
         for name, (inputs, outputs) in projections(sizes).items():
             cut = parts(sizes, name, tensor_parallel)
@@ -126,9 +147,10 @@ def tensors(sizes: Sizes, tensor_parallel: int = 1) -> list[tuple[str, int]]:
             if sizes.model_type == "qwen2" and name in ("q_proj", "k_proj", "v_proj"):
                 found.append(("bias", outputs // cut))
         found += [("norm", hidden), ("norm", hidden)]
-    found.append(("norm", hidden))
-    if not sizes.tied:
-        found.append(("lm_head", vocabulary // parts(sizes, "lm_head", tensor_parallel)))
+    if sizes.is_last:
+        found.append(("norm", hidden))
+        if not (sizes.tied and sizes.is_first):  # else it is the embedding; of a tied pair both ends have one
+            found.append(("lm_head", vocabulary // parts(sizes, "lm_head", tensor_parallel)))
     return found
 
 
@@ -142,7 +164,7 @@ def adapters(sizes: Sizes, rank: int, targets: list[str] | None, tensor_parallel
             cut = parts(sizes, name, tensor_parallel)
             whole, divided = (outputs, inputs) if name in ROW_PARALLEL else (inputs, outputs)
             found += [("lora", whole * rank), ("lora", divided // cut * rank)]
-    return [*found, ("reward rows", 2 * sizes.hidden_size)]
+    return [*found, ("reward rows", 2 * sizes.hidden_size)] if sizes.is_last else found
 
 
 def count(found: list[tuple[str, int]]) -> int:

@@ -60,6 +60,7 @@ def main(argv: list[str]) -> dict:
         base = backbone.fingerprint(model_path, config) if settings["lora"] else None
         identity = reward_checks.identity(settings, model_path, base, train and train.fingerprint, ranks)
         checkpoint = output_folder.prepare(settings, model_path, identity, first_rank=dist.get_rank() == 0)
+        layout.fit_to_checkpoint(settings, config, checkpoint)
         training_args, *others = reward_checks.build(settings)
         one_run.check(training_args.output_dir, checkpoint, identity)
         attend, why = attention.choose(settings["use_flash_attention"], settings["flash_mask"])

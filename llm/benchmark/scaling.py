@@ -1,0 +1,172 @@
+"""What each layout of several processes sends and holds in an update: modelled as in docs/scaling.md, and measured."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import paddle
+
+from llm.alignment.rm.flashmask import reward_argument
+from llm.benchmark.children import REPOSITORY
+from llm.benchmark.report import ONE, TEXT, WHOLE, progress, show, table
+from llm.core.arguments import parse
+from llm.core.backbone import FAMILIES
+from llm.core.progress import quiet_library
+from llm.data.train_tokenizer import train_tokenizer
+from llm.tools import estimate_memory, estimate_traffic
+from llm.tools.estimate_plan import PLANNED, Plan, plan_of
+from llm.tools.model_sizes import sizes_of
+
+SIZES = {"vocab_size": 2048, "hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 4,
+         "num_attention_heads": 8, "num_key_value_heads": 2, "max_position_embeddings": 1024}  # fmt: skip
+RUN = {"bf16": False, "max_seq_len": 512, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 4,
+       "max_steps": 2, "zero_padding": False, "prefix_sharing": False, "benchmark": True, "report_to": "none",
+       "disable_tqdm": True, "sharding": ""}  # fmt: skip
+ROWS = 64  # at least as many as the largest layout has in two updates
+TENSOR, PIPELINE = {"tensor_parallel_degree": 2}, {"pipeline_parallel_degree": 2}
+SEQUENCE, STAGE1 = TENSOR | {"sequence_parallel": True}, {"sharding": "stage1", "sharding_parallel_degree": 2}
+LAYOUTS: dict[str, tuple[int, dict]] = {  # processes, settings
+    "data": (2, {}),
+    "stage1": (2, STAGE1),
+    "stage2": (2, {"sharding": "stage2"}),
+    "stage3": (2, {"sharding": "stage3"}),
+    "tensor": (2, TENSOR),
+    "sequence": (2, SEQUENCE),
+    "pipeline": (2, PIPELINE),
+    "tensor x stage1": (4, TENSOR | STAGE1),
+    "tensor x stage2": (4, TENSOR | {"sharding": "stage2"}),
+    "tensor x data": (4, TENSOR),
+    "stage1 x data": (4, STAGE1),
+    "pipeline x stage1": (4, PIPELINE | STAGE1),
+    "pipeline x tensor": (4, PIPELINE | TENSOR),
+    "pipeline x sequence": (4, PIPELINE | SEQUENCE),
+    "pipeline x tensor x stage1": (8, PIPELINE | TENSOR | STAGE1),
+}
+RECOMPUTE = ("full", "full_attn", "core_attn")
+CHILD = "llm/benchmark/scaling_run.py"
+COLUMNS = {
+    "layout": ("layout", TEXT),
+    "stage": ("stage", WHOLE),
+    "sent_modelled": ("sent, modelled", WHOLE),
+    "sent_measured": ("measured", WHOLE),
+    "sent_ratio": ("ratio", "{:.3f}"),
+    "peak_modelled": ("memory, modelled", ONE),
+    "peak_measured": ("measured", ONE),
+    "peak_ratio": ("ratio", "{:.3f}"),
+}
+
+
+def main(argv: list[str], set_here: dict[str, str]) -> None:
+    parser = argparse.ArgumentParser("python -m llm benchmark scaling", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--layouts", nargs="+", choices=LAYOUTS, default=list(LAYOUTS), help="those to measure")
+    parser.add_argument("--family", choices=FAMILIES, default="llama", help="of the model (default: %(default)s)")
+    parser.add_argument("--tied", action="store_true", help="embedding and head are one matrix")
+    parser.add_argument("--recompute", choices=RECOMPUTE, help="recompute_granularity (default: nothing is recomputed)")
+    parser.add_argument("--lora", action="store_true", help="train adapters of rank 8")
+    arguments = parser.parse_args(argv)
+    quiet_library()
+    common = {**RUN, "lora": arguments.lora, "recompute": bool(arguments.recompute),
+              "recompute_granularity": arguments.recompute or "full"}  # fmt: skip
+    config = {"model_type": arguments.family, "tie_word_embeddings": arguments.tied, **SIZES}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_model(folder / "model", config)
+        make_rows(folder / "train.jsonl")
+        rows = []
+        for layout in arguments.layouts:
+            ranks, settings = LAYOUTS[layout]
+            progress(f"{layout}: {ranks} processes")
+            rows += compare(layout, config, folder, {**common, **settings}, ranks)
+    show(
+        f"{arguments.family} of {SIZES['num_hidden_layers']} layers of {SIZES['hidden_size']}, float32; an update of "
+        f"{RUN['gradient_accumulation_steps']} micro-batches of {RUN['per_device_train_batch_size']} x "
+        f"{rows[0]['tokens']} tokens; recompute {arguments.recompute or 'off'}{', adapters' if arguments.lora else ''}",
+        table(COLUMNS, rows),
+        "sent: thousands of bytes of tensors that a rank hands to its collectives in an update. memory: millions of "
+        "bytes of tensors at its peak. Of every stage the rank with most.",
+        outcome={"benchmark": "scaling", "config": config, "run": common, "layouts": rows},
+    )
+
+
+def make_model(folder: Path, config: dict) -> None:
+    """Random weights, and a tokenizer for the one text that there is."""
+    train_tokenizer([text_of(record()) for _ in range(20)], folder, SIZES["vocab_size"], fewer=True)
+    paddle.seed(0)
+    family = FAMILIES[config["model_type"]]
+    settings = {name: value for name, value in config.items() if name != "model_type"}
+    family(family.config_class(**settings)).save_pretrained(str(folder), safe_serialization=True)
+
+
+def record() -> dict:
+    return {"src": ["1 + 1 = ?"], "responses": ["1 + 1 - 1 + 1 = 2 ки"] * 40, "labels": ["+", "-"] * 20}
+
+
+def text_of(one: dict) -> str:
+    return f"{one['src'][0]} " + "\n".join(f"{step} ки + -" for step in one["responses"])
+
+
+def make_rows(file: Path) -> None:
+    """All the same, so that every micro-batch of every layout has the same shape."""
+    file.write_text("".join(json.dumps(record()) + "\n" for _ in range(ROWS)), encoding="utf-8")
+
+
+def compare(layout: str, config: dict, folder: Path, settings: dict, ranks: int) -> Iterator[dict]:
+    """A row for each stage."""
+    measured = measure(folder, settings, ranks)
+    [rows, tokens] = measured[0]["shapes"][0]
+    plan = modelled_plan(settings, ranks, rows, tokens)
+    sizes = sizes_of(config, "this benchmark")
+    sent, memory = estimate_traffic.every_stage(sizes, plan), estimate_memory.every_stage(sizes, plan)
+    for stage in range(plan.pipeline):
+        of_stage = measured[stage * ranks // plan.pipeline : (stage + 1) * ranks // plan.pipeline]
+        # paddle.DataParallel sends in C++, where only what is written is seen: as much, between two ranks
+        payload = max(rank["written"] if layout == "data" else sum(rank["payload"].values()) for rank in of_stage)
+        peak = max(rank["peak"] for rank in of_stage)
+        modelled = sum(estimate_traffic.sums(sent[stage]).values()), sum(memory[stage].values())
+        yield {
+            "layout": layout,
+            "stage": stage + 1,
+            "tokens": tokens,
+            "sent_modelled": modelled[0] / 1e3,
+            "sent_measured": payload / 1e3,
+            "sent_ratio": modelled[0] / payload,
+            "peak_modelled": modelled[1] / 1e6,
+            "peak_measured": peak / 1e6,
+            "peak_ratio": modelled[1] / peak,
+            "kinds_modelled": estimate_traffic.sums(sent[stage]),
+            "kinds_measured": of_stage[0]["payload"],
+            "written": of_stage[0]["written"],
+        }
+
+
+def modelled_plan(settings: dict, ranks: int, rows: int, tokens: int) -> Plan:
+    """Of what runs here: this project's kernel keeps what FlashMask keeps, and gloo sends no parts of a tensor."""
+    words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+    words += ["--model_name_or_path", "-"]
+    parsed = parse(reward_argument.CLASSES, words, "", reward_argument.MISPRINTS, reward_argument.TRAINER_SETTINGS)
+    plan = plan_of({name: parsed[name] for name in PLANNED}, ranks)
+    return replace(plan, rows=rows, tokens=tokens, flash_mask=True, partial_sends=False)
+
+
+def measure(folder: Path, settings: dict, ranks: int) -> list[dict]:
+    """What each rank counted."""
+    for result in folder.glob("result.*.json"):
+        result.unlink()
+    paths = {"model_name_or_path": folder / "model", "train_dataset_path": folder / "train.jsonl",
+             "output_dir": folder / "out"}  # fmt: skip
+    config = folder / "config.json"
+    config.write_text(json.dumps(settings | {name: str(path) for name, path in paths.items()}), encoding="utf-8")
+    command = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", str(ranks), "--log_dir",
+               str(folder / "logs"), str(REPOSITORY / CHILD), str(config), str(folder / "result")]  # fmt: skip
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    results = [folder / f"result.{rank}.json" for rank in range(ranks)]
+    if not all(result.is_file() for result in results):
+        raise ValueError(f"{' '.join(command[1:5])} ended with exit code {done.returncode}:\n{done.stdout[-3000:]}")
+    return [json.loads(result.read_text(encoding="utf-8")) for result in results]
