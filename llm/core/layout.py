@@ -88,10 +88,11 @@ def fit_to_model(settings: Settings, config) -> None:
 
 
 def fit_to_checkpoint(settings: Settings, config, checkpoint: Path | None) -> None:
-    """A pipeline keeps a matrix that two stages share, and its state, under both names, and looks for both."""
+    """A pipeline keeps the state of a matrix that two stages share under both of its names, and looks for both."""
     if checkpoint is None or not config.tie_word_embeddings or degree(settings, PIPELINE) == 1:
         return
-    if HEAD not in read_json(checkpoint / "model.safetensors.index.json")["weight_map"]:
+    state = read_json(checkpoint / "optimizer.safetensors.index.json")["weight_map"]
+    if len({name.partition("/")[0] for name in state if HEAD in name or "embed_tokens" in name}) < 2:
         raise ValueError(
             f"{PIPELINE}: {checkpoint} was saved without a pipeline, and this model's embedding is its head, too, of "
             "which a pipeline needs two copies. Go on from it without a pipeline, or start a new run from its model."
