@@ -40,6 +40,7 @@ LAYOUTS: dict[str, tuple[int, dict]] = {  # processes, settings
     "tensor": (2, TENSOR),
     "sequence": (2, SEQUENCE),
     "pipeline": (2, PIPELINE),
+    "pipeline of 4": (4, {"pipeline_parallel_degree": 4}),
     "tensor x stage1": (4, TENSOR | STAGE1),
     "tensor x stage2": (4, TENSOR | {"sharding": "stage2"}),
     "tensor x data": (4, TENSOR),

@@ -217,6 +217,10 @@ class ExactTrainer(CheckpointTrainer):
         finally:
             signal.signal(signal.SIGTERM, before)
 
+    @property
+    def was_stopped(self) -> bool:
+        return self.stop_asked and self.state.global_step < self.state.max_steps
+
     def where_stopped(self) -> str:
         step, kept = self.state.global_step, "nothing is kept"
         if self.keeps_checkpoints:

@@ -86,28 +86,38 @@ def main(argv: list[str]) -> dict:
         steps=steps[0],
         steps_per_pass=steps[1],
     )
-    results = {}
     with plain_errors(SaveError, OSError, ValueError), lost_ranks.told():
         if trainer.is_world_process_zero():
-            if settings["overwrite_output_dir"] and settings["do_train"]:
-                output_folder.delete_checkpoints(training_args.output_dir)
-            save(settings, (training_args, *others), Path(training_args.output_dir) / output_folder.SETTINGS_FILE)
-            if base:
-                write_json(Path(training_args.output_dir) / lora.BASE_FILE, {"weights": base})
-        if training_args.do_train:
-            trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
-            if trainer.stop_asked:
-                say(trainer.where_stopped())
-                return results
-            results |= end_training(trainer)
-        if training_args.do_eval:
-            metrics = trainer.evaluate()
-            trainer.write_results("eval", metrics)
-            results |= metrics
-        if training_args.do_train:
-            trainer.save_state()
-        trainer.close_curves()
-    say(f"results and model: {training_args.output_dir}")
+            leave_settings(settings, (training_args, *others), base)
+        return run(trainer, checkpoint)
+
+
+def leave_settings(settings, instances: tuple, base_weights: str | None) -> None:
+    folder = Path(instances[0].output_dir)
+    if settings["overwrite_output_dir"] and settings["do_train"]:
+        output_folder.delete_checkpoints(folder)
+    save(settings, instances, folder / output_folder.SETTINGS_FILE)
+    if base_weights:
+        write_json(folder / lora.BASE_FILE, {"weights": base_weights})
+
+
+def run(trainer: RewardTrainer, checkpoint: Path | None) -> dict:
+    """Training and evaluation, as far as they are asked for."""
+    results = {}
+    if trainer.args.do_train:
+        trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+        if trainer.was_stopped:
+            say(trainer.where_stopped())
+            return results
+        results |= end_training(trainer)
+    if trainer.args.do_eval:
+        metrics = trainer.evaluate()
+        trainer.write_results("eval", metrics)
+        results |= metrics
+    if trainer.args.do_train:
+        trainer.save_state()
+    trainer.close_curves()
+    say(f"results and model: {trainer.args.output_dir}")
     return results
 
 
