@@ -105,6 +105,8 @@ class ExactTrainer(CheckpointTrainer):
     def create_optimizer(self, lr_scheduler=None):
         optimizer = super().create_optimizer(lr_scheduler)
         optimizer._grad_clip = ExactClip(self.args.max_grad_norm, self._copies, self._settle)
+        # beside adapters: stage1 would make and send gradients of zeros for weights that do not train
+        optimizer._parameter_list = optimizer._param_groups = [p for p in optimizer._parameter_list if p.trainable]
         return optimizer
 
     def _copies(self, parameter) -> int:

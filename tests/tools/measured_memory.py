@@ -35,7 +35,8 @@ from llm.core import attention, backbone
 from llm.core.cpu_kernels.build import kernels
 from llm.core.losses import reward_cross_entropy
 from llm.core.reward_tokens import RewardTokens
-from llm.tools.estimate_memory import Plan, estimate
+from llm.tools.estimate_memory import estimate
+from llm.tools.estimate_plan import Plan
 from llm.tools.model_sizes import sizes_of
 
 FEATURES = "family", "attention", "recompute", "lora_rank", "embeddings"

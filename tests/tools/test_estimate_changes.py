@@ -6,12 +6,20 @@ import json
 
 import pytest
 
-from llm.tools.estimate import main
+from llm.tools.estimate import main, read_settings
+from llm.tools.estimate_changes import possible_changes
+from llm.tools.estimate_plan import PLANNED
 from tests.tools.test_estimate import outcome_of
 
 MISTRAL = "llm/config/mistral/prm_flashmask_argument.json"
 LLAMA = "llm/config/llama/prm_flashmask_argument.json"
 LORA = "llm/config/qwen/prm_lora_argument.json"
+
+
+def with_changes(flags: str, changes: dict) -> list:
+    words = flags.split()
+    after = dict(zip(words[::2], words[1::2], strict=True)) | {f"--{name}": value for name, value in changes.items()}
+    return [word for flag in after.items() for word in flag]
 
 
 def test_models_that_training_refuses_are_refused(tmp_path, capsys):
@@ -41,6 +49,38 @@ def test_all_ranks_share_before_anything_slower_is_proposed(capsys):
     flags = "--gpus 8 --tensor_parallel_degree 1 --sharding_parallel_degree 2"
     outcome, _ = outcome_of(capsys, LLAMA, *flags.split(), "--memory", "75")
     assert outcome["changes"] == {"sharding": "stage1", "sharding_parallel_degree": -1}
-    stage3 = "--gpus 8 --tensor_parallel_degree 1 --sharding_parallel_degree 8 --sharding stage3 --memory 22"
-    changes = outcome_of(capsys, LLAMA, *stage3.split())[0]["changes"]
-    assert changes is None or "tensor_parallel_degree" not in changes
+
+
+@pytest.mark.parametrize(
+    "start",
+    ["--sharding stage2", "--lora true", "--sharding stage3", "--prm_loss vocabulary",
+     "--use_flash_attention false --flash_mask false"],
+)  # fmt: skip
+def test_training_takes_whatever_may_be_proposed(start):
+    """None of them is refused: stages with stage 2, adapters in stages, parts of layers with stage 3 would be."""
+    flags = f"--gpus 4 --tensor_parallel_degree 1 --sharding_parallel_degree 4 {start}"
+    settings, sizes = read_settings([LLAMA, *flags.split()])
+    found = list(possible_changes({name: settings[name] for name in PLANNED}, sizes, 4))
+    assert len({json.dumps(changes) for _, changes in found}) == len(found)
+    for _, changes in found:
+        read_settings([LLAMA, *map(str, with_changes(flags, changes))])
+
+
+def test_an_update_keeps_its_rows_where_fewer_ranks_have_data(capsys):
+    flags = "--gpus 8 --tensor_parallel_degree 1 --sharding_parallel_degree -1 --memory 24"
+    outcome, _ = outcome_of(capsys, LLAMA, *flags.split())
+    changes = outcome["changes"]
+    assert changes["gradient_accumulation_steps"] == 8 * changes["tensor_parallel_degree"]
+    again, _ = outcome_of(capsys, LLAMA, *with_changes(flags, changes))
+    assert again["fits"] and again["tokens_of_update"] == outcome["tokens_of_update"]
+
+
+def test_a_pipeline_is_proposed_where_layers_cannot_be_cut_further(capsys):
+    """Two key and value heads: two parts of a layer at most; sequence parallelism comes with them. What is proposed is
+    accepted."""
+    sizes = "--model_type llama --vocab_size 32000 --hidden_size 8192 --intermediate_size 28672 --num_hidden_layers 40 "
+    sizes += "--num_attention_heads 64 --num_key_value_heads 2 --max_position_embeddings 8192"
+    flags = f"{sizes} --gpus 16 --tensor_parallel_degree 1 --sharding_parallel_degree 1 --memory 60"
+    changes = outcome_of(capsys, LLAMA, *flags.split())[0]["changes"]
+    assert changes["pipeline_parallel_degree"] > 1
+    assert outcome_of(capsys, LLAMA, *with_changes(flags, changes))[0]["fits"]

@@ -1,0 +1,48 @@
+"""What processes send and hold is what the formulas of docs/scaling.md say."""
+
+import json
+import subprocess
+
+import pytest
+
+from llm.benchmark import run_benchmark, scaling
+from llm.benchmark.scaling_run import Measure, counted
+
+
+def test_two_layouts_of_two_processes_send_and_hold_what_is_modelled(capsys):
+    """Every kind of collective by itself; a pipeline, whose stages differ, and tokens that are cut among ranks."""
+    run_benchmark.main(["scaling", "--layouts", "sequence", "pipeline"])
+    rows = json.loads(capsys.readouterr().out.splitlines()[-1])["layouts"]
+    assert [(row["layout"], row["stage"]) for row in rows] == [("sequence", 1), ("pipeline", 1), ("pipeline", 2)]
+    for row in rows:
+        assert row["sent_ratio"] == pytest.approx(1, abs=0.01), row
+        assert row["peak_ratio"] == pytest.approx(1, abs=0.1), row
+        for kind, size in row["kinds_modelled"].items():
+            assert row["kinds_measured"][kind] == pytest.approx(size, rel=0.05), kind
+        assert row["written"] >= row["kinds_measured"].get("send", 0)
+
+
+def test_a_call_within_a_call_is_counted_once(monkeypatch):
+    class Tensor:
+        size = 6
+
+        def element_size(self):
+            return 4
+
+    inner = counted("all_reduce", 0, lambda group, tensor: None)
+    outer = counted("all_gather", 1, lambda group, tensor, parts: inner(group, tensor))
+    monkeypatch.setattr(Measure, "is_on", True)
+    Measure.sent.clear()
+    outer(None, Tensor(), [Tensor(), Tensor()])
+    assert dict(Measure.sent) == {"all_gather": 2 * 6 * 4}
+    Measure.is_on = False
+    outer(None, Tensor(), [Tensor()])
+    assert dict(Measure.sent) == {"all_gather": 2 * 6 * 4}
+
+
+def test_a_run_that_fails_is_an_error_with_what_it_said(tmp_path, monkeypatch):
+    ended = subprocess.CompletedProcess([], 3, stdout="no room")
+    monkeypatch.setattr(scaling.subprocess, "run", lambda command, **options: ended)
+    (tmp_path / "result.0.json").write_text("{}", encoding="utf-8")  # of the layout before
+    with pytest.raises(ValueError, match="(?s)exit code 3.*no room"):
+        scaling.measure(tmp_path, scaling.RUN, ranks=1)
