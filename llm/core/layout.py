@@ -26,8 +26,9 @@ def data_ranks(settings: Settings, ranks: int) -> int:
 
 def resolve(settings: Settings, ranks: int, has_cuda: bool) -> None:
     """Note what cannot be, whatever the model."""
-    if ranks == 1 and settings.origin["sharding"] == "default":
-        settings.give_way("sharding", "", "one process has nothing to share")
+    if data_ranks(settings, ranks) == 1 and settings.origin["sharding"] == "default":
+        parts = " with rows of its own" if ranks > 1 else ""
+        settings.give_way("sharding", "", f"one process{parts} has nothing to share")
     _check_degrees(settings, ranks)
     tensor, pipeline, stage = degree(settings, TENSOR), degree(settings, PIPELINE), settings["sharding"]
     if tensor > 1 and stage == "stage3":

@@ -241,8 +241,8 @@ def rows_of_update(settings: Settings, data_ranks: int) -> int:
 def without_effect(settings: Settings, ranks: int) -> list[str]:
     """Lines about what this run does not do although one might expect it."""
     lines = []
-    if ranks == 1 and settings["sharding"]:
-        lines.append(f"sharding {settings['sharding']}: a single process holds the whole state, nothing is divided")
+    if layout.data_ranks(settings, ranks) == 1 and settings["sharding"]:
+        lines.append(f"sharding {settings['sharding']}: one process has rows of its own, so that nothing is divided")
     if settings.origin["fp16_opt_level"] != "default" and not settings["bf16"]:
         lines.append(f"fp16_opt_level {settings['fp16_opt_level']}: training is in float32, so it changes nothing")
     return lines
