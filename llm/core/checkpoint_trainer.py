@@ -169,11 +169,14 @@ class CheckpointTrainer(Trainer):
 
 
 def _give_up(unfinished: Path, folder: Path, error: Exception) -> NoReturn:
-    shutil.rmtree(unfinished, ignore_errors=True)
     if lost_ranks.is_sign(error):
         raise error
+    left = "is passed over"  # other ranks may be writing into it
+    if dist.get_world_size() == 1:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        left = "has been removed"
     raise SaveError(
-        f"{folder} could not be written ({type(error).__name__}: {error}). What was half-written has been removed; "
+        f"{folder} could not be written ({type(error).__name__}: {error}). What is half-written {left}; "
         "earlier checkpoints are untouched. Make room (or make the folder writable) and start the same command again: "
         "it resumes from the last whole checkpoint."
     ) from error

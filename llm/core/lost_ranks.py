@@ -9,25 +9,31 @@ from collections.abc import Iterator
 
 import paddle.distributed as dist
 
-# what gloo and NCCL say when the process at the other end has ended or is silent
+from llm.core.errors import in_short
+
+# what gloo, NCCL and Paddle's store say when the process at the other end has ended or is silent
 SIGNS = re.compile(r"gloo/transport|connection (reset|closed)|broken pipe|timed? ?out|NCCL", re.IGNORECASE)
+KINDS = RuntimeError, ValueError, OSError  # gloo's, the store's, NCCL's
 EXIT_CODE = 3
 
 
 def is_sign(error: BaseException) -> bool:
-    return dist.get_world_size() > 1 and isinstance(error, RuntimeError) and bool(SIGNS.search(str(error)))
+    """Not what a file system says, which has a number."""
+    if dist.get_world_size() == 1 or not isinstance(error, KINDS) or getattr(error, "errno", None) is not None:
+        return False
+    return bool(SIGNS.search(str(error)))
 
 
 @contextlib.contextmanager
 def told() -> Iterator[None]:
     try:
         yield
-    except RuntimeError as error:
+    except KINDS as error:
         if not is_sign(error):
             raise
         print(
             f"\nerror: rank {dist.get_rank()} cannot go on: another rank has ended or does not answer "
-            f"({str(error).splitlines()[0]}). Why stands in that rank's own log. Start the same command again: it "
+            f"({in_short(error)}). Why stands in that rank's own log. Start the same command again: it "
             "goes on from the last whole checkpoint.",
             file=sys.stderr,
             flush=True,

@@ -205,6 +205,14 @@ class ExactTrainer(CheckpointTrainer):
 
     # ---- stopping
 
+    def _save_checkpoint(self, model, metrics=None):
+        if self._has_learnt():
+            super()._save_checkpoint(model, metrics)
+
+    def _has_learnt(self) -> bool:
+        """Before its first update, as all may have been skipped, the optimiser has no state that could be loaded."""
+        return bool(self.total[0] + self.sums[0])
+
     def train(self, resume_from_checkpoint: str | None = None, **kwargs):
         """A SIGTERM lets the update at hand end, saves a checkpoint and ends the training."""
 
@@ -219,13 +227,9 @@ class ExactTrainer(CheckpointTrainer):
         finally:
             signal.signal(signal.SIGTERM, before)
 
-    @property
-    def was_stopped(self) -> bool:
-        return self.stop_asked and self.state.global_step < self.state.max_steps
-
     def where_stopped(self) -> str:
         step, kept = self.state.global_step, "nothing is kept"
-        if self.keeps_checkpoints:
+        if self.keeps_checkpoints and self._has_learnt():
             kept = f"checkpoint-{step} is saved, and the same command goes on from it"
         return f"stopped by SIGTERM after update {step} of {self.state.max_steps}: {kept}"
 
@@ -288,9 +292,8 @@ class Update(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
         if state.global_step >= state.max_steps:
             control.should_log = True  # so that no step is left out of the totals
-        elif self.trainer.stop_asked:
+        if self.trainer.stop_asked:
             control.should_training_stop = True
             control.should_save = self.trainer.keeps_checkpoints
-            control.should_evaluate = False
             args.load_best_model_at_end = False  # the run is not at its end
         return control

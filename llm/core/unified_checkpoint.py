@@ -20,7 +20,14 @@ def install() -> None:
 
 
 def _load_all_parts(first: str, *args, **kwargs) -> dict:
+    folder, name = Path(first).parent, Path(first).name
+    parts = sorted(folder.glob(PART.sub(r"-*-of-\1.safetensors", name)))
+    if (named := PART.search(name)) and len(parts) != int(named[1]):
+        raise ValueError(
+            f"resume_from_checkpoint: {folder} holds {len(parts)} of {int(named[1])} files such as {name}. Give "
+            "another checkpoint, or copy this one again."
+        )
     state = {}
-    for part in sorted(Path(first).parent.glob(PART.sub(r"-*-of-\1.safetensors", Path(first).name))):
+    for part in parts:
         state |= load_state_dict(str(part), *args, **kwargs)
     return state

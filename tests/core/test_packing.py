@@ -239,3 +239,48 @@ def test_a_batch_without_labels_has_one_scored_position_of_no_weight(rows):
     assert batch["tokens"] == 2 * rows and batch["solution_count"] == rows
     labelled = collate([make_row(make_trees([9]))], PAD)
     assert {name: array.dtype for name, array in batch.items()} == {n: a.dtype for n, a in labelled.items()}
+
+
+@pytest.mark.parametrize(("multiple", "least", "length"), [(1, 0, 9), (4, 0, 12), (3, 0, 9), (1, 11, 11), (4, 13, 16)])
+def test_a_batch_is_as_long_as_is_asked_for_and_else_the_same(multiple, least, length):
+    """Sequence parallelism divides rows among ranks, pipelines want them of one length. What is scored stands in the
+    same tokens."""
+    rows = [make_row(make_trees([9, 5])[:1]), make_row(make_trees([7], seed=3))]
+    plain, longer = collate(rows, PAD), collate(rows, PAD, multiple, least_tokens=least)
+    assert longer["input_ids"].shape == longer["position_ids"].shape == longer["end_row"].shape == (2, length)
+    for name in ("input_ids", "position_ids", "end_row"):
+        assert (longer[name][:, :9] == plain[name]).all()
+    assert (longer["input_ids"][:, 9:] == PAD).all()
+    assert (longer["end_row"][:, 9:] == np.arange(10, length + 1)).all()  # each sees itself alone
+    places = [(at // length, at % length) for at in longer["scored"]]
+    assert places == [(at // 9, at % 9) for at in plain["scored"]]
+    for name in plain.keys() - {"input_ids", "position_ids", "end_row", "scored"}:
+        assert (longer[name] == plain[name]).all(), name
+
+
+def test_rows_up_to_the_least_number_are_blank_and_count_nothing():
+    rows = [make_row(make_trees([9]))]
+    plain, batch = collate(rows, PAD), collate(rows, PAD, least_rows=3)
+    labels = len(plain["weights"])
+    assert batch["input_ids"].shape == (3, 9) and (batch["input_ids"][1:] == PAD).all()
+    assert batch["weights"].tolist() == plain["weights"].tolist() + [0.0, 0.0]
+    assert batch["pair_weights"].tolist() == plain["pair_weights"].tolist() + [0.0, 0.0]
+    assert batch["scored"].tolist() == [*plain["scored"], 9, 18]
+    assert batch["label_at"].tolist() == [*range(labels + 2)]
+    assert batch["tokens"] == 9 and batch["solution_count"] == 1
+    assert collate(rows, PAD, least_rows=1)["input_ids"].shape == (1, 9)
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_no_rows_at_all_and_rows_without_labels_have_the_shape_that_is_asked_for(labelled):
+    """A blank row that is needed for its label of no weight does not come on top of those that are there for the
+    shape."""
+    none = np.zeros(0, "int64")
+    tree = lone_tree(Sequence(np.array([1, 2]), none, none.astype("float32")))
+    rows = [make_row(make_trees([6]) if labelled else [tree])]
+    for some in ([], rows):
+        batch = collate(some, PAD, multiple=4, least_rows=2, least_tokens=9)
+        assert batch["input_ids"].shape == batch["end_row"].shape == (2, 12)
+        assert batch["tokens"] == sum(map(len, some)) and len(batch["scored"]) >= 1
+        assert batch["scored"].max() < 24
+        assert collate(some, PAD, multiple=4)["input_ids"].shape[1] % 4 == 0

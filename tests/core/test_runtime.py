@@ -91,3 +91,31 @@ def test_mkl_is_told_the_instructions_of_amd_processors_alone(monkeypatch, cpu, 
     monkeypatch.setattr(runtime, "_cpu_description", lambda: cpu)
     monkeypatch.setattr(os, "environ", {})
     assert runtime.prepare().get("MKL_DEBUG_CPU_TYPE") == wanted
+
+
+# Waits until its parent has ended, and tells whether it was sent a SIGTERM then. Such a child is started by its parent.
+CHILD = """
+import os, signal, time
+from llm.core import runtime
+parent = os.getppid()
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+runtime.prepare()
+print("ready", flush=True)
+while os.getppid() == parent:
+    time.sleep(0.01)
+seconds = 10 if "PADDLE_LOCAL_SIZE" in os.environ else 0.2
+print("SIGTERM" if signal.sigtimedwait({signal.SIGTERM}, seconds) else "nothing", flush=True)
+"""
+PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+
+
+@pytest.mark.parametrize("variables, sent", [({"PADDLE_LOCAL_SIZE": "2"}, "SIGTERM"), ({}, "nothing")])
+def test_ranks_are_told_when_their_launcher_is_killed(variables, sent):
+    """And other processes are not: one that was started in the background outlives its shell."""
+    environment = {name: value for name, value in os.environ.items() if name != "PADDLE_LOCAL_SIZE"}
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, CHILD], env={**environment, **variables}, cwd=REPOSITORY,
+                              stdout=subprocess.PIPE, text=True)  # fmt: skip
+    with parent:
+        assert parent.stdout.readline() == "ready\n"
+        parent.kill()
+        assert parent.stdout.read() == f"{sent}\n"

@@ -19,13 +19,15 @@ quick = settings(max_examples=30, deadline=None)
 SIZES = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))  # batch, accumulation, ranks
 
 
-def make_rows(count: int):
-    """Row n has the one id n + 1 and n % 4 scored positions, so that rows weigh differently."""
+def make_rows(count: int, length: int | None = 5):
+    """Row n has the one id n + 1 and n % 4 scored positions, so that rows weigh differently; without a length, n + 3
+    tokens."""
     rows = []
     for number in range(count):
         scored = np.arange(number % 4)
-        ids = np.full(5, number + 1)
-        rows.append(make_row([lone_tree(Sequence(ids, scored, np.ones(len(scored), "float32")))]))
+        ids = np.full(length or number + 3, number + 1)
+        steps = Sequence(ids, scored, np.ones(len(scored), "float32"), place=f"file:{number}")
+        rows.append(make_row([lone_tree(steps)]))
     return rows
 
 
@@ -157,3 +159,45 @@ def test_a_micro_batch_without_rows_is_blank_and_weighs_nothing():
     assert weights == {2.0}
     batch = list(loader_of(make_rows(3)[2:], (1, 2, 2), rank=1))[0]
     assert batch["weights"].numpy().tolist() == [0.0] and int(batch["solution_count"]) == 0
+
+
+@quick
+@given(st.integers(2, 20), SIZES)
+def test_with_same_shapes_the_micro_batches_of_a_step_are_alike_on_all_ranks(count, sizes):
+    """As a pipeline wants them; the step's longest row is in one of them."""
+    batch, accumulation, ranks = sizes
+    rows = [row for row in make_rows(count, length=None) if row.weight]
+    by_rank = [list(loader_of(rows, sizes, rank, same_shapes=True)) for rank in range(ranks)]
+    micro_batches = [found for step in zip(*by_rank, strict=True) for found in step]
+    per_step = accumulation * ranks
+    for number, start in enumerate(range(0, len(micro_batches), per_step)):
+        longest = max(map(len, rows[number * batch * per_step :][: batch * per_step]))
+        shapes = {tuple(found["input_ids"].shape) for found in micro_batches[start : start + per_step]}
+        assert shapes == {(batch, longest)}
+    assert walk(rows, sizes, same_shapes=True) == walk(rows, sizes)
+
+
+def test_without_same_shapes_a_batch_is_as_large_as_its_own_rows():
+    shapes = [tuple(batch["input_ids"].shape) for batch in loader_of(make_rows(3, length=None), (2, 2, 1))]
+    assert shapes == [(2, 4), (1, 5)]
+
+
+def test_the_records_of_an_update_are_named_by_micro_batch_and_rank():
+    """12 rows: batch 2, accumulation 3, ranks 2. Every rank knows them all; without a place they are all told."""
+    for rank in (0, 1):
+        loader = loader_of(make_rows(17), (2, 3, 2), rank)
+        batches = iter(loader)
+        next(batches)
+        assert loader.records_of([(0, 0)]) == ["file:0", "file:1"]
+        assert loader.records_of([(1, 1), (2, 0)]) == ["file:6", "file:7", "file:8", "file:9"]
+        assert loader.records_of([]) == [f"file:{number}" for number in range(12)]
+        for _ in range(3):
+            next(batches)
+        assert loader.records_of([(1, 0)]) == ["file:16"]
+
+
+def test_a_record_in_several_rows_of_an_update_is_named_once():
+    rows = make_rows(2)
+    loader = loader_of([*rows, rows[0]], (3, 1, 1))
+    next(iter(loader))
+    assert loader.records_of([]) == loader.records_of([(0, 0)]) == ["file:0", "file:1"]

@@ -45,7 +45,28 @@ def refusal(capsys, flags: list[str]) -> str:
 
 def launch(flags: list[str], folder: Path, ranks: int = 2) -> None:
     """A run of several processes over gloo."""
-    command = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", str(ranks), "--log_dir",
+    process = start_launch(flags, folder, ranks)
+    assert exit_code(process, 240) == 0, logs_of(folder)
+
+
+def start_launch(flags: list[str], folder: Path, ranks: int, *node: str) -> subprocess.Popen:
+    """`node` says where a launcher stands among others."""
+    command = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", str(ranks), *node, "--log_dir",
                str(folder / "logs"), str(SCRIPT), *flags]  # fmt: skip
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    with (folder / "log").open("w") as log:
+        return subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+
+
+def exit_code(launcher: subprocess.Popen, seconds: float) -> int:
+    """TimeoutExpired if it is still there then; it is ended in any case, and with it its ranks."""
+    try:
+        return launcher.wait(seconds)
+    finally:
+        launcher.terminate()
+        launcher.wait()
+
+
+def logs_of(folder: Path) -> str:
+    """Ends of what a launcher and its ranks wrote."""
+    files = [folder / "log", *sorted(folder.glob("logs/workerlog.*"))]
+    return "".join(f"\n---- {file.name}\n{file.read_text()[-2000:]}" for file in files)

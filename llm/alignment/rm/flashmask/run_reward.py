@@ -106,7 +106,7 @@ def run(trainer: RewardTrainer, checkpoint: Path | None) -> dict:
     results = {}
     if trainer.args.do_train:
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
-        if trainer.was_stopped:
+        if trainer.stop_asked:
             say(trainer.where_stopped())
             return results
         results |= end_training(trainer)

@@ -1,0 +1,127 @@
+"""What the tests of faults launch: `faulty_run.py FAULTS CONFIG ...` is run_reward.py CONFIG ... with faults, such as
+{"disk_full": {"step": 6, "rank": 1}}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[3])
+
+from llm.core import runtime
+
+runtime.prepare()
+
+from paddlenlp.transformers.llama import modeling as llama
+
+from llm.alignment.rm.flashmask import run_reward
+from llm.alignment.rm.flashmask.reward_trainer import LabelTrainer
+from llm.core import attention, checkpoints, gloo
+
+RANK = int(os.environ.get("PADDLE_TRAINER_ID", "0"))
+
+
+def before(name: str, action) -> None:
+    """`action(trainer)` before every call of this method of the trainer."""
+    method = getattr(LabelTrainer, name)
+
+    def disturbed(trainer, *args, **kwargs):
+        action(trainer)
+        return method(trainer, *args, **kwargs)
+
+    setattr(LabelTrainer, name, disturbed)
+
+
+def sigterm(step: int, rank: int = 0, inside: str = "_settle", number: int = signal.SIGTERM) -> None:
+    """After so many updates: inside the next one, or inside the evaluation (`_judge`)."""
+
+    def act(trainer):
+        if RANK == rank and trainer.state.global_step == step:
+            os.kill(os.getpid(), number)
+
+    before(inside, act)
+
+
+def sigkill(step: int, rank: int) -> None:
+    sigterm(step, rank, number=signal.SIGKILL)
+
+
+def slow(seconds: float) -> None:
+    """Every update takes so long."""
+    before("_settle", lambda trainer: time.sleep(seconds))
+
+
+def late_list(seconds: float) -> None:
+    """Of a checkpoint's files, without which it is not whole."""
+    mark_complete = checkpoints.mark_complete
+
+    def late(folder):
+        time.sleep(seconds)
+        mark_complete(folder)
+
+    checkpoints.mark_complete = late
+
+
+def disk_full(step: int, rank: int = 0) -> None:
+    """After so many updates no file of this rank can grow beyond the logs that it has."""
+
+    def act(trainer):
+        if RANK == rank and trainer.state.global_step == step:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # an OSError instead
+            resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+
+    before("_save_checkpoint", act)
+
+
+def not_a_number(line: int, gradient: bool = False) -> None:
+    """The loss of the micro-batch with the record of this line, or its gradient alone."""
+    batch_sums = LabelTrainer.batch_sums
+
+    def disturbed(trainer, logits, inputs):
+        loss, statistics = batch_sums(trainer, logits, inputs)
+        rows = trainer.train_loader._rows_of(len(trainer._of_update), trainer.args.dataset_rank)
+        if any(record.endswith(f"train.jsonl:{line}") for row in rows for record in row.records):
+            loss = loss + (loss * 0).sqrt() if gradient else loss * float("nan")
+        return loss, statistics
+
+    LabelTrainer.batch_sums = disturbed
+
+
+def count_forwards(file: str) -> None:
+    """Writes how often each part of a decoder layer was computed by this rank in its first update."""
+    counts = dict.fromkeys(("layer", "attention", "mlp", "core"), 0)
+
+    def counted(name: str, function):
+        def call(*args, **kwargs):
+            counts[name] += 1
+            return function(*args, **kwargs)
+
+        return call
+
+    parts = {"layer": llama.LlamaDecoderLayer, "attention": llama.LlamaAttention, "mlp": llama.LlamaMLP}
+    for name, part in parts.items():
+        part.forward = counted(name, part.forward)
+    attention.kernel_attention = counted("core", attention.kernel_attention)
+
+    def write(trainer):
+        if trainer.state.global_step == 0:
+            Path(f"{file}.{RANK}").write_text(json.dumps(counts))
+
+    before("_settle", write)
+
+
+def main(argv: list[str]) -> None:
+    for name, settings in json.loads(argv[0]).items():
+        globals()[name](**settings)
+    run_reward.main(argv[1:])
+
+
+if __name__ == "__main__":
+    gloo.run(main, sys.argv[1:])

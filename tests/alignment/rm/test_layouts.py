@@ -1,0 +1,77 @@
+"""Every layout of several processes trains what one process trains on the same rows."""
+
+from __future__ import annotations
+
+import json
+
+import paddle
+import pytest
+
+from tests.alignment.rm.layout_runs import ONE, assert_same_training, weights_of
+
+RUNS = [
+    ("steps", "data"),
+    ("steps", "stage1"),
+    ("steps", "stage2"),
+    ("steps", "stage3"),
+    ("steps", "tensor"),
+    ("steps", "sequence"),
+    ("steps", "tensor and stage1"),
+    ("steps", "pipeline"),
+    ("steps", "pipeline and tensor"),
+    ("four layers", "four stages"),
+    ("pairs", "stage1"),
+    ("pairs", "tensor"),
+    ("few pairs", "stage3"),
+    ("few pairs", "pipeline"),
+    ("few steps", "data"),
+    ("few steps", "stage2"),
+    ("few steps", "stage3 in files of its own"),
+    ("tied", "tensor"),
+    ("tied", "pipeline"),
+]
+
+
+@pytest.mark.parametrize(("data", "layout"), RUNS)
+def test_a_layout_trains_what_one_process_trains(run_of, data, layout):
+    """Losses, gradient norms, metrics and weights, read from its files as one plain model. Among the data are fewer
+    rows than ranks, evaluations that end with a part of a batch, and reward rows on either rank of a divided head."""
+    assert_same_training(run_of(data, ONE), run_of(data, layout))
+
+
+def test_the_data_are_what_the_layouts_are_to_be_tried_on(run_of, tiny):
+    """Literal counts: every label of the held-out data is judged once; the best of the few is not the last."""
+    labels = [json.loads(line)["labels"] for line in (tiny / "dev.jsonl").read_text(encoding="utf-8").splitlines()]
+    for data in ("steps", "few steps"):
+        results = json.loads((run_of(data, ONE) / "eval_results.json").read_text())
+        assert (results["eval_steps"], results["eval_solutions"]) == (sum(map(len, labels)), len(labels))
+    for data in ("few steps", "few pairs"):
+        state = json.loads((run_of(data, ONE) / "trainer_state.json").read_text())
+        assert not state["best_model_checkpoint"].endswith("checkpoint-8")
+
+
+def test_stage3_keeps_of_every_matrix_a_slice_on_each_rank(run_of):
+    """Half of all, and some padding. Of a model this small Paddle would keep every matrix whole."""
+    folder = run_of("few steps", "stage3 in files of its own")
+    whole = sum(weight.size for weight in weights_of(folder).values())
+    for rank in (0, 1):
+        states = paddle.load(str(folder / f"checkpoint-4/optimizer.shard0{rank}.pdopt"))
+        assert sum(state.size for name, state in states.items() if "moment1" in name) < 0.53 * whole
+
+
+@pytest.mark.parametrize(
+    ("layout", "models", "optimizers"),
+    [
+        ("stage1", 1, 2),
+        ("stage2", 1, 2),
+        ("stage3", 2, 2),
+        ("tensor", 2, 2),
+        ("pipeline", 2, 2),
+        ("tensor and stage1", 2, 4),
+    ],
+)
+def test_a_checkpoint_has_a_file_for_every_part(run_of, layout, models, optimizers):
+    """A layout that is not obeyed would train the same, too."""
+    checkpoint = run_of("steps", layout) / "checkpoint-10"
+    assert len(list(checkpoint.glob("model-*.safetensors"))) == models
+    assert len(list(checkpoint.glob("optimizer-*.safetensors"))) == optimizers
