@@ -18,6 +18,7 @@ import paddle.distributed as dist
 from paddle.distributed.fleet.meta_parallel.sharding.group_sharded_stage3 import GroupShardedStage3
 from paddlenlp.trainer import Trainer, TrainerState
 from paddlenlp.trainer.trainer_utils import ShardingOption
+from paddlenlp.trainer.unified_checkpoint.load_save_single_card import save_single_card_checkpoint
 
 from llm.core import checkpoints, group_sharding, lost_ranks, stage3_checkpoint, unified_checkpoint
 
@@ -112,7 +113,10 @@ class CheckpointTrainer(Trainer):
     def save_model(self, output_dir: str | None = None, merge_tensor_parallel: bool = False):
         if not self.unified_stage3:
             return super().save_model(output_dir, merge_tensor_parallel)
-        stage3_checkpoint.save_model(self.model_wrapped, Path(output_dir))
+        if isinstance(self.model_wrapped, GroupShardedStage3):
+            stage3_checkpoint.save_model(self.model_wrapped, Path(output_dir))
+        elif self.args.should_save:  # a finished run that was taken up is not cut into slices
+            save_single_card_checkpoint(self.model, output_dir)
         if self.args.should_save:
             self.tokenizer.save_pretrained(output_dir)
 

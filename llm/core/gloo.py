@@ -7,9 +7,11 @@ on a CPU what it trains on GPUs; it is there to be correct, not to be fast.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
+import time
 import zlib
 from collections.abc import Callable
 
@@ -26,6 +28,8 @@ from paddle.distributed.fleet.utils import hybrid_parallel_util
 from llm.core import gloo_sharding
 
 NEW_GROUP = collective._new_process_group_impl
+GLOBAL_STORE = core.create_or_get_global_tcp_store
+PATIENCE = 60  # seconds, after which Paddle's own attempts begin
 NAMES: dict[int, str] = {}  # of groups, by their objects
 LINES: dict[str, core.ProcessGroup] = {}  # groups of two, by their names
 
@@ -71,6 +75,18 @@ def _let_groups_meet() -> None:
     """The ranks of a group tell each other their addresses in a key-value store. Paddle gives all groups the same one,
     where the members of one group overwrite those of another, and both wait until they give up."""
     collective._new_process_group_impl = _new_group
+    core.create_or_get_global_tcp_store = _global_store
+
+
+def _global_store():
+    """The store of all ranks, which the first one serves. Paddle would sleep for 3 seconds if that one is not ready."""
+    host, port = os.environ["PADDLE_MASTER"].rsplit(":", 1)
+    give_up = time.monotonic() + PATIENCE
+    while dist.get_rank() > 0 and collective._default_store is None and time.monotonic() < give_up:
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
+            break
+        time.sleep(0.05)
+    return GLOBAL_STORE()
 
 
 def _new_group(backend, store, rank: int, size: int, name: str, *arguments, **options):

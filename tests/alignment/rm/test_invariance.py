@@ -101,13 +101,24 @@ def outcome(model, examples, packing, batch_size: int, loss_of):
         summed = loss_of(logits_K2, batch)
         summed.backward()
         loss += float(summed)
-        # rounded: the same step in two rows differs by the last bit, which would decide a tie of the AUC
-        scores = reward_scores(logits_K2).numpy()[arrays["label_at"]].round(5)
+        scores = reward_scores(logits_K2).numpy()[arrays["label_at"]]
         parts.append((scores, arrays["labels"], arrays["solutions"] + first_solution))
         first_solution += int(arrays["solution_count"])
     gradients = np.concatenate([p.grad.numpy().reshape(-1) for p in model.parameters() if p.grad is not None])
-    metrics = step_metrics(*map(np.concatenate, zip(*parts, strict=True)))
+    scores, *judged = map(np.concatenate, zip(*parts, strict=True))
+    metrics = step_metrics(with_ties(scores), *judged)
     return loss, gradients, {name: value for name, value in metrics.items() if value is not None}
+
+
+def with_ties(scores: np.ndarray) -> np.ndarray:
+    """Neighbours that are 1e-5 apart are made equal: the same step in two rows differs by the last bit, which would
+    decide a tie of the AUC."""
+    order = np.argsort(scores, kind="stable")
+    rising = scores[order]
+    group = np.cumsum(np.diff(rising, prepend=rising[0]) > 1e-5)
+    tied = np.empty_like(scores)
+    tied[order] = rising[np.searchsorted(group, group)]
+    return tied
 
 
 def assert_invariant(model, examples, batch_size: int, loss_of) -> None:
