@@ -200,7 +200,7 @@ def is_tied(model) -> bool:
 def _rows_of_parallel_head(weight, ids, axis: int):
     """The rows of a head whose vocabulary is divided among the ranks of tensor parallelism: the rank that holds a row
     gives it, the others give zeros. Its gradient goes back to that rank as it is, because all ranks compute the same
-    from here on. Needs GPUs; not run on a CPU."""
+    from here on."""
     group = fleet.get_hybrid_communicate_group().get_model_parallel_group()
     local = ids - group.rank * weight.shape[axis]
     mine = paddle.logical_and(local >= 0, local < weight.shape[axis]).astype(weight.dtype)

@@ -19,6 +19,7 @@ from paddle.distributed.fleet.meta_parallel.sharding.group_sharded_stage3 import
 from paddlenlp.trainer import Trainer, TrainerState
 from paddlenlp.trainer.trainer_utils import ShardingOption
 from paddlenlp.trainer.unified_checkpoint.load_save_single_card import save_single_card_checkpoint
+from paddlenlp.trainer.utils.helper import broadcast_dataset_rank0_model
 
 from llm.core import checkpoints, group_sharding, lost_ranks, stage3_checkpoint, unified_checkpoint
 
@@ -80,6 +81,8 @@ class CheckpointTrainer(Trainer):
         self._load_running_sums(checkpoint)
         best = state.best_model_checkpoint if self.args.load_best_model_at_end else None
         self._load_from_checkpoint(best or checkpoint)
+        if not self.unified_stage3:  # the library loads on one data rank, and leaves the others to its wrappers
+            broadcast_dataset_rank0_model(self.model)
 
     def _load_optimizer_and_scheduler(self, checkpoint):
         if checkpoint is not None and self.unified_stage3:
@@ -111,18 +114,22 @@ class CheckpointTrainer(Trainer):
     # ---- saving
 
     def save_model(self, output_dir: str | None = None, merge_tensor_parallel: bool = False):
-        if not self.unified_stage3:
+        if ShardingOption.FULL_SHARD not in self.args.sharding:
             return super().save_model(output_dir, merge_tensor_parallel)
-        if isinstance(self.model_wrapped, GroupShardedStage3):
+        if not isinstance(self.model_wrapped, GroupShardedStage3):  # a finished run that was taken up
+            if self.args.should_save:
+                save_single_card_checkpoint(self.model, output_dir)
+        elif self.unified_stage3:
             stage3_checkpoint.save_model(self.model_wrapped, Path(output_dir))
-        elif self.args.should_save:  # a finished run that was taken up is not cut into slices
-            save_single_card_checkpoint(self.model, output_dir)
+        else:
+            return super().save_model(output_dir, merge_tensor_parallel)
         if self.args.should_save:
             self.tokenizer.save_pretrained(output_dir)
 
     def _save_checkpoint(self, model, metrics=None):
         best_by = (self.args.metric_for_best_model or "loss").removeprefix("eval_")
-        if metrics is not None and metrics.get(f"eval_{best_by}") is None:
+        value = None if metrics is None else metrics.get(f"eval_{best_by}")
+        if value is None or not np.isfinite(value):
             metrics = None  # undefined for this data, so no candidate for the best
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         if self.is_world_process_zero() and folder.exists():
@@ -142,10 +149,10 @@ class CheckpointTrainer(Trainer):
                 checkpoints.write_json(folder / RUNNING, running)
                 checkpoints.write_json(folder / checkpoints.IDENTITY, self.identity)
                 checkpoints.mark_complete(folder)
-                best = self.state.best_model_checkpoint
-                checkpoints.delete_old(folder.parent, self.args.save_total_limit, best)
         except Exception as error:
             _give_up(folder, folder, error)
+        if self.is_world_process_zero():
+            checkpoints.delete_old(folder.parent, self.args.save_total_limit, self.state.best_model_checkpoint)
         self.wait_for_ranks()
 
     def _rotate_checkpoints(self, use_mtime=False, output_dir=None) -> None:

@@ -76,8 +76,11 @@ def delete_old(output_dir: Path, keep: int | None, best: str | None) -> list[Pat
     kept = {folder.name for folder in whole[-keep:]} | ({Path(best).name} if best else set())
     old = [path for path in all_checkpoints(output_dir) if path.name not in kept and step_of(path) < step_of(whole[-1])]
     for folder in old:
-        (folder / FILE_LIST).unlink(missing_ok=True)  # first, so that a kill while deleting leaves no whole-looking one
-        shutil.rmtree(folder)
+        try:
+            (folder / FILE_LIST).unlink(missing_ok=True)  # first: a kill while deleting leaves no whole-looking one
+            shutil.rmtree(folder)
+        except OSError as error:
+            print(f"{folder} is not needed any more and could not be deleted: {error}", flush=True)
     return old
 
 

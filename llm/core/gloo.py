@@ -29,7 +29,8 @@ from llm.core import gloo_sharding
 
 NEW_GROUP = collective._new_process_group_impl
 GLOBAL_STORE = core.create_or_get_global_tcp_store
-PATIENCE = 60  # seconds, after which Paddle's own attempts begin
+ARRIVALS = "arrivals at barriers"
+PATIENCE, PATIENCE_WITH_NODES = 900, 45  # seconds
 NAMES: dict[int, str] = {}  # of groups, by their objects
 LINES: dict[str, core.ProcessGroup] = {}  # groups of two, by their names
 
@@ -54,7 +55,8 @@ def run(main: Callable[[list[str]], object], argv: list[str]) -> None:
     try:
         main(argv)
         if _is_used():
-            dist.barrier()  # the first rank serves the store that the others may still be asking
+            with contextlib.suppress(RuntimeError, ValueError):  # another rank has left already
+                dist.barrier()  # the first rank serves the store that the others may still be asking
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1
     if not _is_used():
@@ -81,7 +83,7 @@ def _let_groups_meet() -> None:
 def _global_store():
     """The store of all ranks, which the first one serves. Paddle would sleep for 3 seconds if that one is not ready."""
     host, port = os.environ["PADDLE_MASTER"].rsplit(":", 1)
-    give_up = time.monotonic() + PATIENCE
+    give_up = time.monotonic() + PATIENCE_WITH_NODES  # when Paddle's own attempts begin
     while dist.get_rank() > 0 and collective._default_store is None and time.monotonic() < give_up:
         with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
             break
@@ -135,14 +137,18 @@ def _reduce_scatter(group, part, whole, operation, waits: bool):
 
 def _barrier(group, *arguments):
     """Gloo gives up when a rank is 30 seconds late, as one may be that writes a checkpoint, and Paddle cannot tell it
-    to wait longer. So all ranks first meet in their store, which waits for 15 minutes."""
+    to wait longer. So all ranks first meet in their store. A launcher ends all ranks of its machine when one dies; that
+    one on another machine has died is told by nobody, and so it is not waited for as long."""
     if group.size() == dist.get_world_size():
-        store = collective._default_store
-        arrivals = store.add("arrivals at barriers", 1)
-        barrier = -(-arrivals // group.size())
-        if arrivals % group.size() == 0:
-            store.set(f"barrier {barrier}", "all are here")
-        store.wait(f"barrier {barrier}")
+        store, size = collective._default_store, group.size()
+        arrivals = store.add(ARRIVALS, 1)
+        all_are_here = -(-arrivals // size) * size
+        one_machine = os.environ.get("PADDLE_LOCAL_SIZE") == str(size)
+        give_up = time.monotonic() + (PATIENCE if one_machine else PATIENCE_WITH_NODES)
+        while store.add(ARRIVALS, 0) < all_are_here:
+            if time.monotonic() > give_up:
+                raise RuntimeError("a barrier timed out: not all ranks came to it")
+            time.sleep(0.02)
     return core.ProcessGroup.barrier(group, *arguments)
 
 

@@ -45,11 +45,26 @@ def resolve(settings: Settings, ranks: int, has_cuda: bool) -> None:
     if stage == "stage3" and settings["lora"]:
         settings.refuse("sharding", "stage3 has no weights outside the call of their layer, and lora's reward rows are "
                         "read outside; write stage1 or stage2")  # fmt: skip
+    _check_options(settings, ranks)
     if not settings["unified_checkpoint"] and max(tensor, pipeline) > 1:
         settings.refuse("unified_checkpoint", "each process would save a part of the model that nothing else reads; "
                         "write true, or leave it out")  # fmt: skip
     if not has_cuda and "enable_stage1_tensor_fusion" in settings["sharding_parallel_config"]:
         settings.refuse("sharding_parallel_config", "enable_stage1_tensor_fusion needs GPUs; leave it out")
+
+
+def _check_options(settings: Settings, ranks: int) -> None:
+    """Words for PaddleNLP that it would pass over, or that change more than speed."""
+    sharding = "sharding_parallel_config"
+    if settings[sharding] and (not settings["sharding"] or data_ranks(settings, ranks) == 1):
+        settings.refuse(sharding, "nothing is sharded in this run; leave it out")
+    if settings["tensor_parallel_config"] and degree(settings, TENSOR) == 1:
+        settings.refuse("tensor_parallel_config", "tensor_parallel_degree is not above 1; leave it out")
+    for word in ("enable_stage2_overlap", "enable_stage1_broadcast_overlap", "enable_stage1_allgather_overlap"):
+        if word in settings[sharding]:
+            settings.refuse(sharding, f"nothing waits for the broadcasts of {word} before an evaluation; leave it out")
+    if settings["amp_master_grad"] and not settings["bf16"]:
+        settings.refuse("amp_master_grad", "gradients are float32 already where bf16 is false; leave it out")
 
 
 def _check_degrees(settings: Settings, ranks: int) -> None:

@@ -12,14 +12,17 @@ import paddle.distributed as dist
 from llm.core.errors import in_short
 
 # what gloo, NCCL and Paddle's store say when the process at the other end has ended or is silent
-SIGNS = re.compile(r"gloo/transport|connection (reset|closed)|broken pipe|timed? ?out|NCCL", re.IGNORECASE)
+SIGNS = re.compile(
+    r"gloo/transport|connection (reset|closed) by peer|a barrier timed out|wait timeout|\(external\) nccl|nccl error",
+    re.IGNORECASE,
+)
 KINDS = RuntimeError, ValueError, OSError  # gloo's, the store's, NCCL's
 EXIT_CODE = 3
 
 
 def is_sign(error: BaseException) -> bool:
-    """Not what a file system says, which has a number."""
-    if dist.get_world_size() == 1 or not isinstance(error, KINDS) or getattr(error, "errno", None) is not None:
+    """Not what a file system says, which has a number, nor an error of a class of its own."""
+    if dist.get_world_size() == 1 or type(error) not in KINDS or getattr(error, "errno", None) is not None:
         return False
     return bool(SIGNS.search(str(error)))
 

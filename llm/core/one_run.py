@@ -8,13 +8,20 @@ from pathlib import Path
 
 import paddle.distributed as dist
 
+from llm.core.arguments import Settings
 
-def check(output_dir: str, checkpoint: Path | None, identity: dict) -> None:
+# what may differ between the processes of a run
+OWN = ("device", "disable_tqdm", "logging_dir", "report_to", "model_name_or_path", "tokenizer_name_or_path",
+       "train_dataset_path", "dev_dataset_path")  # fmt: skip
+
+
+def check(output_dir: str, checkpoint: Path | None, identity: dict, held_out: str | None, settings: Settings) -> None:
     """ValueError on every rank where one of them differs: nodes that read copies of their own, or write to their own
     disks, would train and save something that belongs to no run."""
     if dist.get_world_size() == 1:
         return
-    facts = {**identity, "checkpoint to go on from": checkpoint and str(checkpoint)}
+    facts = {name: settings[name] for name in settings.parameters if name not in OWN}
+    facts |= {**identity, "held-out data": held_out, "checkpoint to go on from": checkpoint and str(checkpoint)}
     everyone = _from_all_ranks(facts)
     problems = [_difference(name, [facts[name] for facts in everyone]) for name in facts]
     token = _from_all_ranks(f".seen-by-all-{uuid.uuid4().hex}")[0]

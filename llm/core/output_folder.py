@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from llm.core import checkpoints
 from llm.core.arguments import Settings
 
 SETTINGS_FILE = "settings.json"
+PROBE, LOCK = ".probe-", ".running"
+PASSING = (PROBE, LOCK, ".nfs", ".seen-by-all-")  # how the names of files begin that say nothing about the folder
 
 
 def prepare(settings: Settings, model_path: str, identity: dict, first_rank: bool) -> Path | None:
@@ -17,6 +22,11 @@ def prepare(settings: Settings, model_path: str, identity: dict, first_rank: boo
     folder = Path(settings["output_dir"]).expanduser().absolute()
     _check_writable(folder, model_path)
     given = settings["resume_from_checkpoint"]
+    if given and settings["overwrite_output_dir"]:
+        raise ValueError(
+            f"overwrite_output_dir: would delete the checkpoints in {folder} before the run goes on from {given}. "
+            "Leave overwrite_output_dir or resume_from_checkpoint out."
+        )
     if given:
         return _given_checkpoint(Path(given).expanduser().absolute(), identity)
     if not settings["do_train"]:
@@ -29,7 +39,7 @@ def prepare(settings: Settings, model_path: str, identity: dict, first_rank: boo
             )
         return None
     # a run killed while it wrote its first file leaves the unfinished part of it
-    foreign = [path for path in folder.iterdir() if not path.name.endswith(".part")]
+    foreign = [path for path in folder.iterdir() if not path.name.startswith(PASSING) and path.suffix != ".part"]
     if foreign and not (folder / SETTINGS_FILE).exists():
         raise ValueError(
             f"output_dir: {folder} holds files that are not from a run of this script, and a run would write between "
@@ -38,8 +48,27 @@ def prepare(settings: Settings, model_path: str, identity: dict, first_rank: boo
     checkpoint, passed_over = checkpoints.last_complete(folder)
     if first_rank:
         for half in passed_over:
-            print(f"passed over {half.name}: it is half-written (the run was stopped while saving it)", flush=True)
+            lost_files = (half / checkpoints.FILE_LIST).exists()
+            why = "it is half-written (the run was stopped while saving it)"
+            print(f"passed over {half.name}: {'files are missing or cut short' if lost_files else why}", flush=True)
     return checkpoint and _same_run(checkpoint, identity)
+
+
+@contextlib.contextmanager
+def locked(output_dir: str, first_rank: bool) -> Iterator[None]:
+    """Two runs that write into one folder at the same time would mix."""
+    if not first_rank:
+        yield
+        return
+    with (Path(output_dir) / LOCK).open("w") as file:
+        with contextlib.suppress(OSError):  # a file system without locks
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(
+                    f"output_dir: another run is writing to {output_dir} now. Wait for its end, or give another folder."
+                ) from None
+        yield
 
 
 def delete_checkpoints(output_dir: str) -> None:
@@ -56,7 +85,7 @@ def _check_writable(folder: Path, model_path: str) -> None:
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
+        with tempfile.TemporaryFile(dir=folder, prefix=PROBE) as file:
             file.write(b"x")
     except OSError as error:
         raise ValueError(

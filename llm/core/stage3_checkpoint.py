@@ -73,6 +73,8 @@ def load_optimizer(wrapped: GroupShardedStage3, folder: Path) -> None:
             for name, tensor in _tensors(folder, MASTER)
             if name in parameters
         }
+        for name, master in state[MASTER].items():
+            master.name = f"{name}_{FP32_MASTER}"  # by which the optimiser finds the moments
     wrapped._optim.set_state_dict(state)
 
 

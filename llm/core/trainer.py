@@ -104,6 +104,8 @@ class ExactTrainer(CheckpointTrainer):
 
     def create_optimizer(self, lr_scheduler=None):
         optimizer = super().create_optimizer(lr_scheduler)
+        shared = [p for p in self.model.parameters() if not getattr(p, "is_firstly_shared", True)]
+        self._counted_elsewhere = {parameter.name for parameter in shared}  # slices keep the name
         optimizer._grad_clip = ExactClip(self.args.max_grad_norm, self._copies, self._settle)
         # beside adapters: stage1 would make and send gradients of zeros for weights that do not train
         optimizer._parameter_list = optimizer._param_groups = [p for p in optimizer._parameter_list if p.trainable]
@@ -112,7 +114,7 @@ class ExactTrainer(CheckpointTrainer):
     def _copies(self, parameter) -> int:
         """How many ranks hold this gradient; none but one counts a matrix that two stages share."""
         args = self.args
-        if not getattr(parameter, "is_firstly_shared", True):
+        if parameter.name in self._counted_elsewhere:
             return 0
         copies = max(args.data_parallel_degree, 1)
         if not getattr(parameter, "is_distributed", False):
@@ -244,7 +246,7 @@ class ExactTrainer(CheckpointTrainer):
             return  # the library's summary, which counts from the last restart
         if "loss" in logs:
             logs = self._training_log()
-        if self.state.epoch is not None:
+        if self.state.epoch is not None and self.steps_per_pass:  # of a stream nobody knows the length
             logs["epoch"] = round(self.state.epoch, 4)
         self.state.log_history.append({"step": self.state.global_step, **logs})
         self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs, **kwargs)
@@ -296,4 +298,11 @@ class Update(TrainerCallback):
             control.should_training_stop = True
             control.should_save = self.trainer.keeps_checkpoints
             args.load_best_model_at_end = False  # the run is not at its end
+        return control
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        """Where a pass is left in the middle, nothing is due."""
+        steps = self.trainer.steps_per_pass
+        if self.trainer.stop_asked and (steps is None or state.global_step % steps):
+            control.should_evaluate = control.should_save = False
         return control

@@ -17,6 +17,7 @@ from tests.alignment.rm import faulty_run
 from tests.alignment.rm.runs import SCRIPT
 
 SECONDS = 240  # until what is waited for must have come
+STACK = "Traceback (most recent call last):\n  File"  # Python's; Paddle prints one of its own at a SIGTERM
 
 
 class Run:

@@ -9,7 +9,7 @@ import pytest
 
 from llm.alignment.rm.flashmask.run_reward import main
 from llm.core import checkpoints
-from tests.alignment.rm.fault_runs import finish, running, settings
+from tests.alignment.rm.fault_runs import STACK, finish, running, settings
 from tests.alignment.rm.runs import assert_same_runs, refusal
 
 
@@ -39,7 +39,7 @@ def test_kills_end_the_whole_run_and_cost_no_more_than_what_was_not_saved(undist
     with running(flags, tmp_path, sigkill={"step": 4, "rank": 1}) as run:
         assert run.end() != 0
         assert run.shown(0).count("error: rank 0 cannot go on: another rank has ended") == 1
-        assert "Traceback" not in run.everything()
+        assert STACK not in run.everything()
         assert "Container failed" in run.shown()
     with running(flags, tmp_path, slow={"seconds": 0.5}) as run:  # without its launcher, a rank saves and ends
         run.wait_for_line("step 6/12")
@@ -69,7 +69,7 @@ def test_a_sigterm_to_a_rank_or_the_launcher_saves_and_ends_the_run(undisturbed,
         assert run.end() == signal.SIGTERM  # the launcher's own exit code
         last = whole(out)[-1]
         assert 6 < last < 12 and f"checkpoint-{last} is saved" in run.shown(0)
-        assert "Traceback" not in run.everything()
+        assert STACK not in run.everything()
     finish(flags, tmp_path)
     assert_equal_runs(undisturbed, out)
 
@@ -81,7 +81,7 @@ def test_a_full_disk_of_one_rank_ends_the_run_and_leaves_the_earlier_checkpoint(
             assert run.end() != 0
             assert "checkpoint-6 could not be written" in run.shown(rank) and "File too large" in run.shown()
             assert "What is half-written is passed over" in run.shown(rank)  # the other rank may be writing into it
-            assert "Traceback" not in run.everything()
+            assert STACK not in run.everything()
         assert whole(out) == [3]
     finish(flags, tmp_path)
     assert_equal_runs(undisturbed, out)
@@ -92,7 +92,7 @@ def test_a_run_of_other_data_or_another_seed_is_refused(undisturbed, tiny, tmp_p
     with running(flags, tmp_path) as run:
         assert run.end() != 0  # 2, if the first rank came so far before the launcher ended it
         assert "seed: 42 in the checkpoint, 7 now" in run.shown() and "data: " in run.shown()
-        assert "Traceback" not in run.everything()
+        assert STACK not in run.everything()
 
 
 def test_a_checkpoint_with_a_file_cut_short_is_refused_by_its_name_or_passed_over(undisturbed, tiny, tmp_path, capsys):

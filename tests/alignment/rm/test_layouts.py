@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 
+import numpy as np
 import paddle
 import pytest
 
 from tests.alignment.rm.layout_runs import ONE, assert_same_training, weights_of
+from tests.alignment.rm.runs import launch
 
 RUNS = [
     ("steps", "data"),
@@ -37,6 +40,20 @@ def test_a_layout_trains_what_one_process_trains(run_of, data, layout):
     """Losses, gradient norms, metrics and weights, read from its files as one plain model. Among the data are fewer
     rows than ranks, evaluations that end with a part of a batch, and reward rows on either rank of a divided head."""
     assert_same_training(run_of(data, ONE), run_of(data, layout))
+
+
+@pytest.mark.parametrize("layout", ["data", "stage3 in files of its own"])
+def test_a_finished_run_that_is_started_again_has_the_same_model(run_of, tmp_path, layout):
+    """It trains no further, so that none of the library's wrappers hands the weights to all ranks."""
+    before, out = run_of("few steps", layout), tmp_path / "out"
+    shutil.copytree(before, out)
+    launch([str(before.parent / "config.json"), "--output_dir", str(out)], tmp_path)
+    evaluations = [json.loads((folder / "eval_results.json").read_text()) for folder in (before, out)]
+    assert evaluations[1] == pytest.approx(evaluations[0], rel=1e-6)
+    first, second = weights_of(before), weights_of(out)
+    assert first.keys() == second.keys()
+    for name, weight in first.items():
+        np.testing.assert_array_equal(weight, second[name])
 
 
 def test_the_data_are_what_the_layouts_are_to_be_tried_on(run_of, tiny):

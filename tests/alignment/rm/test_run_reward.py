@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from llm.alignment.rm.flashmask.run_reward import main
+from llm.core import output_folder
 from tests.alignment.rm.runs import SCRIPT, assert_same_runs, history, launch, refusal, weights
 
 
@@ -77,6 +78,7 @@ def test_an_update_over_all_data_is_the_same_however_it_is_packed(settings_of, t
                                    load_best_model_at_end=False, **packing))  # fmt: skip
         assert results["train_solutions"] == 120
         found.append(history(out)[1, False])
+        found[-1].pop("epoch", None)  # a stream has none
     for other in found[1:]:
         assert other == pytest.approx(found[0], rel=1e-5)
 
@@ -154,6 +156,21 @@ def test_a_finished_run_started_again_trains_no_further_step(settings_of, tmp_pa
     assert results["train_steps"] == 6
     for name, value in weights(tmp_path / "out").items():
         np.testing.assert_array_equal(before[name], value)
+
+
+def test_a_checkpoint_that_would_be_deleted_before_it_is_read_is_refused(settings_of, tmp_path, capsys):
+    main(settings_of())
+    checkpoint = tmp_path / "out" / "checkpoint-3"
+    message = refusal(capsys, settings_of(resume_from_checkpoint=checkpoint, overwrite_output_dir=True))
+    assert "overwrite_output_dir: would delete" in message and checkpoint.is_dir()
+
+
+def test_a_second_run_that_writes_into_the_same_folder_is_refused(settings_of, tmp_path, capsys):
+    """Their checkpoints would be taken for one run's."""
+    (tmp_path / "out").mkdir()
+    with output_folder.locked(str(tmp_path / "out"), first_rank=True):
+        assert "another run is writing to" in refusal(capsys, settings_of())
+    assert main(settings_of(max_steps=1))["train_steps"] == 1
 
 
 def test_resuming_on_other_data_or_settings_is_refused_with_what_differs(settings_of, tiny, tmp_path, capsys):

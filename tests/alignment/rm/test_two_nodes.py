@@ -17,10 +17,10 @@ from tests.alignment.rm.runs import exit_code, logs_of, start_launch
 
 @pytest.fixture
 def start(tmp_path):
-    """start(settings): two launchers of one rank each, and where each of them logs."""
+    """start(settings): two launchers of one rank each, and where each of them logs; the second may get more flags."""
     launchers: list[subprocess.Popen] = []
 
-    def start_both(**settings) -> list[tuple[subprocess.Popen, Path]]:
+    def start_both(more: tuple[str, ...] = (), **settings) -> list[tuple[subprocess.Popen, Path]]:
         config = write_config(tmp_path / "run", **settings)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -29,7 +29,7 @@ def start(tmp_path):
         for rank, folder in enumerate(folders):
             folder.mkdir()
             node = ("--nnodes", "2", "--master", master, "--rank", str(rank))
-            launchers.append(start_launch([str(config)], folder, 1, *node))
+            launchers.append(start_launch([str(config), *(more if rank else ())], folder, 1, *node))
         return list(zip(launchers, folders, strict=True))
 
     yield start_both
@@ -42,6 +42,18 @@ def test_two_nodes_train_what_one_process_trains(start, run_of, data_sets, tmp_p
     for launcher, folder in start(**data_sets["steps"], **LAYOUTS["stage1"][1]):
         assert exit_code(launcher, 180) == 0, logs_of(folder)
     assert_same_training(run_of("steps", ONE), tmp_path / "run" / "out")
+
+
+def test_nodes_that_read_other_data_or_do_not_share_a_disk_are_refused(start, data_sets, tmp_path):
+    """Each would train on its own, and save half of a checkpoint that nobody can put together."""
+    settings = data_sets["steps"]
+    more = "--output_dir", str(tmp_path / "elsewhere"), "--train_dataset_path", str(settings["dev_dataset_path"])
+    nodes = start(more, **settings, **LAYOUTS["stage1"][1])
+    assert all(exit_code(launcher, 120) for launcher, _ in nodes)
+    shown = (nodes[0][1] / "log").read_text()
+    assert "the processes are not of one run" in shown and "data: " in shown
+    assert "output_dir: ranks 1 do not see what rank 0 writes" in shown
+    assert not list(tmp_path.glob("*/.seen-by-all*"))
 
 
 def test_where_a_rank_is_killed_the_other_node_ends_and_says_why(start, data_sets):

@@ -133,5 +133,5 @@ IDENTITY = (
     "reward_centering add_placeholder_token lora lora_rank lora_alpha lora_target_modules "
     "learning_rate warmup_steps warmup_ratio "
     "max_steps num_train_epochs lr_scheduler_type lr_end num_cycles power weight_decay adam_beta1 adam_beta2 "
-    "adam_epsilon max_grad_norm bf16 fp16_opt_level"
+    "adam_epsilon max_grad_norm bf16 fp16_opt_level amp_master_grad"
 ).split()

@@ -243,6 +243,8 @@ def without_effect(settings: Settings, ranks: int) -> list[str]:
     lines = []
     if layout.data_ranks(settings, ranks) == 1 and settings["sharding"]:
         lines.append(f"sharding {settings['sharding']}: one process has rows of its own, so that nothing is divided")
+    elif settings["sharding"] and settings["sharding_parallel_degree"] == 1:
+        lines.append(f"sharding {settings['sharding']}: sharding_parallel_degree is 1, so that nothing is divided")
     if settings.origin["fp16_opt_level"] != "default" and not settings["bf16"]:
         lines.append(f"fp16_opt_level {settings['fp16_opt_level']}: training is in float32, so it changes nothing")
     return lines

@@ -62,7 +62,7 @@ def main(argv: list[str]) -> dict:
         checkpoint = output_folder.prepare(settings, model_path, identity, first_rank=dist.get_rank() == 0)
         layout.fit_to_checkpoint(settings, config, checkpoint)
         training_args, *others = reward_checks.build(settings)
-        one_run.check(training_args.output_dir, checkpoint, identity)
+        one_run.check(training_args.output_dir, checkpoint, identity, dev and dev.fingerprint, settings)
         attend, why = attention.choose(settings["use_flash_attention"], settings["flash_mask"])
         show_start(settings, train, dev, steps[0], why, checkpoint or model_path)
         set_seed(training_args.seed)
@@ -86,7 +86,8 @@ def main(argv: list[str]) -> dict:
         steps=steps[0],
         steps_per_pass=steps[1],
     )
-    with plain_errors(SaveError, OSError, ValueError), lost_ranks.told():
+    locked = output_folder.locked(training_args.output_dir, trainer.is_world_process_zero())
+    with plain_errors(SaveError, OSError, ValueError), lost_ranks.told(), locked:
         if trainer.is_world_process_zero():
             leave_settings(settings, (training_args, *others), base)
         return run(trainer, checkpoint)
