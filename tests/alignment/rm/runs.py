@@ -1,6 +1,9 @@
 """What the tests of whole runs share: reading what a run left."""
 
+import contextlib
 import json
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -44,9 +47,40 @@ def refusal(capsys, flags: list[str]) -> str:
 
 
 def launch(flags: list[str], folder: Path, ranks: int = 2) -> None:
-    """A run of several processes over gloo."""
-    process = start_launch(flags, folder, ranks)
-    assert exit_code(process, 240) == 0, logs_of(folder)
+    """A run of several processes over gloo, which are told what Paddle's launcher would tell them: that one takes three
+    seconds to start by itself. start_launch starts it."""
+    endpoints = [f"127.0.0.1:{port}" for port in free_ports(ranks + 1)]
+    own = {
+        "PADDLE_TRAINERS_NUM": ranks,
+        "PADDLE_LOCAL_SIZE": ranks,
+        "PADDLE_GLOBAL_SIZE": ranks,
+        "PADDLE_MASTER": endpoints.pop(),
+        "PADDLE_TRAINER_ENDPOINTS": ",".join(endpoints),
+        "PADDLE_DISTRI_BACKEND": "gloo",
+    }
+    (folder / "logs").mkdir(exist_ok=True)
+    processes = []
+    for rank, endpoint in enumerate(endpoints):
+        own |= {"PADDLE_TRAINER_ID": rank, "PADDLE_LOCAL_RANK": rank, "PADDLE_GLOBAL_RANK": rank,
+                "PADDLE_RANK_IN_NODE": rank, "PADDLE_CURRENT_ENDPOINT": endpoint}  # fmt: skip
+        variables = os.environ | {name: str(value) for name, value in own.items()}
+        with (folder / f"logs/workerlog.{rank}").open("w") as log:
+            command = [sys.executable, "-u", str(SCRIPT), *flags]
+            processes.append(subprocess.Popen(command, cwd=folder, env=variables, stdout=log, stderr=subprocess.STDOUT))
+    try:
+        codes = [process.wait(240) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert not any(codes), logs_of(folder)
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as probes:
+        sockets = [probes.enter_context(socket.socket()) for _ in range(count)]
+        for probe in sockets:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in sockets]
 
 
 def start_launch(flags: list[str], folder: Path, ranks: int, *node: str) -> subprocess.Popen:
@@ -68,5 +102,5 @@ def exit_code(launcher: subprocess.Popen, seconds: float) -> int:
 
 def logs_of(folder: Path) -> str:
     """Ends of what a launcher and its ranks wrote."""
-    files = [folder / "log", *sorted(folder.glob("logs/workerlog.*"))]
+    files = [*folder.glob("log"), *sorted(folder.glob("logs/workerlog.*"))]
     return "".join(f"\n---- {file.name}\n{file.read_text()[-2000:]}" for file in files)
