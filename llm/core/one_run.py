@@ -22,14 +22,14 @@ def check(output_dir: str, checkpoint: Path | None, identity: dict, held_out: st
         return
     facts = {name: settings[name] for name in settings.parameters if name not in OWN}
     facts |= {**identity, "held-out data": held_out, "checkpoint to go on from": checkpoint and str(checkpoint)}
-    everyone = _from_all_ranks(facts)
+    everyone = from_all_ranks(facts)
     problems = [_difference(name, [facts[name] for facts in everyone]) for name in facts]
-    token = _from_all_ranks(f".seen-by-all-{uuid.uuid4().hex}")[0]
+    token = from_all_ranks(f".seen-by-all-{uuid.uuid4().hex}")[0]
     mark = Path(output_dir) / token
     if dist.get_rank() == 0:
         mark.touch()
     dist.barrier()
-    blind = [str(rank) for rank, sees in enumerate(_from_all_ranks(mark.exists())) if not sees]
+    blind = [str(rank) for rank, sees in enumerate(from_all_ranks(mark.exists())) if not sees]
     if dist.get_rank() == 0:
         mark.unlink()
     if blind:
@@ -50,7 +50,9 @@ def _difference(name: str, values: list) -> str:
     return f"{name}: {usual} on most ranks, {', '.join(others)}; give all nodes the same files and settings"
 
 
-def _from_all_ranks(value) -> list:
+def from_all_ranks(value) -> list:
+    if dist.get_world_size() == 1:
+        return [value]
     everyone: list = []
     dist.all_gather_object(everyone, value)
     return everyone

@@ -18,6 +18,7 @@ from paddlenlp.trainer import PrinterCallback, ProgressCallback, TrainerCallback
 from llm.core import group_sharding, pipeline
 from llm.core.checkpoint_trainer import CheckpointTrainer
 from llm.core.gradient_norm import ExactClip, UpdateSkipped
+from llm.core.one_run import from_all_ranks
 from llm.core.progress import Progress
 from llm.core.step_loader import StepLoader
 
@@ -161,7 +162,7 @@ class ExactTrainer(CheckpointTrainer):
     def _leave_out(self, batches: list[np.ndarray], what: str) -> None:
         """Says which records the update was of: those of the micro-batches whose loss is no number, or all."""
         mine = [(number, self.args.dataset_rank) for number, batch in enumerate(batches) if not np.isfinite(batch[0])]
-        records = self.train_loader.records_of(sum(self.from_all_ranks(mine), []))
+        records = self.train_loader.records_of(sum(from_all_ranks(mine), []))
         more = f" and {len(records) - SHOWN_RECORDS} more" if len(records) > SHOWN_RECORDS else ""
         told = f"update {self.state.global_step + 1}: its {what} is no number. Its records: "
         told += f"{', '.join(records[:SHOWN_RECORDS])}{more}."
@@ -183,13 +184,6 @@ class ExactTrainer(CheckpointTrainer):
         total = paddle.to_tensor(values, dtype="float64")
         dist.all_reduce(total)
         return total.numpy()
-
-    def from_all_ranks(self, value) -> list:
-        if self.args.world_size <= 1:
-            return [value]
-        everyone: list = []
-        dist.all_gather_object(everyone, value)
-        return everyone
 
     def over_ranks(self, sums: np.ndarray) -> np.ndarray:
         """The ranks that share their data by tensor parallelism have the same sums; those of a pipeline have none but

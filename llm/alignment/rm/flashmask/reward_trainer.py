@@ -13,6 +13,7 @@ from llm.core import pipeline
 from llm.core.checkpoints import write_json
 from llm.core.losses import pair_loss, reward_cross_entropy, reward_scores, rewards, vocabulary_cross_entropy
 from llm.core.metrics import Metrics, outcome_metrics, preference_metrics, step_metrics
+from llm.core.one_run import from_all_ranks
 from llm.core.records import PREFERENCES
 from llm.core.trainer import ExactTrainer
 
@@ -89,7 +90,7 @@ class RewardTrainer(ExactTrainer):
 
     def _gathered(self, mine: list[np.ndarray] | None) -> list[np.ndarray]:
         """Of all ranks; those that share their data by tensor parallelism count once."""
-        everyone = self.from_all_ranks((self.args.dataset_rank, mine))
+        everyone = from_all_ranks((self.args.dataset_rank, mine))
         of_rank = {rank: columns for rank, columns in everyone if columns is not None}
         return [np.concatenate(column) for column in zip(*(of_rank[r] for r in sorted(of_rank)), strict=True)]
 
