@@ -22,8 +22,10 @@ MODELS = {
     "mistral": "mistralai/Mistral-7B-v0.1",
     "qwen": "Qwen/Qwen2.5-Math-7B-Instruct",
 }
-EXPECTED = {f"llm/config/{folder}/{kind}_{form}_argument.json": (folder, kind, form)
-            for folder, kind, form in product(MODELS, ("prm", "orm", "rm"), ("flashmask", "lora"))}  # fmt: skip
+EXPECTED = {
+    f"llm/config/{folder}/{kind}_{form}_argument.json": (folder, kind, form)
+    for folder, kind, form in product(MODELS, ("prm", "orm", "rm"), ("flashmask", "lora"))
+}
 # [name, command, GPUs, millions trained, GiB], of tiny ones the first two
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if SCRIPT in line]
 OF_CONFIG = {row[1].strip("`").split()[-1]: row for row in ROWS}
@@ -53,8 +55,13 @@ def ranks_of(config: str) -> int:
 def test_its_command_is_accepted(config):
     """By the code of the script itself, on GPUs or, the tiny ones, on a CPU; nothing that is written gives way."""
     ranks, (folder, kind, form) = ranks_of(config), EXPECTED[config]
-    settings = parse(reward_argument.CLASSES, [str(REPOSITORY / config)], "", reward_argument.MISPRINTS,
-                     reward_argument.TRAINER_SETTINGS)  # fmt: skip
+    settings = parse(
+        reward_argument.CLASSES,
+        [str(REPOSITORY / config)],
+        "",
+        reward_argument.MISPRINTS,
+        reward_argument.TRAINER_SETTINGS,
+    )
     reward_checks.resolve(settings, ranks=ranks, has_cuda=folder != "tiny")
     assert settings["model_name_or_path"] == MODELS[folder]
     assert settings["process_reward"] == (kind == "prm")
@@ -84,8 +91,16 @@ def test_output_folders_differ():
 
 def test_one_model_learns_with_the_same_settings_whatever_it_is_taught():
     """Between prm, orm and rm of a folder only what belongs to the kind differs."""
-    own = {"train_dataset_path", "dev_dataset_path", "output_dir", "process_reward", "reward_centering",
-           "learning_rate", "eval_steps", "save_steps"}  # fmt: skip
+    own = {
+        "train_dataset_path",
+        "dev_dataset_path",
+        "output_dir",
+        "process_reward",
+        "reward_centering",
+        "learning_rate",
+        "eval_steps",
+        "save_steps",
+    }
     for folder, form in product(MODELS, ("flashmask", "lora")):
         names = [f"llm/config/{folder}/{kind}_{form}_argument.json" for kind in ("prm", "orm", "rm")]
         contents = [json.loads((REPOSITORY / name).read_text(encoding="utf-8")) for name in names]

@@ -69,8 +69,11 @@ def test_every_make_target_that_is_named_exists(page):
 @EVERY_PAGE
 def test_every_path_of_the_repository_that_is_named_exists(page):
     tops = {path.name for path in REPOSITORY.iterdir()} - {".venv"}
-    words = [word.strip("\"'()").removeprefix("./") for code in [*commands(page), *spoken_code(page)]
-             for word in code.split()]  # fmt: skip
+    words = [
+        word.strip("\"'()").removeprefix("./")
+        for code in [*commands(page), *spoken_code(page)]
+        for word in code.split()
+    ]
     paths = {word for word in words if re.fullmatch(r"[\w./-]+", word) and not word.startswith(MADE_BY_RUNS)}
     in_repository = {path for path in paths if path.split("/")[0] in tops or "/" in path and path.startswith("llm")}
     missing = [path for path in in_repository if not (REPOSITORY / path).exists()]
@@ -177,8 +180,9 @@ def test_the_refusal_of_preferences_is_the_one_that_is_shown(tmp_path, monkeypat
 
 
 def test_the_defaults_that_give_way_are_those_that_are_shown():
-    settings = parsed("--model_name_or_path", "m", "--train_dataset_path", "t", "--dev_dataset_path", "d",
-                      "--max_steps", "4")  # fmt: skip
+    settings = parsed(
+        "--model_name_or_path", "m", "--train_dataset_path", "t", "--dev_dataset_path", "d", "--max_steps", "4"
+    )
     reward_checks.resolve(settings, ranks=1, has_cuda=False)
     reward_checks.fit_to_model(settings, longest_solution=1024)
     reward_checks.fit_to_steps(settings, 4, 1)
@@ -207,8 +211,13 @@ def test_the_readmes_code_reads_the_same_scores_back_in_two_ways(settings_of, tm
     for code in blocks(READMES[0], "python"):
         assert "checkpoints/tiny/prm" in code
         code = code.replace("checkpoints/tiny/prm", str(tmp_path / "out"))
-        done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True,
-                              env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"})  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        )
         assert done.returncode == 0, done.stderr[-3000:]
         scores.append([float(number) for number in re.findall(r"\b[01]\.\d+(?:e-\d+)?", done.stdout)[-2:]])
     one, other = scores

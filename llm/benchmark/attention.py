@@ -32,8 +32,11 @@ def main(argv: list[str], set_here: dict[str, str]) -> None:
     parser.add_argument("--heads", type=whole, default=8, help="(default: %(default)s)")
     parser.add_argument("--head_dim", type=whole, default=64, help="(default: %(default)s)")
     parser.add_argument("--repetitions", type=whole, default=5, help="of each, taking turns (default: %(default)s)")
-    parser.add_argument("--memory", action="store_true",
-                        help="peak memory too, each measured in a process of its own: some seconds each")  # fmt: skip
+    parser.add_argument(
+        "--memory",
+        action="store_true",
+        help="peak memory too, each measured in a process of its own: some seconds each",
+    )
     arguments = parser.parse_args(argv)
     paddle.set_device("cpu")
     library, why_not = kernels()
@@ -44,11 +47,13 @@ def main(argv: list[str], set_here: dict[str, str]) -> None:
         for case, end_row in masks(length, arguments.documents)
     ]
     show(
-        "\n".join([
-            f"one row, {arguments.heads} heads of {arguments.head_dim}, float32, forward and backward",
-            describe(set_here),
-            *([] if library else [f"the compiled kernel is not compared: {why_not}"]),
-        ]),
+        "\n".join(
+            [
+                f"one row, {arguments.heads} heads of {arguments.head_dim}, float32, forward and backward",
+                describe(set_here),
+                *([] if library else [f"the compiled kernel is not compared: {why_not}"]),
+            ]
+        ),
         table(columns(variants, arguments.memory), rows),
         f"pairs: of a token with one that it attends to. milliseconds: the best of {arguments.repetitions} "
         "repetitions, the variants taking turns."
@@ -60,7 +65,7 @@ def main(argv: list[str], set_here: dict[str, str]) -> None:
             "kernel": library is not None,
             "rows": rows,
         },
-    )  # fmt: skip
+    )
 
 
 def wholes(text: str) -> list[int]:

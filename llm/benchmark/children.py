@@ -14,8 +14,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def run(command: list[str], job: dict, environment: dict[str, str] | None = None) -> dict:
     """What the process writes to stderr goes to ours."""
     environment = dict(os.environ) if environment is None else environment
-    done = subprocess.run(command, input=json.dumps(job), stdout=subprocess.PIPE, text=True, cwd=REPOSITORY,
-                          env=environment)  # fmt: skip
+    done = subprocess.run(
+        command, input=json.dumps(job), stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, env=environment
+    )
     if done.returncode:
         raise ValueError(
             f"{' '.join(command)} ended with exit code {done.returncode}; what it said stands above. "

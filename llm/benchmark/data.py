@@ -51,12 +51,14 @@ class Solutions:
 
 def add_options(parser: argparse.ArgumentParser, solutions: int | None = None) -> None:
     parser.add_argument("DATA", nargs="+", help="records as for training: files, folders or patterns")
-    parser.add_argument("--solutions", type=whole, default=solutions,
-                        help=f"the first so many records (default: {solutions or 'all'})")  # fmt: skip
+    parser.add_argument(
+        "--solutions", type=whole, default=solutions, help=f"the first so many records (default: {solutions or 'all'})"
+    )
     parser.add_argument("--tokenizer", help="folder of a tokenizer (default: one is trained on the data's own text)")
     parser.add_argument("--max_seq_len", type=whole, default=4096, help="tokens of a row (default: %(default)s)")
-    parser.add_argument("--max_prompt_len", type=whole,
-                        help="tokens of a prompt (default: 2048, at most half of max_seq_len)")  # fmt: skip
+    parser.add_argument(
+        "--max_prompt_len", type=whole, help="tokens of a prompt (default: 2048, at most half of max_seq_len)"
+    )
     parser.add_argument("--placeholder_token", default="ки", help="as in training (default: %(default)s)")
     parser.add_argument("--reward_tokens", default="+,-", help="as in training (default: %(default)s)")
     parser.add_argument("--skip_bad_records", action="store_true", help="drop and count records that cannot be used")

@@ -26,8 +26,9 @@ def from_pieces(pieces: list[str]) -> str:
     merges = []
     for piece in pieces:
         parts = ((piece[:cut], piece[cut:]) for cut in range(1, len(piece)))
-        merges += sorted((pair for pair in parts if all(part in ids for part in pair)),
-                         key=lambda pair: (ids[pair[0]], ids[pair[1]]))  # fmt: skip
+        merges += sorted(
+            (pair for pair in parts if all(part in ids for part in pair)), key=lambda pair: (ids[pair[0]], ids[pair[1]])
+        )
     fast = Tokenizer(models.BPE(ids, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     fast.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     return fast.to_str()

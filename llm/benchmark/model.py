@@ -23,8 +23,13 @@ PRODUCTS = 3
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    for name, size in (("vocab_size", 32000), ("hidden_size", 512), ("intermediate_size", 1376),
-                       ("num_hidden_layers", 6), ("num_attention_heads", 8)):  # fmt: skip
+    for name, size in (
+        ("vocab_size", 32000),
+        ("hidden_size", 512),
+        ("intermediate_size", 1376),
+        ("num_hidden_layers", 6),
+        ("num_attention_heads", 8),
+    ):
         parser.add_argument(f"--{name}", type=whole, default=size, help="of the model (default: %(default)s)")
 
 
@@ -99,8 +104,11 @@ def matrix_rate(size: dict[str, int], tokens: int) -> float:
     total, seconds = 0, 0.0
     for inner, outer, count in _matrices(size):
         x, weight, upstream = (paddle.randn(shape) for shape in ([tokens, inner], [inner, outer], [tokens, outer]))
-        for left, right, turn in ((x, weight, {}), (upstream, weight, {"transpose_y": True}),
-                                  (x, upstream, {"transpose_x": True})):  # fmt: skip
+        for left, right, turn in (
+            (x, weight, {}),
+            (upstream, weight, {"transpose_y": True}),
+            (x, upstream, {"transpose_x": True}),
+        ):
             times = []
             for _ in range(REPETITIONS):
                 begin = time.perf_counter()

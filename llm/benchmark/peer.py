@@ -86,12 +86,17 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m llm benchmark peer", description=__doc__, allow_abbrev=False)
     data.add_options(parser, solutions=64)
     model.add_options(parser)
-    parser.add_argument("--peer-python", type=Path, default=PEER_PYTHON,
-                        help="Python of an environment with TRL (default: that of `make peer`)")  # fmt: skip
+    parser.add_argument(
+        "--peer-python",
+        type=Path,
+        default=PEER_PYTHON,
+        help="Python of an environment with TRL (default: that of `make peer`)",
+    )
     parser.add_argument("--update", type=whole, default=32, help="solutions of an update (default: %(default)s)")
     parser.add_argument("--rounds", type=whole, default=2, help="times that each is measured (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=10.0,
-                        help="least time of a measurement of this project (default: %(default)s)")  # fmt: skip
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="least time of a measurement of this project (default: %(default)s)"
+    )
     parser.add_argument("--threads", type=whole, default=runtime.threads(), help="(default: %(default)s)")
     parser.add_argument("--goal", type=float, help="say of each whether this project is so many times as fast")
     arguments = parser.parse_args(argv)

@@ -24,11 +24,28 @@ from llm.tools import estimate_memory, estimate_traffic
 from llm.tools.estimate_plan import PLANNED, Plan, plan_of
 from llm.tools.model_sizes import sizes_of
 
-SIZES = {"vocab_size": 2048, "hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 4,
-         "num_attention_heads": 8, "num_key_value_heads": 2, "max_position_embeddings": 1024}  # fmt: skip
-RUN = {"bf16": False, "max_seq_len": 512, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 4,
-       "max_steps": 2, "zero_padding": False, "prefix_sharing": False, "benchmark": True, "report_to": "none",
-       "disable_tqdm": True, "sharding": ""}  # fmt: skip
+SIZES = {
+    "vocab_size": 2048,
+    "hidden_size": 256,
+    "intermediate_size": 704,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 1024,
+}
+RUN = {
+    "bf16": False,
+    "max_seq_len": 512,
+    "per_device_train_batch_size": 2,
+    "gradient_accumulation_steps": 4,
+    "max_steps": 2,
+    "zero_padding": False,
+    "prefix_sharing": False,
+    "benchmark": True,
+    "report_to": "none",
+    "disable_tqdm": True,
+    "sharding": "",
+}
 ROWS = 64  # at least as many as the largest layout has in two updates
 TENSOR, PIPELINE = {"tensor_parallel_degree": 2}, {"pipeline_parallel_degree": 2}
 SEQUENCE, STAGE1 = TENSOR | {"sequence_parallel": True}, {"sharding": "stage1", "sharding_parallel_degree": 2}
@@ -73,8 +90,12 @@ def main(argv: list[str], set_here: dict[str, str]) -> None:
     parser.add_argument("--lora", action="store_true", help="train adapters of rank 8")
     arguments = parser.parse_args(argv)
     quiet_library()
-    common = {**RUN, "lora": arguments.lora, "recompute": bool(arguments.recompute),
-              "recompute_granularity": arguments.recompute or "full"}  # fmt: skip
+    common = {
+        **RUN,
+        "lora": arguments.lora,
+        "recompute": bool(arguments.recompute),
+        "recompute_granularity": arguments.recompute or "full",
+    }
     config = {"model_type": arguments.family, "tie_word_embeddings": arguments.tied, **SIZES}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -160,12 +181,25 @@ def measure(folder: Path, settings: dict, ranks: int) -> list[dict]:
     """What each rank counted."""
     for result in folder.glob("result.*.json"):
         result.unlink()
-    paths = {"model_name_or_path": folder / "model", "train_dataset_path": folder / "train.jsonl",
-             "output_dir": folder / "out"}  # fmt: skip
+    paths = {
+        "model_name_or_path": folder / "model",
+        "train_dataset_path": folder / "train.jsonl",
+        "output_dir": folder / "out",
+    }
     config = folder / "config.json"
     config.write_text(json.dumps(settings | {name: str(path) for name, path in paths.items()}), encoding="utf-8")
-    command = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", str(ranks), "--log_dir",
-               str(folder / "logs"), str(REPOSITORY / CHILD), str(config), str(folder / "result")]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "paddle.distributed.launch",
+        "--nproc_per_node",
+        str(ranks),
+        "--log_dir",
+        str(folder / "logs"),
+        str(REPOSITORY / CHILD),
+        str(config),
+        str(folder / "result"),
+    ]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     results = [folder / f"result.{rank}.json" for rank in range(ranks)]
     if not all(result.is_file() for result in results):

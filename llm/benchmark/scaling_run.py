@@ -29,8 +29,17 @@ from llm.core import cpu_layers, gloo, packing
 
 MEASURED_UPDATE = 2
 # Methods of a process group that send tensors, and which of their arguments is as large as what the ranks make together
-SENDING = {"all_reduce": 0, "allreduce": 0, "reduce": 0, "broadcast": 0, "all_gather": 1, "all_gather_into_tensor": 0,
-           "reduce_scatter": 1, "reduce_scatter_tensor": 1, "send": 0}  # fmt: skip
+SENDING = {
+    "all_reduce": 0,
+    "allreduce": 0,
+    "reduce": 0,
+    "broadcast": 0,
+    "all_gather": 1,
+    "all_gather_into_tensor": 0,
+    "reduce_scatter": 1,
+    "reduce_scatter_tensor": 1,
+    "send": 0,
+}
 CALLED = {"allreduce": "all_reduce", "all_gather_into_tensor": "all_gather", "reduce_scatter_tensor": "reduce_scatter"}
 
 

@@ -26,8 +26,10 @@ def is_secret(name: str) -> bool:
 def help_text(parameters: dict[str, Parameter], description: str) -> str:
     """Every parameter with type, default and meaning: a group for each class, the inherited ones last."""
     width = shutil.get_terminal_size().columns
-    usage = ("CONFIG.json holds one object of the keys below; the command line wins over it. --key alone "
-             "sets a true/false, --no_key unsets it; a list takes several words.")
+    usage = (
+        "CONFIG.json holds one object of the keys below; the command line wins over it. --key alone "
+        "sets a true/false, --no_key unsets it; a list takes several words."
+    )
     lines = textwrap.wrap(f"usage: {Path(sys.argv[0]).name} [CONFIG.json] [--key value ...]", width)
     for paragraph in [*inspect.cleandoc(description).split("\n\n"), usage]:
         is_command = paragraph.startswith(" ")  # indented: to be copied, so its lines stay whole
@@ -39,18 +41,27 @@ def help_text(parameters: dict[str, Parameter], description: str) -> str:
             inherited = "" if parameter.documented else f": what is inherited from {owner.__module__}"
             lines += ["", *textwrap.wrap(owner.__name__ + inherited, width)]
         default = "required" if parameter.default is MISSING else f"default {show(parameter.default)}"
-        lines += textwrap.wrap(f"--{parameter.name}  {describe(parameter.hint)}; {default}", width,
-                               initial_indent="  ", subsequent_indent=" " * 10)
+        lines += textwrap.wrap(
+            f"--{parameter.name}  {describe(parameter.hint)}; {default}",
+            width,
+            initial_indent="  ",
+            subsequent_indent=" " * 10,
+        )
         lines += textwrap.wrap(parameter.help, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(lines)
 
 
 def render(settings: Settings) -> str:
     """The screen before a run: what the user wrote, the documented defaults, and those that gave way."""
-    defaults = [name for name, parameter in settings.parameters.items()
-                if name not in settings.values and (parameter.documented or name in settings.changed)]
-    groups = {"settings given": [name for name in settings.parameters if name in settings.values],
-              "settings by default": defaults}
+    defaults = [
+        name
+        for name, parameter in settings.parameters.items()
+        if name not in settings.values and (parameter.documented or name in settings.changed)
+    ]
+    groups = {
+        "settings given": [name for name in settings.parameters if name in settings.values],
+        "settings by default": defaults,
+    }
     shown = [name for names in groups.values() for name in names]
     left = max(map(len, shown), default=0)
     middle = max((len(where(settings, name)) for name in shown), default=0)
@@ -84,5 +95,6 @@ def save(settings: Settings, instances: tuple[Any, ...], path: str | Path) -> No
             if (in_use := plain(getattr(instance, name, settings[name]))) != settings[name]:
                 origins[name]["in_use"] = in_use
     write_json(path, {name: settings[name] for name in names})
-    write_json(path.with_name(f"{path.stem}_origin.json"),
-               {"origin_of_settings": origins, "gave_way": settings.gave_way})
+    write_json(
+        path.with_name(f"{path.stem}_origin.json"), {"origin_of_settings": origins, "gave_way": settings.gave_way}
+    )

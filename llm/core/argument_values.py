@@ -15,8 +15,17 @@ from pathlib import Path, PurePath
 from typing import Any, Literal, Union, get_args, get_origin
 
 NoneType = type(None)
-NAMES = {bool: "true/false", int: "integer", float: "number", str: "text", Path: "path", dict: "object",
-         list: "list", NoneType: "null", Any: "any value"}
+NAMES = {
+    bool: "true/false",
+    int: "integer",
+    float: "number",
+    str: "text",
+    Path: "path",
+    dict: "object",
+    list: "list",
+    NoneType: "null",
+    Any: "any value",
+}
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 BLANK = re.compile(r"[ \t\r\n]*")
@@ -147,8 +156,9 @@ def interpret(hint: Any, words: list[str]) -> Any:
     texts = [kind for kind in kinds if kind in (str, Path)]  # after the others: any word is a text
     others = [kind for kind in kinds if kind not in lists and kind not in texts]
     many = len(words) > 1 or isinstance(json_or_word(words[0]), list)
-    readings = [(kind, word_as(kind, words))
-                for kind in ([*lists, *others, *texts] if many else [*others, *texts, *lists])]
+    readings = [
+        (kind, word_as(kind, words)) for kind in ([*lists, *others, *texts] if many else [*others, *texts, *lists])
+    ]
     for kind, value in readings:
         with suppress(ValueError):  # of an element of a list
             if as_kind(kind, value) is not MISSING:

@@ -140,8 +140,13 @@ class Settings:
         return tuple(instances)
 
 
-def parse(classes: tuple[type, ...], argv: list[str], description: str,
-          misprints: dict[str, str] | None = None, inherited: Collection[str] | None = None) -> Settings:
+def parse(
+    classes: tuple[type, ...],
+    argv: list[str],
+    description: str,
+    misprints: dict[str, str] | None = None,
+    inherited: Collection[str] | None = None,
+) -> Settings:
     """Settings for `classes` from `argv` (without the script's name), the command line over the file.
 
     `misprints` maps wrong names that users are known to write to the right ones. All problems are raised at
@@ -149,15 +154,20 @@ def parse(classes: tuple[type, ...], argv: list[str], description: str,
     only those in `inherited` may be written, if it is given: the others are refused, because nothing obeys them.
     """
     everything = collect(classes)
-    parameters = {name: parameter for name, parameter in everything.items()
-                  if parameter.documented or inherited is None or name in inherited}
+    parameters = {
+        name: parameter
+        for name, parameter in everything.items()
+        if parameter.documented or inherited is None or name in inherited
+    }
     config, strays, flags = split_words(argv)
     if "--help" in argv or "-h" in strays:
         print(help_text(parameters, description))
         raise SystemExit(0)
     settings = Settings(classes, parameters)
-    problems = [f"command line: {show(word)}: belongs to no flag; write CONFIG.json first and the rest as "
-                "--key value" for word in strays]
+    problems = [
+        f"command line: {show(word)}: belongs to no flag; write CONFIG.json first and the rest as --key value"
+        for word in strays
+    ]
     try:
         entries = [("file", *entry) for entry in file_entries(config)] if config is not None else []
         readable = True
@@ -173,8 +183,9 @@ def parse(classes: tuple[type, ...], argv: list[str], description: str,
                 raise ValueError(f"given twice (before: {first[origin, name]}); keep one of them")
             first[origin, name] = place
             if name in everything and name not in parameters:
-                raise ValueError(f"{everything[name].owner.__name__} of the library has it, but nothing here obeys it; "
-                                 "remove it")
+                raise ValueError(
+                    f"{everything[name].owner.__name__} of the library has it, but nothing here obeys it; remove it"
+                )
             if name not in parameters:
                 raise ValueError(unknown(name, parameters, misprints or {}))
             settings.values[name] = plain(parameters[name].accept(read()))
@@ -183,9 +194,11 @@ def parse(classes: tuple[type, ...], argv: list[str], description: str,
             problems.append(problem(place, name, text, str(error)))
     if readable:
         written = {name for _, name in first}
-        problems += [f"{name}: has no default and is not given; write it in the file or as --{name} VALUE"
-                     for name, parameter in parameters.items()
-                     if parameter.default is MISSING and name not in written]
+        problems += [
+            f"{name}: has no default and is not given; write it in the file or as --{name} VALUE"
+            for name, parameter in parameters.items()
+            if parameter.default is MISSING and name not in written
+        ]
     if problems:
         raise SettingsError(problems)
     return settings
@@ -257,8 +270,10 @@ def flag_value(parameter: Parameter, words: list[str]) -> Any:
     if not words and bool in kinds:
         return True
     if not words:
-        raise ValueError(f"a value is missing, expected {describe(parameter.hint)}; one that begins with -- "
-                         f"is written --{parameter.name}=VALUE")
+        raise ValueError(
+            f"a value is missing, expected {describe(parameter.hint)}; one that begins with -- "
+            f"is written --{parameter.name}=VALUE"
+        )
     if len(words) > 1 and not any(map(is_list, kinds)):
         raise ValueError("takes one value; leave out the other words, or put quotes around all of them")
     return interpret(parameter.hint, words)
@@ -271,28 +286,40 @@ def file_entries(config: str) -> list[Entry]:
         content = Path(config).read_bytes()
     except (OSError, ValueError) as error:  # ValueError: no file can have such a name
         why = getattr(error, "strerror", error)
-        raise SettingsError([f"{name}: cannot be read: {why}; the first word has to name a JSON "
-                             "file or be a --flag"]) from error
+        raise SettingsError(
+            [f"{name}: cannot be read: {why}; the first word has to name a JSON file or be a --flag"]
+        ) from error
     try:
         text = content.decode("utf-8-sig")
         document = json.JSONDecoder(parse_int=number).decode(text)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         column = error.start - content.rfind(b"\n", 0, error.start)
-        raise SettingsError([f"{name}:{line}:{column}: byte 0x{content[error.start]:02x} is not UTF-8; save "
-                             "the file as UTF-8"]) from error
+        raise SettingsError(
+            [f"{name}:{line}:{column}: byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8"]
+        ) from error
     except json.JSONDecodeError as error:
         line = show(text.split("\n")[error.lineno - 1])
-        raise SettingsError([f"{name}:{error.lineno}:{error.colno}: not JSON: {error.msg}, in {line}; "
-                             "keys and texts need double quotes, comments and a comma after the last value "
-                             "are not allowed"]) from error
+        raise SettingsError(
+            [
+                f"{name}:{error.lineno}:{error.colno}: not JSON: {error.msg}, in {line}; "
+                "keys and texts need double quotes, comments and a comma after the last value "
+                "are not allowed"
+            ]
+        ) from error
     except RecursionError as error:
         raise SettingsError([f"{name}: nested too deeply; settings are pairs of key and value"]) from error
     if not isinstance(document, dict):
-        raise SettingsError([f"{name}: expected one JSON object of settings, got {kind_of(document)}; write "
-                             'it as {"key": value, ...}'])
-    return [(key, f"{name}:{line}", shorten(" ".join(value.split())), partial(strict_json, value))
-            for key, value, line in members(text)]
+        raise SettingsError(
+            [
+                f"{name}: expected one JSON object of settings, got {kind_of(document)}; write "
+                'it as {"key": value, ...}'
+            ]
+        )
+    return [
+        (key, f"{name}:{line}", shorten(" ".join(value.split())), partial(strict_json, value))
+        for key, value, line in members(text)
+    ]
 
 
 def members(text: str) -> Iterator[tuple[str, str, int]]:

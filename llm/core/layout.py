@@ -40,15 +40,23 @@ def resolve(settings: Settings, ranks: int, has_cuda: bool) -> None:
     if settings["virtual_pp_degree"] != 1:
         settings.refuse("virtual_pp_degree", "a rank has one stage of the pipeline here; write 1 or leave it out")
     if pipeline > 1 and settings["lora"]:
-        settings.refuse("lora", "PaddleNLP wraps the whole model in adapters, and a stage has a part of it; write "
-                        "tensor_parallel_degree or sharding for pipeline_parallel_degree")  # fmt: skip
+        settings.refuse(
+            "lora",
+            "PaddleNLP wraps the whole model in adapters, and a stage has a part of it; write "
+            "tensor_parallel_degree or sharding for pipeline_parallel_degree",
+        )
     if stage == "stage3" and settings["lora"]:
-        settings.refuse("sharding", "stage3 has no weights outside the call of their layer, and lora's reward rows are "
-                        "read outside; write stage1 or stage2")  # fmt: skip
+        settings.refuse(
+            "sharding",
+            "stage3 has no weights outside the call of their layer, and lora's reward rows are "
+            "read outside; write stage1 or stage2",
+        )
     _check_options(settings, ranks)
     if not settings["unified_checkpoint"] and max(tensor, pipeline) > 1:
-        settings.refuse("unified_checkpoint", "each process would save a part of the model that nothing else reads; "
-                        "write true, or leave it out")  # fmt: skip
+        settings.refuse(
+            "unified_checkpoint",
+            "each process would save a part of the model that nothing else reads; write true, or leave it out",
+        )
     if not has_cuda and "enable_stage1_tensor_fusion" in settings["sharding_parallel_config"]:
         settings.refuse("sharding_parallel_config", "enable_stage1_tensor_fusion needs GPUs; leave it out")
 
@@ -79,18 +87,27 @@ def _check_degrees(settings: Settings, ranks: int) -> None:
     if settings.problems:
         return
     if ranks % parts:
-        settings.refuse(PIPELINE, f"times {TENSOR} it is {parts}, and {ranks} process(es) cannot be divided by that; "
-                        f"{LAUNCH} and as many processes, or lower one of them")  # fmt: skip
+        settings.refuse(
+            PIPELINE,
+            f"times {TENSOR} it is {parts}, and {ranks} process(es) cannot be divided by that; "
+            f"{LAUNCH} and as many processes, or lower one of them",
+        )
     elif ranks // parts % degree(settings, SHARDING):
-        settings.refuse(SHARDING, f"{ranks} processes in parts of {parts} leave {ranks // parts} with data of their "
-                        "own, which cannot be divided by it; lower it")  # fmt: skip
+        settings.refuse(
+            SHARDING,
+            f"{ranks} processes in parts of {parts} leave {ranks // parts} with data of their "
+            "own, which cannot be divided by it; lower it",
+        )
 
 
 def fit_to_model(settings: Settings, config) -> None:
     """Note what this model cannot be divided into."""
     tensor, pipeline = degree(settings, TENSOR), degree(settings, PIPELINE)
-    counts = {"num_attention_heads": config.num_attention_heads, "num_key_value_heads": config.num_key_value_heads,
-              "intermediate_size": config.intermediate_size}  # fmt: skip
+    counts = {
+        "num_attention_heads": config.num_attention_heads,
+        "num_key_value_heads": config.num_key_value_heads,
+        "intermediate_size": config.intermediate_size,
+    }
     for name, count in counts.items():
         if count % tensor:
             settings.refuse(TENSOR, f"the model's {name} {count} cannot be divided by it; write a divisor")
@@ -99,8 +116,9 @@ def fit_to_model(settings: Settings, config) -> None:
     if config.model_type == "mistral":
         for name, asked in ((PIPELINE, pipeline > 1), ("sequence_parallel", settings["sequence_parallel"])):
             if asked:
-                settings.refuse(name, "PaddleNLP's Mistral has no code for it; write tensor_parallel_degree or "
-                                "sharding instead")  # fmt: skip
+                settings.refuse(
+                    name, "PaddleNLP's Mistral has no code for it; write tensor_parallel_degree or sharding instead"
+                )
 
 
 def fit_to_checkpoint(settings: Settings, config, checkpoint: Path | None) -> None:

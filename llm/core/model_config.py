@@ -65,7 +65,8 @@ def problems_of_settings(settings: dict) -> list[str]:
     problems = [
         f"{name} {settings[name]!r}: supported is {supported[0]!r}"
         for name, supported in SUPPORTED_VALUES.items()
-        if settings.get(name) is not None and settings[name] not in supported
+        if settings.get(name) is not None
+        and settings[name] not in supported
         and not (name == "attention_bias" and settings["model_type"] == "qwen2")  # always there, whatever it says
     ]
     layer_types = settings.get("layer_types") or []

@@ -11,8 +11,16 @@ import paddle.distributed as dist
 from llm.core.arguments import Settings
 
 # what may differ between the processes of a run
-OWN = ("device", "disable_tqdm", "logging_dir", "report_to", "model_name_or_path", "tokenizer_name_or_path",
-       "train_dataset_path", "dev_dataset_path")  # fmt: skip
+OWN = (
+    "device",
+    "disable_tqdm",
+    "logging_dir",
+    "report_to",
+    "model_name_or_path",
+    "tokenizer_name_or_path",
+    "train_dataset_path",
+    "dev_dataset_path",
+)
 
 
 def check(output_dir: str, checkpoint: Path | None, identity: dict, held_out: str | None, settings: Settings) -> None:

@@ -94,8 +94,12 @@ def make_exercise(rng: random.Random, largest_number: int) -> tuple[str, bool]:
     problem = Problem("", rng.choice(("she", "he")), rng.choice(theme.things), total, (event,), largest_number)
     right = _equation(total, event.sign, event.amount)
     kind = rng.choices(list(EXERCISES), weights=list(EXERCISES.values()))[0]
-    wrong_by = {"equation": ("result",), "written out": ("result",), "event": ("operand", "operation"),
-                "half a step": ("operand", "operation")}  # fmt: skip
+    wrong_by = {
+        "equation": ("result",),
+        "written out": ("result",),
+        "event": ("operand", "operation"),
+        "half a step": ("operand", "operation"),
+    }
     wrong = _wrong_equation(problem, rng, 0, right, wrong_by.get(kind, KINDS)) if rng.random() < 0.5 else None
     left, sign, operand, result = wrong or right
     step = _sentence(rng.choice(STEPS), event, problem.who, problem.things, _written(wrong or right))
@@ -177,9 +181,7 @@ def _wrong_equation(
     for kind in rng.sample(kinds, len(kinds)):
         later = problem.events[number + 1 :]
         fitting = [
-            wrong
-            for wrong in candidates[kind]
-            if wrong[3] in totals and _fits(wrong[3], later, problem.largest_number)
+            wrong for wrong in candidates[kind] if wrong[3] in totals and _fits(wrong[3], later, problem.largest_number)
         ]
         if fitting:
             return rng.choice(fitting)

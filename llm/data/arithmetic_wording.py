@@ -9,11 +9,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 NAMES = (
-    ("Mia", "she"), ("Ben", "he"), ("Lena", "she"), ("Omar", "he"), ("Ruth", "she"), ("Ivan", "he"),
-    ("Nora", "she"), ("Hugo", "he"), ("Yuki", "she"), ("Karl", "he"), ("Sofia", "she"), ("Ali", "he"),
-    ("Priya", "she"), ("Tom", "he"), ("Elsa", "she"), ("Wei", "he"), ("Grace", "she"), ("Leo", "he"),
-    ("Anna", "she"), ("Samir", "he"), ("Ines", "she"), ("Jack", "he"), ("Zoe", "she"), ("Dmitri", "he"),
-)  # fmt: skip
+    ("Mia", "she"),
+    ("Ben", "he"),
+    ("Lena", "she"),
+    ("Omar", "he"),
+    ("Ruth", "she"),
+    ("Ivan", "he"),
+    ("Nora", "she"),
+    ("Hugo", "he"),
+    ("Yuki", "she"),
+    ("Karl", "he"),
+    ("Sofia", "she"),
+    ("Ali", "he"),
+    ("Priya", "she"),
+    ("Tom", "he"),
+    ("Elsa", "she"),
+    ("Wei", "he"),
+    ("Grace", "she"),
+    ("Leo", "he"),
+    ("Anna", "she"),
+    ("Samir", "he"),
+    ("Ines", "she"),
+    ("Jack", "he"),
+    ("Zoe", "she"),
+    ("Dmitri", "he"),
+)
 
 
 @dataclass(frozen=True)

@@ -116,9 +116,7 @@ def preferences(
             yield {"src": [problem.question], "tgt": [], "response": answers, "sort": [int(first), int(not first)]}
 
 
-def right_solutions(
-    count: int, seed: int = 0, largest_number: int = LARGEST_NUMBER
-) -> Iterator[tuple[str, list[str]]]:
+def right_solutions(count: int, seed: int = 0, largest_number: int = LARGEST_NUMBER) -> Iterator[tuple[str, list[str]]]:
     """Yield (question, steps) of right solutions to `count` train problems: text to warm a language model up
     and to train a tokenizer on."""
     rng = random.Random(f"{seed} right solutions")
@@ -177,8 +175,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--dev-output", type=Path, help="file of dev records")
     parser.add_argument("--dev-problems", type=_whole(1), default=200, help="number of dev problems")
     parser.add_argument("--solutions-per-problem", type=_whole(1, 64), default=4, help="records of each problem")
-    parser.add_argument("--labels", choices=("step", "first-error", "preferences"), default="step",
-                        help="what a label judges, or pairs of answers instead of labels")  # fmt: skip
+    parser.add_argument(
+        "--labels",
+        choices=("step", "first-error", "preferences"),
+        default="step",
+        help="what a label judges, or pairs of answers instead of labels",
+    )
     parser.add_argument("--largest-number", type=_whole(6, 99), default=LARGEST_NUMBER, help="no total is above it")
     parser.add_argument("--seed", type=_whole(0), default=0, help="other problems for another seed")
     arguments = parser.parse_args()

@@ -16,8 +16,13 @@ from llm.core import runtime
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIG = "llm/config/tiny/prm_flashmask_argument.json"
-RESULTS = {"train_seconds": "train", "eval_loss": "eval", "eval_accuracy": "eval", "eval_error_f1": "eval",
-           "eval_auc": "eval"}  # fmt: skip
+RESULTS = {
+    "train_seconds": "train",
+    "eval_loss": "eval",
+    "eval_accuracy": "eval",
+    "eval_error_f1": "eval",
+    "eval_auc": "eval",
+}
 
 
 def main(argv: list[str]) -> None:
@@ -25,14 +30,23 @@ def main(argv: list[str]) -> None:
         raise SystemExit(f"python -m llm demo takes no arguments, got {' '.join(argv)}; change {CONFIG} instead")
     begin = time.perf_counter()
     settings = json.loads((REPOSITORY / CONFIG).read_text(encoding="utf-8"))
-    train, dev, base = (
-        settings[name] for name in ("train_dataset_path", "dev_dataset_path", "model_name_or_path")
+    train, dev, base = (settings[name] for name in ("train_dataset_path", "dev_dataset_path", "model_name_or_path"))
+    run(
+        "problems and labelled solutions",
+        "llm/data/generate_arithmetic.py",
+        "--output",
+        train,
+        "--problems",
+        "4000",
+        "--dev-output",
+        dev,
+        "--dev-problems",
+        "250",
     )
-    run("problems and labelled solutions", "llm/data/generate_arithmetic.py", "--output", train, "--problems", "4000",
-        "--dev-output", dev, "--dev-problems", "250")  # fmt: skip
     run("a base model: tokenizer, random weights, then next-token training", "llm/demo/warm_up.py", "--output", base)
-    run("the process reward model", "llm/alignment/rm/flashmask/run_reward.py", CONFIG,
-        "--overwrite_output_dir", "true")  # fmt: skip
+    run(
+        "the process reward model", "llm/alignment/rm/flashmask/run_reward.py", CONFIG, "--overwrite_output_dir", "true"
+    )
     output_dir = (REPOSITORY / settings["output_dir"]).resolve()
     show_scores(output_dir, REPOSITORY / dev)
     print(f"\ndata {Path(train).parent}, base model {base}, reward model and its log {settings['output_dir']}")

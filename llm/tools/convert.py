@@ -190,8 +190,9 @@ def _check_output(output: Path, files: list[Path], overwrite: bool) -> None:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    formats = "\n".join(f"  {name:<20}{form.meaning}:\n{'':<22}{', '.join(form.fields)}"
-                        for name, form in FORMATS.items())  # fmt: skip
+    formats = "\n".join(
+        f"  {name:<20}{form.meaning}:\n{'':<22}{', '.join(form.fields)}" for name, form in FORMATS.items()
+    )
     parser = argparse.ArgumentParser(
         prog="python -m llm convert",
         description="Other data sets' files -> JSON Lines of this project's records.",
@@ -203,6 +204,9 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("source", metavar="SOURCE", help="Parquet, JSON Lines or a JSON list: file, folder, pattern")
     parser.add_argument("output", metavar="OUTPUT", type=Path, help="file to write, .jsonl or .jsonl.gz")
     parser.add_argument("--overwrite", action="store_true", help="replace OUTPUT if it exists")
-    parser.add_argument("--skip_bad_records", action="store_true",
-                        help="leave out and count rows that cannot be converted, instead of stopping")  # fmt: skip
+    parser.add_argument(
+        "--skip_bad_records",
+        action="store_true",
+        help="leave out and count rows that cannot be converted, instead of stopping",
+    )
     return parser.parse_args(argv)

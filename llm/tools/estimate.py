@@ -90,8 +90,16 @@ class OptionalModel(ModelArgument):
 
 
 DEGREES = (layout.TENSOR, layout.PIPELINE, layout.SHARDING)
-RANGES = (("gpus", 1, 1e6), ("memory", 1, 1e6), ("overhead", 0, 1e6), ("peak_tflops", 1, 1e6), ("link_gb", 1, 1e6),
-          ("network_gb", 1, 1e6), ("gpus_per_node", 1, 1e6), ("layouts", 0, 1e6))  # fmt: skip
+RANGES = (
+    ("gpus", 1, 1e6),
+    ("memory", 1, 1e6),
+    ("overhead", 0, 1e6),
+    ("peak_tflops", 1, 1e6),
+    ("link_gb", 1, 1e6),
+    ("network_gb", 1, 1e6),
+    ("gpus_per_node", 1, 1e6),
+    ("layouts", 0, 1e6),
+)
 CLASSES = (EstimateArgument, reward_argument.TrainingArguments, reward_argument.DataArgument, OptionalModel)
 INHERITED = (*reward_argument.TRAINER_SETTINGS, *(field.name for field in fields(ModelArgument)))
 GIVEN_SIZES = [field.name for field in fields(EstimateArgument) if field.name in {f.name for f in fields(Sizes)}]

@@ -23,8 +23,15 @@ def compare(values: dict, sizes: Sizes, gpus: int, memory: int, overhead: int, h
         plan = plan_of(values | settings, gpus)
         seconds = floor(sizes, plan, traffic(sizes, plan), hardware)
         needed = sum(estimate(sizes, plan).values()) + overhead
-        found.append({"settings": settings, "bytes": needed, "fits": needed <= memory, "least": seconds["least"],
-                      "seconds": seconds["one_by_one"]})  # fmt: skip
+        found.append(
+            {
+                "settings": settings,
+                "bytes": needed,
+                "fits": needed <= memory,
+                "least": seconds["least"],
+                "seconds": seconds["one_by_one"],
+            }
+        )
     return sorted(found, key=lambda one: (not one["fits"], one["seconds"] if one["fits"] else 0, one["bytes"]))
 
 

@@ -78,11 +78,15 @@ def of_sharding(sizes: Sizes, plan: Plan) -> list[Transfer]:
     trained = count(trained_tensors(sizes, plan))
     gradients, weights = plan.bytes_of_gradient * trained, plan.bytes_of_weight * trained
     if plan.sharding == "stage2":
-        return [Transfer("sharding", "reduce", plan.micro_batches * gradients, "gradients"),
-                Transfer("sharding", "broadcast", weights, "updated weights")]  # fmt: skip
+        return [
+            Transfer("sharding", "reduce", plan.micro_batches * gradients, "gradients"),
+            Transfer("sharding", "broadcast", weights, "updated weights"),
+        ]
     kinds = ("reduce_scatter", "all_gather") if plan.split_parameters else ("reduce", "broadcast")
-    return [Transfer("sharding", kinds[0], gradients, "gradients"),
-            Transfer("sharding", kinds[1], weights, "updated weights")]  # fmt: skip
+    return [
+        Transfer("sharding", kinds[0], gradients, "gradients"),
+        Transfer("sharding", kinds[1], weights, "updated weights"),
+    ]
 
 
 def _of_stage3(sizes: Sizes, plan: Plan) -> list[Transfer]:
@@ -92,8 +96,10 @@ def _of_stage3(sizes: Sizes, plan: Plan) -> list[Transfer]:
     passes = sum(elements * (3 if name in repeated else 2) for name, elements in held if name not in VECTORS)
     vectors = sum(elements for name, elements in held if name in VECTORS)
     gradients = plan.micro_batches * (count(held) - vectors) + vectors
-    return [Transfer("sharding", "all_gather", plan.micro_batches * plan.bytes_of_weight * passes, "weights"),
-            Transfer("sharding", "all_reduce", plan.bytes_of_gradient * gradients, "gradients")]  # fmt: skip
+    return [
+        Transfer("sharding", "all_gather", plan.micro_batches * plan.bytes_of_weight * passes, "weights"),
+        Transfer("sharding", "all_reduce", plan.bytes_of_gradient * gradients, "gradients"),
+    ]
 
 
 def of_tensors(sizes: Sizes, plan: Plan) -> list[Transfer]:
@@ -114,16 +120,20 @@ def of_tensors(sizes: Sizes, plan: Plan) -> list[Transfer]:
     embedding = stream if sizes.is_first and parts(sizes, "embed_tokens", t) > 1 else 0
     head = 2 * plan.micro_batches * plan.bytes_of_value * sizes.hidden_size if sizes.is_last else 0
     inputs = BYTES_OF_INPUTS * tokens if plan.pipeline == 1 else 0
-    common = [Transfer("tensor", "all_reduce", embedding, "embeddings"),
-              Transfer("tensor", "all_reduce", head if not plan.lora_rank else 0, "two rows of the head"),
-              Transfer("tensor", "broadcast", inputs, "inputs")]  # fmt: skip
+    common = [
+        Transfer("tensor", "all_reduce", embedding, "embeddings"),
+        Transfer("tensor", "all_reduce", head if not plan.lora_rank else 0, "two rows of the head"),
+        Transfer("tensor", "broadcast", inputs, "inputs"),
+    ]
     if not plan.sequence_parallel:
         return [Transfer("tensor", "all_reduce", sums * stream + between, "layers"), *common]
     gathers = layers * 7 + (layers - frozen) * (len(repeated) - rows_again) + (sizes.is_first - frozen) + sizes.is_last
-    return [Transfer("tensor", "all_gather", gathers * stream + between, "layers"),
-            Transfer("tensor", "reduce_scatter", sums * stream + between, "layers"),
-            Transfer("tensor", "all_reduce", plan.bytes_of_gradient * of_whole(sizes, plan), "gradients of the whole"),
-            *common]  # fmt: skip
+    return [
+        Transfer("tensor", "all_gather", gathers * stream + between, "layers"),
+        Transfer("tensor", "reduce_scatter", sums * stream + between, "layers"),
+        Transfer("tensor", "all_reduce", plan.bytes_of_gradient * of_whole(sizes, plan), "gradients of the whole"),
+        *common,
+    ]
 
 
 def of_whole(sizes: Sizes, plan: Plan) -> int:

@@ -90,8 +90,11 @@ def read_settings(argv: list[str]) -> Settings:
     else:
         find_files(settings["train_dataset_path"])  # a misspelt name is told before what it might be needs
     if not settings["model_name_or_path"] and not settings["tokenizer_name_or_path"]:
-        settings.refuse("tokenizer_name_or_path", "rows are a tokenizer's ids; write --model_name_or_path FOLDER (the "
-                        "model to train) or --tokenizer_name_or_path FOLDER")  # fmt: skip
+        settings.refuse(
+            "tokenizer_name_or_path",
+            "rows are a tokenizer's ids; write --model_name_or_path FOLDER (the "
+            "model to train) or --tokenizer_name_or_path FOLDER",
+        )
     settings.check()
     return settings
 

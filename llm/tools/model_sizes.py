@@ -129,8 +129,10 @@ def stages(sizes: Sizes, pipeline: int) -> list[Sizes]:
         layers = [share + (stage >= pipeline - left) for stage in range(pipeline)]
         layers[0] -= 1
         layers[-1] -= 2
-    return [replace(sizes, num_hidden_layers=count, is_first=stage == 0, is_last=stage == pipeline - 1)
-            for stage, count in enumerate(layers)]  # fmt: skip
+    return [
+        replace(sizes, num_hidden_layers=count, is_first=stage == 0, is_last=stage == pipeline - 1)
+        for stage, count in enumerate(layers)
+    ]
 
 
 def tensors(sizes: Sizes, tensor_parallel: int = 1) -> list[tuple[str, int]]:

@@ -35,8 +35,10 @@ def test_the_command_times_each_mask_and_ends_in_json(capsys):
     run_benchmark.main(OPTIONS)
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert [(row["tokens"], row["mask"]) for row in result["rows"]] == [
-        (40, "1 document"), (40, "3 documents"), (40, "a tree")
-    ]  # fmt: skip
+        (40, "1 document"),
+        (40, "3 documents"),
+        (40, "a tree"),
+    ]
     first = result["rows"][0]
     assert first["pairs"] == 40 * 41 // 2
     others = ("block", "dense") if result["kernel"] else ("dense",)

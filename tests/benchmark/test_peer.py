@@ -14,10 +14,16 @@ from llm.benchmark.fast_tokenizer import special_tokens, tokenizer_json
 from llm.core.records import read_records
 
 PEER_PYTHON = os.environ.get("LLM_PEER_PYTHON")
-OPTIONS = ("--solutions 24 --update 16 --rounds 2 --seconds 0.01 --max_seq_len 384 --vocab_size 640 --hidden_size 32 "
-           "--intermediate_size 48 --num_hidden_layers 2 --num_attention_heads 2 --threads 1").split()  # fmt: skip
-SECONDS = {"TRL, bfloat16": 40.0, "TRL, bfloat16, by length": 30.0, "TRL, float32": 80.0,
-           "TRL, float32, by length": 60.0}  # fmt: skip
+OPTIONS = (
+    "--solutions 24 --update 16 --rounds 2 --seconds 0.01 --max_seq_len 384 --vocab_size 640 --hidden_size 32 "
+    "--intermediate_size 48 --num_hidden_layers 2 --num_attention_heads 2 --threads 1"
+).split()
+SECONDS = {
+    "TRL, bfloat16": 40.0,
+    "TRL, bfloat16, by length": 30.0,
+    "TRL, float32": 80.0,
+    "TRL, float32, by length": 60.0,
+}
 
 
 @pytest.fixture
@@ -30,8 +36,11 @@ def faked(monkeypatch):
         result = {"updates": 2, "computed": 900, "parameters": 5000, "peak_bytes": 3_000_000}
         if command == training.CHILD:
             return {**result, "seconds": 4.0, "attention": "some attention"}
-        trainer = next(name for name, settings in peer.VARIANTS.items() if settings.items() <= job["settings"].items()
-                       and len(job["settings"]) == len(SETTINGS | settings))  # fmt: skip
+        trainer = next(
+            name
+            for name, settings in peer.VARIANTS.items()
+            if settings.items() <= job["settings"].items() and len(job["settings"]) == len(SETTINGS | settings)
+        )
         slower = 1.0 if len(calls) > 5 else 1.5  # the first round is slower: the best counts
         return {**result, "seconds": SECONDS[trainer] * slower, "tokens": 800, "labels": 77}
 
@@ -39,8 +48,15 @@ def faked(monkeypatch):
     return calls
 
 
-SETTINGS = {"use_cpu": True, "num_train_epochs": 1, "per_device_train_batch_size": 8, "gradient_accumulation_steps": 2,
-            "max_length": 384, "max_prompt_length": 192, **peer.SILENT}  # fmt: skip
+SETTINGS = {
+    "use_cpu": True,
+    "num_train_epochs": 1,
+    "per_device_train_batch_size": 8,
+    "gradient_accumulation_steps": 2,
+    "max_length": 384,
+    "max_prompt_length": 192,
+    **peer.SILENT,
+}
 
 
 def compare(tiny, python: str, *flags: str) -> None:
@@ -111,8 +127,11 @@ def test_transformers_is_given_a_tokenizer_that_makes_the_same_ids(tiny, tokeniz
     for text in (*texts, "never seen: naïve 數\n  two blanks", "ки"):
         assert fast.encode(text, add_special_tokens=False).ids == tokenizer(text, add_special_tokens=False)["input_ids"]
     assert special_tokens(tokenizer) == {
-        "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "</s>"
-    }  # fmt: skip
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "unk_token": "<unk>",
+        "pad_token": "</s>",
+    }
 
 
 def test_a_folders_own_tokenizer_json_is_taken_as_it_is(tiny, tokenizer, tmp_path):
@@ -141,5 +160,3 @@ def test_both_trainers_run_on_the_same_labels(tiny, capsys):
     assert f"labels: {labels:,}, of TRL {labels:,};" in out
     assert "updates: 2, of TRL 2;" in out
     assert all(row["seconds"] > 0 and row["computed"] > 0 for row in result["trainers"].values())
-
-

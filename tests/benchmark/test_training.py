@@ -11,8 +11,13 @@ from llm.benchmark import children, data, model, profile, run_benchmark, trainin
 from llm.core.encoding import Sequence
 from llm.core.forest import lone_tree, make_row
 
-SIZES = {"vocab_size": 640, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
-         "num_attention_heads": 2}  # fmt: skip
+SIZES = {
+    "vocab_size": 640,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+}
 FLAGS = [word for name, size in SIZES.items() for word in (f"--{name}", str(size))]
 OPTIONS = ["--solutions", "24", "--update", "16", "--rounds", "2", "--seconds", "0.01", "--max_seq_len", "384"]
 
@@ -32,8 +37,18 @@ def in_this_process(monkeypatch):
 
 
 def test_the_command_measures_every_packing_in_turns_on_the_same_updates(tiny, in_this_process, capsys):
-    run_benchmark.main(["training", str(tiny / "train.jsonl"), "--tokenizer", str(tiny / "model"), *OPTIONS, *FLAGS,
-                        "--lora_rank", "2"])  # fmt: skip
+    run_benchmark.main(
+        [
+            "training",
+            str(tiny / "train.jsonl"),
+            "--tokenizer",
+            str(tiny / "model"),
+            *OPTIONS,
+            *FLAGS,
+            "--lora_rank",
+            "2",
+        ]
+    )
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert [job["packing"] for job in in_this_process] == [*data.PACKINGS, "forest"] * 2
     assert [job.get("lora_rank") for job in in_this_process] == [None, None, None, None, 2] * 2
@@ -69,19 +84,21 @@ def test_a_measurement_runs_in_a_process_of_its_own_and_knows_its_peak_memory(ti
 def test_shares_are_of_events_that_do_not_overlap_and_unknown_without_the_compiled_kernels(monkeypatch):
     """What nests in an event that is counted (a kernel in the optimiser's step, a layer around a product) is not
     counted again."""
-    seconds = Counter({
-        ("DygraphKernelLaunch", "matmul kernel launch"): 2.0,
-        ("DygraphKernelLaunch", "matmul_grad kernel launch"): 3.0,
-        ("DygraphKernelLaunch", "adamw kernel launch"): 0.4,
-        ("Operator", "matmul dygraph"): 2.1,
-        ("Operator", "Global_GradNodePyLayer__Attention"): 0.6,
-        ("Operator", "Global_GradNodePyLayer__Swiglu"): 0.3,
-        ("UserDefined", "attention"): 0.4,
-        ("UserDefined", "layers"): 0.1,
-        ("Forward", "LlamaRMSNorm"): 0.1,
-        ("Forward", "LlamaAttention"): 1.9,
-        ("Optimization", "Optimization Step"): 0.5,
-    })  # fmt: skip
+    seconds = Counter(
+        {
+            ("DygraphKernelLaunch", "matmul kernel launch"): 2.0,
+            ("DygraphKernelLaunch", "matmul_grad kernel launch"): 3.0,
+            ("DygraphKernelLaunch", "adamw kernel launch"): 0.4,
+            ("Operator", "matmul dygraph"): 2.1,
+            ("Operator", "Global_GradNodePyLayer__Attention"): 0.6,
+            ("Operator", "Global_GradNodePyLayer__Swiglu"): 0.3,
+            ("UserDefined", "attention"): 0.4,
+            ("UserDefined", "layers"): 0.1,
+            ("Forward", "LlamaRMSNorm"): 0.1,
+            ("Forward", "LlamaAttention"): 1.9,
+            ("Optimization", "Optimization Step"): 0.5,
+        }
+    )
     monkeypatch.setattr(profile, "_events", lambda update: (seconds, 10.0))
     shares = {"matrices": 0.5, "attention": 0.1, "layers": 0.05, "optimizer": 0.05, "rest": 0.3}
     assert profile.parts(None, compiled=True) == pytest.approx(shares)
@@ -91,8 +108,10 @@ def test_shares_are_of_events_that_do_not_overlap_and_unknown_without_the_compil
 
 
 def test_memory_that_was_given_back_counts_for_the_peak():
-    code = ("import json, numpy; from llm.benchmark.children import peak_bytes, resident_bytes; "
-            "numpy.ones(20_000_000); print(json.dumps([peak_bytes(), resident_bytes()]))")  # fmt: skip
+    code = (
+        "import json, numpy; from llm.benchmark.children import peak_bytes, resident_bytes; "
+        "numpy.ones(20_000_000); print(json.dumps([peak_bytes(), resident_bytes()]))"
+    )
     peak, resident = children.run([training.CHILD[0], "-c", code], {})
     assert 160e6 < peak - resident + 5e6 < 200e6
 

@@ -7,10 +7,15 @@ from pathlib import Path
 import pytest
 
 SENTENCES = [
-    "Janet has 16 eggs and sells 9 of them at $2 each.", "16 - 9 = 7 eggs are left. ки", "She makes 9 * 2 = $18. ки",
-    r"So \[ x^2 + 3x - 4 = 0 \] and \frac{1}{2}$. ки", "Tom's step: don't add - 3 + 4 here.",
-    "Шаг один. 日本語の手順。 ки", "What is 2 + 3? It is 5.\n\nThe answer is: 5 ки", "def f(x):\n    return x + 1 - 2",
-]  # fmt: skip
+    "Janet has 16 eggs and sells 9 of them at $2 each.",
+    "16 - 9 = 7 eggs are left. ки",
+    "She makes 9 * 2 = $18. ки",
+    r"So \[ x^2 + 3x - 4 = 0 \] and \frac{1}{2}$. ки",
+    "Tom's step: don't add - 3 + 4 here.",
+    "Шаг один. 日本語の手順。 ки",
+    "What is 2 + 3? It is 5.\n\nThe answer is: 5 ки",
+    "def f(x):\n    return x + 1 - 2",
+]
 # How Llama 3 and Qwen 2 divide text before they join bytes; Qwen's digits stand alone.
 WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -80,9 +85,13 @@ def llama3(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("llama3")
     backend.save(str(folder / "tokenizer.json"))
     write_config(
-        folder, tokenizer_class="PreTrainedTokenizerFast", bos_token=names[0], eos_token=names[4],
-        added_tokens_decoder=listed(backend), chat_template=LLAMA3_TEMPLATE,
-    )  # fmt: skip
+        folder,
+        tokenizer_class="PreTrainedTokenizerFast",
+        bos_token=names[0],
+        eos_token=names[4],
+        added_tokens_decoder=listed(backend),
+        chat_template=LLAMA3_TEMPLATE,
+    )
     return folder
 
 
@@ -99,9 +108,16 @@ def qwen2(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("qwen2")
     backend.save(str(folder / "tokenizer.json"))
     write_config(
-        folder, tokenizer_class="Qwen2Tokenizer", bos_token=None, eos_token="<|im_end|>", pad_token="<|endoftext|>",
-        unk_token=None, add_bos_token=False, added_tokens_decoder=listed(backend), chat_template=QWEN_TEMPLATE,
-    )  # fmt: skip
+        folder,
+        tokenizer_class="Qwen2Tokenizer",
+        bos_token=None,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        unk_token=None,
+        add_bos_token=False,
+        added_tokens_decoder=listed(backend),
+        chat_template=QWEN_TEMPLATE,
+    )
     return folder
 
 
@@ -125,13 +141,23 @@ def llama2(tmp_path_factory) -> Path:
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=(line for text in SENTENCES * 3 for line in text.split("\n")),
-        model_writer=model, model_type="bpe", vocab_size=460, byte_fallback=True, normalization_rule_name="identity",
-        remove_extra_whitespaces=False, num_threads=1, minloglevel=2,
-    )  # fmt: skip
+        model_writer=model,
+        model_type="bpe",
+        vocab_size=460,
+        byte_fallback=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        num_threads=1,
+        minloglevel=2,
+    )
     folder = tmp_path_factory.mktemp("llama2")
     (folder / "tokenizer.model").write_bytes(model.getvalue())
     write_config(
-        folder, tokenizer_class="LlamaTokenizer", bos_token="<s>", eos_token="</s>", unk_token="<unk>",
+        folder,
+        tokenizer_class="LlamaTokenizer",
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
         chat_template=LLAMA2_TEMPLATE,
-    )  # fmt: skip
+    )
     return folder

@@ -110,7 +110,10 @@ def test_command_line_wins_over_file_wins_over_default(config):
     assert (got["max_steps"], got["max_seq_len"], got["max_prompt_len"]) == (7, 6, 2048)
     assert got.values == {"max_steps": 7, "max_seq_len": 6}
     assert [got.origin[name] for name in ("max_steps", "max_seq_len", "max_prompt_len")] == [
-        "command line", "file", "default"]
+        "command line",
+        "file",
+        "default",
+    ]
     assert got.place == {"max_steps": "command line", "max_seq_len": "prm.json:2"}
 
 
@@ -132,7 +135,8 @@ def test_a_required_key_is_asked_for_unless_the_file_could_not_be_read(config):
     """Without its file nobody knows what is missing, so only the file is reported then."""
     required = (TrainerBase,)
     assert one_problem(parse, required, [], "") == (
-        "output_dir: has no default and is not given; write it in the file or as --output_dir VALUE")
+        "output_dir: has no default and is not given; write it in the file or as --output_dir VALUE"
+    )
     assert "absent.json" in one_problem(parse, required, ["absent.json"], "")
     assert "expected text, got integer" in one_problem(config, {"output_dir": 5})
     assert parse(required, ["--output_dir", "o"], "").build() == (TrainerBase("o"),)
@@ -141,82 +145,88 @@ def test_a_required_key_is_asked_for_unless_the_file_could_not_be_read(config):
 # ---- command line ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words, name, value", [
-    ("--max_steps 7", "max_steps", 7),
-    ("--max_steps=7", "max_steps", 7),
-    ("--max_steps -1", "max_steps", -1),
-    ("--max_steps 5.0", "max_steps", 5),
-    ("--max_steps 1e3", "max_steps", 1000),
-    ("--learning_rate 1e-6", "learning_rate", 1e-6),
-    ("--learning_rate .5", "learning_rate", 0.5),
-    ("--bf16", "bf16", True),
-    ("--bf16 False", "bf16", False),
-    ("--bf16=0", "bf16", False),
-    ("--bf16 yes", "bf16", True),
-    ("--no_bf16", "bf16", False),
-    ("--no_cuda", "no_cuda", True),  # a parameter of that name, not the negation of another
-    ("--output_dir=--odd", "output_dir", "--odd"),
-    ("--output_dir -odd", "output_dir", "-odd"),
-    ("--output_dir=a=b", "output_dir", "a=b"),
-    ("--output_dir=", "output_dir", ""),
-    ("--output_dir null", "output_dir", "null"),  # a text that may not be null
-    ("--save_total_limit null", "save_total_limit", None),
-    ("--paths a", "paths", "a"),
-    ("--paths a b", "paths", ["a", "b"]),
-    ('--paths ["a","b"]', "paths", ["a", "b"]),
-    ("--paths [ab]*.json", "paths", "[ab]*.json"),
-    ("--label_names a", "label_names", ["a"]),
-    ("--label_names []", "label_names", []),
-    ("--label_names 1 2", "label_names", ["1", "2"]),
-    ("--sizes 3 4", "sizes", [3, 4]),
-    ("--skip_intervals [[1,100]]", "skip_intervals", [[1, 100]]),
-    ("--skip_intervals [1,100] [200,300]", "skip_intervals", [[1, 100], [200, 300]]),
-    ('--extra {"a":1}', "extra", {"a": 1}),
-    ("--level 2", "level", 2),
-    ("--level auto", "level", "auto"),
-    ("--evaluation_strategy epoch", "evaluation_strategy", "epoch"),
-])
+@pytest.mark.parametrize(
+    "words, name, value",
+    [
+        ("--max_steps 7", "max_steps", 7),
+        ("--max_steps=7", "max_steps", 7),
+        ("--max_steps -1", "max_steps", -1),
+        ("--max_steps 5.0", "max_steps", 5),
+        ("--max_steps 1e3", "max_steps", 1000),
+        ("--learning_rate 1e-6", "learning_rate", 1e-6),
+        ("--learning_rate .5", "learning_rate", 0.5),
+        ("--bf16", "bf16", True),
+        ("--bf16 False", "bf16", False),
+        ("--bf16=0", "bf16", False),
+        ("--bf16 yes", "bf16", True),
+        ("--no_bf16", "bf16", False),
+        ("--no_cuda", "no_cuda", True),  # a parameter of that name, not the negation of another
+        ("--output_dir=--odd", "output_dir", "--odd"),
+        ("--output_dir -odd", "output_dir", "-odd"),
+        ("--output_dir=a=b", "output_dir", "a=b"),
+        ("--output_dir=", "output_dir", ""),
+        ("--output_dir null", "output_dir", "null"),  # a text that may not be null
+        ("--save_total_limit null", "save_total_limit", None),
+        ("--paths a", "paths", "a"),
+        ("--paths a b", "paths", ["a", "b"]),
+        ('--paths ["a","b"]', "paths", ["a", "b"]),
+        ("--paths [ab]*.json", "paths", "[ab]*.json"),
+        ("--label_names a", "label_names", ["a"]),
+        ("--label_names []", "label_names", []),
+        ("--label_names 1 2", "label_names", ["1", "2"]),
+        ("--sizes 3 4", "sizes", [3, 4]),
+        ("--skip_intervals [[1,100]]", "skip_intervals", [[1, 100]]),
+        ("--skip_intervals [1,100] [200,300]", "skip_intervals", [[1, 100], [200, 300]]),
+        ('--extra {"a":1}', "extra", {"a": 1}),
+        ("--level 2", "level", 2),
+        ("--level auto", "level", "auto"),
+        ("--evaluation_strategy epoch", "evaluation_strategy", "epoch"),
+    ],
+)
 def test_words_of_the_command_line_mean(words, name, value):
     got = read(*words.split(" "))
     assert (type(got[name]), got[name], got.values) == (type(value), value, {name: value})
 
 
-@pytest.mark.parametrize("words, parts", [
-    ("--max_steps", ["max_steps", "a value is missing", "integer", "--max_steps=VALUE"]),
-    ("--max_steps 5 6", ["takes one value"]),
-    ("--max_steps ten", ['max_steps = "ten"', "expected integer, got text", "default is 100"]),
-    ("--max_steps 1_000", ["expected integer"]),
-    ("--max_steps ٣", ["expected integer"]),
-    ("--max_steps 5.5", ["expected integer"]),
-    ("--max_steps 1e30", ["too large to be exact"]),
-    ("--max_steps true", ["expected integer"]),
-    ("--learning_rate nan", ["expected number"]),
-    ("--learning_rate 1e999", ["finite"]),
-    ("--bf16 maybe", ["expected true/false", '"maybe"']),
-    ("--no_bf16 true", ["takes no value", '"true"']),
-    ("--no_max_steps", ["no_max_steps", "no such parameter", "max_steps"]),
-    ("--bf16 --no_bf16", ["bf16", "given twice"]),
-    ("--max_steps 5 --max_steps=5", ["max_steps", "given twice"]),
-    ("--max_seq 5", ["not abbreviated; write max_seq_len"]),
-    ("--max_ 5", ["write max_steps or max_seq_len or max_prompt_len"]),
-    ("--max_seq_le 5", ["no such parameter; write max_seq_len"]),
-    ("--max-seq-len 5", ["write max_seq_len"]),
-    ("--Max_Seq_Len 5", ["write max_seq_len"]),
-    ("--max_sqe_len 5", ["write max_seq_len"]),
-    ("--qqq 5", ["no such parameter", "--help"]),
-    ("-- 5", ["no such parameter"]),
-    ("-bf16", ['"-bf16"', "belongs to no flag"]),
-    ("--evaluation_strategy step", ['one of "no", "steps", "epoch"', 'did you mean "steps"?']),
-    ("--granularity core", ['one of "full", "core_attn"', "did you mean"]),
-    ("--level 3", ['one of 1, 2, "auto"']),
-    ("--level True", ['one of 1, 2, "auto"']),
-    ("--logging_dir None", ["write null"]),
-    ("--skip_intervals 1 100", ["element 1", "expected list of integer"]),
-    ("--sizes 1 b", ["element 2", '"b"', "expected integer"]),
-    ("--sizes null", ["expected", "integer"]),
-    ("--extra a=1", ["expected object, got text"]),
-    ("--extra {\"a\":1,\"a\":2}", ["expected object"]),
-])
+@pytest.mark.parametrize(
+    "words, parts",
+    [
+        ("--max_steps", ["max_steps", "a value is missing", "integer", "--max_steps=VALUE"]),
+        ("--max_steps 5 6", ["takes one value"]),
+        ("--max_steps ten", ['max_steps = "ten"', "expected integer, got text", "default is 100"]),
+        ("--max_steps 1_000", ["expected integer"]),
+        ("--max_steps ٣", ["expected integer"]),
+        ("--max_steps 5.5", ["expected integer"]),
+        ("--max_steps 1e30", ["too large to be exact"]),
+        ("--max_steps true", ["expected integer"]),
+        ("--learning_rate nan", ["expected number"]),
+        ("--learning_rate 1e999", ["finite"]),
+        ("--bf16 maybe", ["expected true/false", '"maybe"']),
+        ("--no_bf16 true", ["takes no value", '"true"']),
+        ("--no_max_steps", ["no_max_steps", "no such parameter", "max_steps"]),
+        ("--bf16 --no_bf16", ["bf16", "given twice"]),
+        ("--max_steps 5 --max_steps=5", ["max_steps", "given twice"]),
+        ("--max_seq 5", ["not abbreviated; write max_seq_len"]),
+        ("--max_ 5", ["write max_steps or max_seq_len or max_prompt_len"]),
+        ("--max_seq_le 5", ["no such parameter; write max_seq_len"]),
+        ("--max-seq-len 5", ["write max_seq_len"]),
+        ("--Max_Seq_Len 5", ["write max_seq_len"]),
+        ("--max_sqe_len 5", ["write max_seq_len"]),
+        ("--qqq 5", ["no such parameter", "--help"]),
+        ("-- 5", ["no such parameter"]),
+        ("-bf16", ['"-bf16"', "belongs to no flag"]),
+        ("--evaluation_strategy step", ['one of "no", "steps", "epoch"', 'did you mean "steps"?']),
+        ("--granularity core", ['one of "full", "core_attn"', "did you mean"]),
+        ("--level 3", ['one of 1, 2, "auto"']),
+        ("--level True", ['one of 1, 2, "auto"']),
+        ("--logging_dir None", ["write null"]),
+        ("--skip_intervals 1 100", ["element 1", "expected list of integer"]),
+        ("--sizes 1 b", ["element 2", '"b"', "expected integer"]),
+        ("--sizes null", ["expected", "integer"]),
+        ("--extra a=1", ["expected object, got text"]),
+        ('--extra {"a":1,"a":2}', ["expected object"]),
+    ],
+)
 def test_words_that_are_refused(words, parts):
     """Nothing on a command line is guessed at or passed over; the line has key, value, reason and remedy."""
     line = one_problem(read, *words.split(" "))
@@ -231,66 +241,72 @@ def test_a_second_file_is_refused(config):
 # ---- the file -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name, text, value", [
-    ("max_steps", "5.0", 5),
-    ("max_steps", "-1", -1),
-    ("learning_rate", "1", 1.0),
-    ("learning_rate", "1e-06", 1e-6),
-    ("eval_steps", "null", None),  # not Optional, but null by default
-    ("label_names", '"one"', ["one"]),
-    ("label_names", "null", None),
-    ("paths", '"one"', "one"),
-    ("paths", '["a", "b"]', ["a", "b"]),
-    ("skip_intervals", "[[1, 100]]", [[1, 100]]),
-    ("extra", '{"a": [1, null, {"b": "]}"}]}', {"a": [1, None, {"b": "]}"}]}),
-    ("output_dir", '"null"', "null"),
-    ("output_dir", '"ки \\"\\\\ \\u00e9"', 'ки "\\ é'),
-    ("level", "1", 1),
-    ("level", "1.0", 1),
-])
+@pytest.mark.parametrize(
+    "name, text, value",
+    [
+        ("max_steps", "5.0", 5),
+        ("max_steps", "-1", -1),
+        ("learning_rate", "1", 1.0),
+        ("learning_rate", "1e-06", 1e-6),
+        ("eval_steps", "null", None),  # not Optional, but null by default
+        ("label_names", '"one"', ["one"]),
+        ("label_names", "null", None),
+        ("paths", '"one"', "one"),
+        ("paths", '["a", "b"]', ["a", "b"]),
+        ("skip_intervals", "[[1, 100]]", [[1, 100]]),
+        ("extra", '{"a": [1, null, {"b": "]}"}]}', {"a": [1, None, {"b": "]}"}]}),
+        ("output_dir", '"null"', "null"),
+        ("output_dir", '"ки \\"\\\\ \\u00e9"', 'ки "\\ é'),
+        ("level", "1", 1),
+        ("level", "1.0", 1),
+    ],
+)
 def test_values_of_the_file_mean(config, name, text, value):
     got = config(f'{{"{name}": {text}}}')
     assert (type(got[name]), got[name], got.origin[name]) == (type(value), value, "file")
 
 
-@pytest.mark.parametrize("name, text, parts", [
-    ("max_steps", '"5"', ["expected integer, got text", "write 5"]),
-    ("max_steps", "5.5", ["expected integer, got number with a fraction"]),
-    ("max_steps", "1e30", ["too large to be exact"]),
-    ("max_steps", "true", ["expected integer, got true/false"]),
-    ("max_steps", "[]", ["expected integer, got list"]),
-    ("max_steps", "[5]", ["expected integer, got list"]),
-    ("max_steps", "null", ["expected integer, got null", "default is 100"]),
-    ("max_steps", '{"a": 1}', ["expected integer, got object"]),
-    ("max_steps", "9" * 5000, ["finite"]),
-    ("learning_rate", '"1e-6"', ["expected number, got text", "write 1e-06"]),
-    ("learning_rate", "false", ["expected number, got true/false"]),
-    ("learning_rate", "NaN", ["finite"]),
-    ("learning_rate", "-Infinity", ["finite"]),
-    ("learning_rate", "1e999", ["finite"]),
-    ("extra", '{"a": [NaN]}', ["finite"]),
-    ("extra", '{"b": {"a": 1, "a": 2}}', ['"a" is given twice']),
-    ("bf16", '"true"', ["expected true/false, got text", "write true"]),
-    ("bf16", "0", ["expected true/false, got integer", "write false"]),
-    ("bf16", "null", ["got null"]),
-    ("output_dir", "5", ["expected text, got integer", 'write "5"']),
-    ("output_dir", '"\\ud800"', ["not valid Unicode"]),
-    ("logging_dir", '"None"', ["write null"]),
-    ("label_names", '["a", 5]', ["element 2, 5", "expected text"]),
-    ("paths", '["a", null]', ["element 2, null", "expected text"]),
-    ("paths", "5", ["expected text or list of text, got integer"]),
-    ("skip_intervals", "[1, 100]", ["element 1, 1", "expected list of integer"]),
-    ("evaluation_strategy", '"step"', ['"steps"']),
-    ("evaluation_strategy", "false", ['one of "no", "steps", "epoch"']),
-    ("granularity", '"Full"', ['did you mean "full"']),
-    ("level", "true", ['one of 1, 2, "auto"']),
-    ("max_seq_le", "5", ["write max_seq_len"]),
-    ("max_seq", "5", ["not abbreviated; write max_seq_len"]),
-    ("no_bf16", "true", ["no such parameter", "bf16"]),
-    ("_comment", '"x"', ["no comments"]),
-    ("//", '"x"', ["no comments"]),
-    ("", "1", ["no such parameter"]),
-])
+@pytest.mark.parametrize(
+    "name, text, parts",
+    [
+        ("max_steps", '"5"', ["expected integer, got text", "write 5"]),
+        ("max_steps", "5.5", ["expected integer, got number with a fraction"]),
+        ("max_steps", "1e30", ["too large to be exact"]),
+        ("max_steps", "true", ["expected integer, got true/false"]),
+        ("max_steps", "[]", ["expected integer, got list"]),
+        ("max_steps", "[5]", ["expected integer, got list"]),
+        ("max_steps", "null", ["expected integer, got null", "default is 100"]),
+        ("max_steps", '{"a": 1}', ["expected integer, got object"]),
+        ("max_steps", "9" * 5000, ["finite"]),
+        ("learning_rate", '"1e-6"', ["expected number, got text", "write 1e-06"]),
+        ("learning_rate", "false", ["expected number, got true/false"]),
+        ("learning_rate", "NaN", ["finite"]),
+        ("learning_rate", "-Infinity", ["finite"]),
+        ("learning_rate", "1e999", ["finite"]),
+        ("extra", '{"a": [NaN]}', ["finite"]),
+        ("extra", '{"b": {"a": 1, "a": 2}}', ['"a" is given twice']),
+        ("bf16", '"true"', ["expected true/false, got text", "write true"]),
+        ("bf16", "0", ["expected true/false, got integer", "write false"]),
+        ("bf16", "null", ["got null"]),
+        ("output_dir", "5", ["expected text, got integer", 'write "5"']),
+        ("output_dir", '"\\ud800"', ["not valid Unicode"]),
+        ("logging_dir", '"None"', ["write null"]),
+        ("label_names", '["a", 5]', ["element 2, 5", "expected text"]),
+        ("paths", '["a", null]', ["element 2, null", "expected text"]),
+        ("paths", "5", ["expected text or list of text, got integer"]),
+        ("skip_intervals", "[1, 100]", ["element 1, 1", "expected list of integer"]),
+        ("evaluation_strategy", '"step"', ['"steps"']),
+        ("evaluation_strategy", "false", ['one of "no", "steps", "epoch"']),
+        ("granularity", '"Full"', ['did you mean "full"']),
+        ("level", "true", ['one of 1, 2, "auto"']),
+        ("max_seq_le", "5", ["write max_seq_len"]),
+        ("max_seq", "5", ["not abbreviated; write max_seq_len"]),
+        ("no_bf16", "true", ["no such parameter", "bf16"]),
+        ("_comment", '"x"', ["no comments"]),
+        ("//", '"x"', ["no comments"]),
+        ("", "1", ["no such parameter"]),
+    ],
+)
 def test_values_of_the_file_that_are_refused(config, name, text, parts):
     """Each refusal says file and line, key, value as written, why, and what to write."""
     line = one_problem(config, f'{{"max_prompt_len": 7,\n\n "{name}":\n {text}}}')
@@ -304,16 +320,19 @@ def test_a_key_twice_in_the_file_is_refused_with_both_lines(config):
     assert line == "prm.json:3: max_steps = 5: given twice (before: prm.json:1); keep one of them"
 
 
-@pytest.mark.parametrize("content, parts", [
-    ('{"max_steps": 5,\n}', ["prm.json:2:1", "not JSON", "comma"]),
-    ('{\n // no\n"max_steps": 5}', ["prm.json:2:2", "comments"]),
-    ("", ["prm.json:1:1"]),
-    ('[{"max_steps": 5}]', ["one JSON object", "got list"]),
-    ('{"max_steps": 5}\n{"max_steps": 5}', ["prm.json:2:1", "Extra data"]),
-    (b'{"output_dir":\n "caf\xe9"}', ["prm.json:2:6", "0xe9", "UTF-8"]),
-    ('{"max_steps": 5}'.encode("utf-16"), ["prm.json:1:1", "UTF-8"]),
-    ('{"extra": ' + "[" * 200_000, ["prm.json", "nested too deeply"]),
-])
+@pytest.mark.parametrize(
+    "content, parts",
+    [
+        ('{"max_steps": 5,\n}', ["prm.json:2:1", "not JSON", "comma"]),
+        ('{\n // no\n"max_steps": 5}', ["prm.json:2:2", "comments"]),
+        ("", ["prm.json:1:1"]),
+        ('[{"max_steps": 5}]', ["one JSON object", "got list"]),
+        ('{"max_steps": 5}\n{"max_steps": 5}', ["prm.json:2:1", "Extra data"]),
+        (b'{"output_dir":\n "caf\xe9"}', ["prm.json:2:6", "0xe9", "UTF-8"]),
+        ('{"max_steps": 5}'.encode("utf-16"), ["prm.json:1:1", "UTF-8"]),
+        ('{"extra": ' + "[" * 200_000, ["prm.json", "nested too deeply"]),
+    ],
+)
 def test_a_file_that_holds_no_settings(config, content, parts):
     line = one_problem(config, content)
     assert [part for part in parts if part not in line] == []
@@ -329,8 +348,11 @@ def test_a_file_that_is_not_there_or_a_folder(tmp_path):
 
 def test_bytes_that_are_no_text_do_not_break_the_message():
     """A shell passes undecodable bytes on as lone surrogates, which cannot be printed."""
-    assert one_problem(read, "--output_dir", "caf\udce9").encode().endswith(
-        b'the text is not valid Unicode; the default is "./checkpoints"')
+    assert (
+        one_problem(read, "--output_dir", "caf\udce9")
+        .encode()
+        .endswith(b'the text is not valid Unicode; the default is "./checkpoints"')
+    )
     assert "caf\\udce9.json" in one_problem(read, "caf\udce9.json")
     assert '"caf\\udce9"' in one_problem(read, "--caf\udce9", "1")
 
@@ -341,12 +363,15 @@ def test_a_byte_order_mark_is_no_error(config):
 
 def test_all_problems_at_once(config):
     """One run tells everything that is wrong: in the file, on the command line, and between them."""
-    lines = problems(config, '{"max_steps": "x",\n "max_seq_le": 1,\n "bf16": 1}',
-                     "stray", "--lr", "1", "--sizes", "x")
+    lines = problems(config, '{"max_steps": "x",\n "max_seq_le": 1,\n "bf16": 1}', "stray", "--lr", "1", "--sizes", "x")
     assert [line.split(" = ")[0] for line in lines] == [
         'command line: "stray": belongs to no flag; write CONFIG.json first and the rest as --key value',
-        "prm.json:1: max_steps", "prm.json:2: max_seq_le", "prm.json:3: bf16", "command line: lr",
-        "command line: sizes"]
+        "prm.json:1: max_steps",
+        "prm.json:2: max_seq_le",
+        "prm.json:3: bf16",
+        "command line: lr",
+        "command line: sizes",
+    ]
     lines = problems(config, "{", "--max_steps", "x")
     assert len(lines) == 2
 
@@ -377,7 +402,8 @@ def test_what_the_user_wrote_never_gives_way(config):
     for raising in (got.check, got.build):
         assert problems(raising) == [
             "prm.json:1: bf16 = true: no kernel on this machine; write false or leave it out",
-            "prm.json:2: max_seq_len = 9: less than 10; write at least 10"]
+            "prm.json:2: max_seq_len = 9: less than 10; write at least 10",
+        ]
 
 
 def test_what_a_class_has_against_the_combination_is_one_line(config):
@@ -391,12 +417,15 @@ def test_a_misspelt_name_in_the_program_is_an_error():
         read().give_way("bf16", "no", "")
 
 
-@pytest.mark.parametrize("kind, default, message", [
-    (tuple, (), "no type for a setting"),
-    (dict[str, int], None, "no type for a setting"),
-    (int, "5", "its default '5' does not fit"),
-    (float, float("inf"), "does not fit"),
-])
+@pytest.mark.parametrize(
+    "kind, default, message",
+    [
+        (tuple, (), "no type for a setting"),
+        (dict[str, int], None, "no type for a setting"),
+        (int, "5", "its default '5' does not fit"),
+        (float, float("inf"), "does not fit"),
+    ],
+)
 def test_a_class_that_cannot_be_filled_from_json_is_the_programs_error(kind, default, message):
     @dataclass
     class Odd:
@@ -465,11 +494,32 @@ def test_screen_shows_what_was_given_and_the_documented_defaults(config):
     lines = render(got).splitlines()
     rows = [line.split(None, 1) for line in lines if line.startswith("  ") and ":" not in line.split()[0]]
     names = [name for name, _ in rows]
-    assert names == ["max_steps", "paths", "scale_loss", "wandb_api_key", "output_dir", "learning_rate",
-                     "bf16", "granularity", "max_seq_len", "max_prompt_len", "folder", "extra", "sizes",
-                     "level", "no_cuda"]
-    assert len({line.index(got.place.get(name, "default"), len(name)) for line, name in zip(
-        [line for line in lines if line.startswith("  ")], names, strict=False)}) == 1
+    assert names == [
+        "max_steps",
+        "paths",
+        "scale_loss",
+        "wandb_api_key",
+        "output_dir",
+        "learning_rate",
+        "bf16",
+        "granularity",
+        "max_seq_len",
+        "max_prompt_len",
+        "folder",
+        "extra",
+        "sizes",
+        "level",
+        "no_cuda",
+    ]
+    assert (
+        len(
+            {
+                line.index(got.place.get(name, "default"), len(name))
+                for line, name in zip([line for line in lines if line.startswith("  ")], names, strict=False)
+            }
+        )
+        == 1
+    )
     assert "  max_steps       prm.json:1         5" in lines
     assert '  paths           command line       ["a", "b"]' in lines
     assert "  no_cuda         default, gave way  true" in lines
@@ -563,13 +613,17 @@ def test_any_settings_pass_through_the_file_and_through_saving(tmp_path_factory,
 @given(ANY_SETTINGS)
 def test_any_settings_pass_through_the_command_line(values):
     """What JSON can say, a command line can say: texts as they are, the rest as JSON."""
-    words = [f"--{name}={value if isinstance(value, str) else json.dumps(value)}"
-             for name, value in values.items()]
-    ambiguous = {name for name, value in values.items() if isinstance(value, str) and (
-        name == "logging_dir" and value == "null" or name == "paths" and value.lstrip()[:1] == "[")}
+    words = [f"--{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in values.items()]
+    ambiguous = {
+        name
+        for name, value in values.items()
+        if isinstance(value, str)
+        and (name == "logging_dir" and value == "null" or name == "paths" and value.lstrip()[:1] == "[")
+    }
     got = read(*words)
     assert {name: got[name] for name in values.keys() - ambiguous} == {
-        name: value for name, value in values.items() if name not in ambiguous}
+        name: value for name, value in values.items() if name not in ambiguous
+    }
 
 
 @MANY
@@ -606,6 +660,12 @@ assert all(again[name] == got[name] for name in got.parameters)
 (rebuilt,) = again.build()
 assert all(getattr(rebuilt, name) == getattr(training, name) for name in got.values)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300,
-                          cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])})
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -241,9 +241,11 @@ def test_nan_in_a_column_reaches_only_those_who_see_it(attend, planted, number):
         out, dq, dk, dv = run(attend, q, k_bad, v_bad, end_row, upstream)
         assert np.isnan(out[row, touched]).all()
         for kept, mine, theirs in (
-            (untouched_rows, out, clean[0]), (untouched_rows, dq, clean[1]),
-            (untouched_columns, dk, clean[2]), (untouched_columns, dv, clean[3]),
-        ):  # fmt: skip
+            (untouched_rows, out, clean[0]),
+            (untouched_rows, dq, clean[1]),
+            (untouched_columns, dk, clean[2]),
+            (untouched_columns, dv, clean[3]),
+        ):
             assert kept[row].any()
             np.testing.assert_allclose(mine[kept], theirs[kept], rtol=1e-4, atol=1e-5)
 
@@ -259,8 +261,12 @@ def test_nan_in_a_row_reaches_only_what_it_sees(planted):
     rows, columns = np.ones(end_row.shape, bool), np.ones(end_row.shape, bool)
     rows[1, 33], columns[1] = False, ~sees[1, 33]
     assert np.isnan(dk[~columns]).all() and np.isnan(dv[~columns]).all() and np.isnan(dq[1, 33]).all()
-    for kept, mine, theirs in ((rows, out, clean[0]), (rows, dq, clean[1]), (columns, dk, clean[2]),
-                               (columns, dv, clean[3])):  # fmt: skip
+    for kept, mine, theirs in (
+        (rows, out, clean[0]),
+        (rows, dq, clean[1]),
+        (columns, dk, clean[2]),
+        (columns, dv, clean[3]),
+    ):
         np.testing.assert_allclose(mine[kept], theirs[kept], rtol=1e-4, atol=1e-5)
 
 

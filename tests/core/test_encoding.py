@@ -18,12 +18,42 @@ PLACEHOLDER = "ки"
 LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="▁")
 FRAGMENTS = st.sampled_from(
     [
-        "She spends 40 * 3 = <<40*3=120>>120", "day", "day.", "7", "1,000.5%", r"\frac{1}{2}$", r"\[x^2\]", "=", "+",
-        "-", "- + -", PLACEHOLDER, f" {PLACEHOLDER}", f"{PLACEHOLDER}\n", f"is {PLACEHOLDER} is", "日本語の手順。",
-        "Шаг один", "عربى", "e\u0301", "🙂", " ", "  ", "\n", "\n\n", "\n  ", "\t", "\r\n", "\u00a0", "a\u200bb",
-        "\ufeff", "[INST]", " </s>", "<0x0A>", "…",
+        "She spends 40 * 3 = <<40*3=120>>120",
+        "day",
+        "day.",
+        "7",
+        "1,000.5%",
+        r"\frac{1}{2}$",
+        r"\[x^2\]",
+        "=",
+        "+",
+        "-",
+        "- + -",
+        PLACEHOLDER,
+        f" {PLACEHOLDER}",
+        f"{PLACEHOLDER}\n",
+        f"is {PLACEHOLDER} is",
+        "日本語の手順。",
+        "Шаг один",
+        "عربى",
+        "e\u0301",
+        "🙂",
+        " ",
+        "  ",
+        "\n",
+        "\n\n",
+        "\n  ",
+        "\t",
+        "\r\n",
+        "\u00a0",
+        "a\u200bb",
+        "\ufeff",
+        "[INST]",
+        " </s>",
+        "<0x0A>",
+        "…",
     ]
-)  # fmt: skip
+)
 # As records arrive: without white space around a text, and not blank.
 TEXT = (st.lists(FRAGMENTS, min_size=1, max_size=5).map("".join) | st.text(LETTERS, max_size=12)).map(str.strip)
 STEPS = st.lists(TEXT.filter(bool), min_size=1, max_size=5).map(tuple)
@@ -266,8 +296,10 @@ def test_all_unusable_tokens_are_told_at_once_with_their_pieces(tokenizer):
         find_reward_tokens(tokenizer, "Ωmega", ("good!", "bad?"))
     lines = str(error.value).splitlines()
     assert [line.split(":")[0] for line in lines] == [
-        "placeholder_token", "reward_tokens (first)", "reward_tokens (second)"
-    ]  # fmt: skip
+        "placeholder_token",
+        "reward_tokens (first)",
+        "reward_tokens (second)",
+    ]
     for line, text in zip(lines, ("Ωmega", "good!", "bad?"), strict=True):
         for piece in tokenizer.convert_ids_to_tokens(ids_in_context(tokenizer, " " + text)):
             assert piece in line

@@ -184,8 +184,10 @@ def test_a_small_tree_written_out():
     """The example of the module: three solutions of the prompt A, the placeholder k behind each step."""
     a, b, c, d, e, k = range(6)
     solutions = [
-        solution([a, b, c, k], [3], [1.0]), solution([a, b, d, k], [3], [0.0]), solution([a, e, k], [2], [1.0]),
-    ]  # fmt: skip
+        solution([a, b, c, k], [3], [1.0]),
+        solution([a, b, d, k], [3], [0.0]),
+        solution([a, e, k], [2], [1.0]),
+    ]
     (tree,) = grow_trees(solutions, MAX_SEQ_LEN, True)
     row = make_row([tree])
     assert row.ids.tolist() == [a, b, c, k, d, k, e, k]

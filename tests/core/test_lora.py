@@ -62,9 +62,19 @@ def test_adapters_and_the_two_reward_rows_train_and_nothing_else(base, tokens):
     model = adapted(base, tokens)
     disturb(model)
     trained = {name for name, parameter in model.named_parameters() if not parameter.stop_gradient}
-    layers = [f"model.llama.layers.{layer}.{part}" for layer in (0, 1) for part in
-              ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
-               "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")]  # fmt: skip
+    layers = [
+        f"model.llama.layers.{layer}.{part}"
+        for layer in (0, 1)
+        for part in (
+            "self_attn.q_proj",
+            "self_attn.k_proj",
+            "self_attn.v_proj",
+            "self_attn.o_proj",
+            "mlp.gate_proj",
+            "mlp.up_proj",
+            "mlp.down_proj",
+        )
+    ]
     assert trained == {f"{layer}.lora_{part}" for layer in layers for part in "AB"} | {"model.reward_rows"}
     found = gradients(model, tokens)
     assert found.keys() == trained and all(np.abs(gradient).max() > 0 for gradient in found.values())
@@ -91,16 +101,19 @@ def test_targets_are_exact_names(base, tokens):
     assert f"LoRA: {sizes:,} of " in lora.describe(model)
 
 
-@pytest.mark.parametrize("targets, refused", [
-    (["q_proj"], None),
-    (["up_proj", "q_proj"], None),
-    ([".*_proj"], "'.*_proj';"),
-    (["q_proj", "proj", "self_attn.k_proj"], "'proj', 'self_attn.k_proj';"),
-    (["q_proj", "w1"], "'w1';"),
-    (["embed_tokens"], "'embed_tokens';"),
-    (["lm_head"], "'lm_head'; of the head the two reward rows train"),
-    ([], "names nothing;"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "targets, refused",
+    [
+        (["q_proj"], None),
+        (["up_proj", "q_proj"], None),
+        ([".*_proj"], "'.*_proj';"),
+        (["q_proj", "proj", "self_attn.k_proj"], "'proj', 'self_attn.k_proj';"),
+        (["q_proj", "w1"], "'w1';"),
+        (["embed_tokens"], "'embed_tokens';"),
+        (["lm_head"], "'lm_head'; of the head the two reward rows train"),
+        ([], "names nothing;"),
+    ],
+)
 def test_targets_are_judged_before_a_model_is_loaded(targets, refused):
     """One that matches nothing is refused with its name, also if others match."""
     argv = ["--model_name_or_path", "x", "--lora", "--lora_target_modules", json.dumps(targets)]
@@ -238,9 +251,17 @@ def test_rewards_are_read_off_the_rows_of_the_adapter(base, tokens):
 @pytest.mark.parametrize("is_tied", [False, True])
 def test_a_grown_vocabulary_is_the_same_after_loading(tmp_path, is_tied):
     """The base has no row for the new placeholder; the merged model has it, and a row for it in the head."""
-    config = LlamaConfig(vocab_size=50, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-                         num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64,
-                         initializer_range=0.2, tie_word_embeddings=is_tied)  # fmt: skip
+    config = LlamaConfig(
+        vocab_size=50,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        initializer_range=0.2,
+        tie_word_embeddings=is_tied,
+    )
     LlamaForCausalLM(config).save_pretrained(str(tmp_path / "base"), safe_serialization=True)
     base, tokens = str(tmp_path / "base"), RewardTokens(50, 7, 8)
     attend, _ = attention.choose(False, False)

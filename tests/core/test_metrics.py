@@ -16,9 +16,20 @@ from llm.core.metrics import outcome_metrics, preference_metrics, step_metrics
 SCORE = st.integers(0, 30).map(lambda k: k / 30) | st.floats(0.0, 1.0)
 STEP = st.tuples(SCORE, st.sampled_from([0.0, 1.0, 0.3, 0.5, 0.75]), st.integers(0, 5))
 KEYS = {
-    "accuracy", "balanced_accuracy", "accuracy_positive", "accuracy_negative", "error_precision",
-    "error_recall", "error_f1", "auc", "first_error_accuracy", "ece", "positive_share", "steps", "solutions",
-}  # fmt: skip
+    "accuracy",
+    "balanced_accuracy",
+    "accuracy_positive",
+    "accuracy_negative",
+    "error_precision",
+    "error_recall",
+    "error_f1",
+    "auc",
+    "first_error_accuracy",
+    "ece",
+    "positive_share",
+    "steps",
+    "solutions",
+}
 
 
 def mean(values):
@@ -97,7 +108,7 @@ def test_a_worked_example():
     """Figures found by hand, so that a mistake shared with the slow definitions would show."""
     #            right solution   error found late         error found     nothing found
     p = [0.9, 0.8, 0.7, 0.9, 0.6, 0.2, 0.7, 0.5, 0.9, 0.55]
-    y = [1.0, 1.0, 1.0,  1.0, 0.0, 0.0,  1.0, 0.0,  1.0, 0.0]  # fmt: skip
+    y = [1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0]
     got = step_metrics(p, y, [0, 0, 0, 7, 7, 7, 2, 2, 3, 3])
     assert got["accuracy"] == pytest.approx(8 / 10)
     assert (got["accuracy_positive"], got["accuracy_negative"]) == (1.0, 0.5)
@@ -173,12 +184,22 @@ def test_outcomes_are_judged_as_steps_are_and_by_finding_the_right_answers(steps
 def test_preferences_by_hand():
     """A tie is no hit: the reward does not tell the answers apart."""
     got = preference_metrics([2.0, 1.0, 0.0, -1.0], [1.0, 1.0, 3.0, -3.0])
-    assert got == pytest.approx({
-        "accuracy": 0.5, "ties": 0.25, "margin_mean": 0.0, "pairs": 4,
-        "chosen_reward_mean": 0.5, "chosen_reward_std": 1.25**0.5, "chosen_reward_min": -1, "chosen_reward_max": 2,
-        "rejected_reward_mean": 0.5, "rejected_reward_std": 4.75**0.5, "rejected_reward_min": -3,
-        "rejected_reward_max": 3,
-    })  # fmt: skip
+    assert got == pytest.approx(
+        {
+            "accuracy": 0.5,
+            "ties": 0.25,
+            "margin_mean": 0.0,
+            "pairs": 4,
+            "chosen_reward_mean": 0.5,
+            "chosen_reward_std": 1.25**0.5,
+            "chosen_reward_min": -1,
+            "chosen_reward_max": 2,
+            "rejected_reward_mean": 0.5,
+            "rejected_reward_std": 4.75**0.5,
+            "rejected_reward_min": -3,
+            "rejected_reward_max": 3,
+        }
+    )
     assert preference_metrics([], [])["accuracy"] is None
     with pytest.raises(ValueError, match="1 of 2 pairs have a reward that is no number"):
         preference_metrics([1.0, float("nan")], [0.0, 0.0])

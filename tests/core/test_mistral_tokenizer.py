@@ -24,10 +24,37 @@ pytestmark = pytest.mark.skipif(SPEC is None, reason="mistral-common is not inst
 SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "samples" / "math_shepherd" / "samples_math-shepherd.jsonl"
 PLACEHOLDER = "ки"
 ENDINGS = [
-    "a day", "a day.", "sells 9", "= <<40*3=120>>120", r"\frac{1}{2}$", r"\[x^2\]", "so:", "2 +", "2 -", "(a)", "ки",
-    "ки ки", "日本語の手順", "日本語。", "Шаг", "عربى", "e\u0301", "🙂", "a\nb", "a\n\n  b", "a\tb", "a  b", "</s>",
-    "[INST]", "<0x0A>", "day ", "day  ", "day\n", "day\t", "day\u00a0",
-]  # fmt: skip
+    "a day",
+    "a day.",
+    "sells 9",
+    "= <<40*3=120>>120",
+    r"\frac{1}{2}$",
+    r"\[x^2\]",
+    "so:",
+    "2 +",
+    "2 -",
+    "(a)",
+    "ки",
+    "ки ки",
+    "日本語の手順",
+    "日本語。",
+    "Шаг",
+    "عربى",
+    "e\u0301",
+    "🙂",
+    "a\nb",
+    "a\n\n  b",
+    "a\tb",
+    "a  b",
+    "</s>",
+    "[INST]",
+    "<0x0A>",
+    "day ",
+    "day  ",
+    "day\n",
+    "day\t",
+    "day\u00a0",
+]
 # U+2581 is how SentencePiece writes a blank: at an end of a text the two can become one piece of both.
 LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="▁")
 TEXT = st.lists(st.sampled_from(ENDINGS) | st.text(LETTERS, max_size=8), min_size=1, max_size=4).map("".join)

@@ -13,8 +13,11 @@ from tests.core.model_folders import LLAMA, LLAMA3_ROPE, MISTRAL, QWEN2
 @pytest.mark.parametrize(
     ("config", "name", "value", "supported"),
     [
-        *((config, "rope_scaling", {"type": kind, "factor": 4.0}, "null")
-          for config in (LLAMA, MISTRAL, QWEN2) for kind in ("linear", "dynamic", "yarn")),
+        *(
+            (config, "rope_scaling", {"type": kind, "factor": 4.0}, "null")
+            for config in (LLAMA, MISTRAL, QWEN2)
+            for kind in ("linear", "dynamic", "yarn")
+        ),
         (MISTRAL, "rope_scaling", LLAMA3_ROPE, "null"),
         (QWEN2, "rope_scaling", LLAMA3_ROPE, "null"),
         (QWEN2, "rope_parameters", {"rope_type": "yarn", "factor": 4.0, "rope_theta": 1e6}, "null"),

@@ -66,7 +66,7 @@ def test_the_answer_with_the_larger_sort_is_chosen(changed, chosen, margin, weig
         ({"weight": 1e39}, "bad weight"),
         ({"sort": [float("inf"), 1]}, "NaN or Infinity"),
         ({"src": ["q", "r"]}, "src and tgt do not fit"),
-        ({"response": ["a", "b"], "sort": [0, 0], "margin": "x"}, 'bad margin'),
+        ({"response": ["a", "b"], "sort": [0, 0], "margin": "x"}, "bad margin"),
     ],
 )
 def test_bad_preferences(tmp_path, changed, message):

@@ -195,7 +195,7 @@ def test_templates_are_found_where_transformers_writes_them(qwen2, with_template
         ("{{ messages[0].content.no.way }}", {}, "cannot write this dialogue (UndefinedError"),
         ("{{ bos_token }}", {}, "leaves out what the user says"),
     ],
-)  # fmt: skip
+)
 def test_a_template_that_cannot_be_used_is_refused(qwen2, with_template, template, files, shown):
     with pytest.raises(ValueError) as error:
         prompts_of(with_template(qwen2, template, **files), 1000, use_chat_template=True)

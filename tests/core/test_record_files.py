@@ -92,10 +92,7 @@ def test_every_path_that_means_nothing_is_told(folder):
     assert told[2].startswith("'data/*.csv' matches no file, neither ")
     assert told[3] == "'' is an empty path; give the path of a file or folder"
     assert told[4].startswith(f"'/no/such' does not exist (the working directory is {folder.parent}); ")
-    assert (
-        told[5]
-        == f"'data/more/none' does not exist, neither {here}give the path of an existing file or folder"
-    )
+    assert told[5] == f"'data/more/none' does not exist, neither {here}give the path of an existing file or folder"
     assert len(told) == len(wrong)
     with pytest.raises(ValueError) as caught:
         resolve_path("data/bb.json")
@@ -105,9 +102,7 @@ def test_every_path_that_means_nothing_is_told(folder):
 def test_a_folder_without_data(folder):
     """Files in its sub-folders are not taken in silence; the message says how to name them."""
     (folder / "empty").mkdir()
-    with pytest.raises(
-        ValueError, match=r"has no file that ends in \.json, .* such as .*/empty/\*\*/\*\.json"
-    ):
+    with pytest.raises(ValueError, match=r"has no file that ends in \.json, .* such as .*/empty/\*\*/\*\.json"):
         find_files("data/empty")
 
 

@@ -17,11 +17,7 @@ from llm.core.record_json import LONGEST, Problem, read_values
 G = '{"q": ["How many?", "x {\\"y\\"} ], ["], "n": [1, -2.5e-3, true, null]}'
 GOOD = json.loads(G)
 VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=9),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=9),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
@@ -51,9 +47,7 @@ def peak_memory(path: Path) -> tuple[int, int]:
 
 
 @settings(deadline=None)
-@given(
-    st.lists(VALUES, min_size=1, max_size=5), st.sampled_from([None, 0, 2]), st.booleans(), st.integers(1, 50)
-)
+@given(st.lists(VALUES, min_size=1, max_size=5), st.sampled_from([None, 0, 2]), st.booleans(), st.integers(1, 50))
 def test_any_list_reads_as_json_does(values, indent, ascii_only, chunk):
     """Of all values, not of records alone: a number cut by a chunk is not taken for a shorter one."""
     with tempfile.TemporaryDirectory() as folder:
@@ -104,9 +98,7 @@ def test_several_gzip_members(tmp_path):
     assert [value for _, value in read_values(path)] == [GOOD, GOOD]
 
 
-@pytest.mark.parametrize(
-    "form", ["lines", "list", "indented list", "zipped lines", "zipped list", "bad list"]
-)
+@pytest.mark.parametrize("form", ["lines", "list", "indented list", "zipped lines", "zipped list", "bad list"])
 def test_memory_does_not_grow_with_the_file(tmp_path, form):
     """6 MB of values, good or bad, need what a chunk needs."""
     value = {"q": "x" * 580}

@@ -298,9 +298,7 @@ def test_the_first_twenty_problems_and_the_totals_of_all_files(tmp_path, monkeyp
 
 def test_long_values_are_shortened(tmp_path):
     """A line of the report stays a line."""
-    path = write(
-        tmp_path / "a", lines(GOOD, row(src=["q" * 1000, "r" * 1000]), row(labels="\x1b[31m\u2028" * 9))
-    )
+    path = write(tmp_path / "a", lines(GOOD, row(src=["q" * 1000, "r" * 1000]), row(labels="\x1b[31m\u2028" * 9)))
     report = problems(path)
     assert max(map(len, report.splitlines())) < 300 + len(str(tmp_path))
     assert len(report.splitlines()) == 5 and "\x1b" not in report
@@ -317,9 +315,7 @@ def test_a_broken_file_is_never_skipped(tmp_path, monkeypatch):
     assert str(caught.value).startswith("1 file cannot be read:\n  a.gz: file cannot be read (after ")
     assert str(caught.value).endswith("\nBy reason: file cannot be read 1")
     assert (counts.read, counts.kept) == (3, 2)
-    assert problems("a.gz,b").startswith(
-        "1 of 3 records cannot be used, and 1 file cannot be read:\n  a.gz: "
-    )
+    assert problems("a.gz,b").startswith("1 of 3 records cannot be used, and 1 file cannot be read:\n  a.gz: ")
 
 
 def test_many_bad_records_need_no_more_memory_than_twenty(tmp_path):

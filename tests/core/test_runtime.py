@@ -113,8 +113,13 @@ PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv
 def test_ranks_are_told_when_their_launcher_is_killed(variables, sent):
     """And other processes are not: one that was started in the background outlives its shell."""
     environment = {name: value for name, value in os.environ.items() if name != "PADDLE_LOCAL_SIZE"}
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, CHILD], env={**environment, **variables}, cwd=REPOSITORY,
-                              stdout=subprocess.PIPE, text=True)  # fmt: skip
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, CHILD],
+        env={**environment, **variables},
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     with parent:
         assert parent.stdout.readline() == "ready\n"
         parent.kill()

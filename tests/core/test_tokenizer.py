@@ -16,9 +16,24 @@ from llm.core.tokenizer import load_tokenizer
 
 KINDS = ("llama2", "llama3", "qwen2", "qwen2_merges")
 TEXTS = [
-    "", "a", " a", "  two blanks", "ends with a blank ", "\n", "\nstep", "a\n\n  b\t", "16 - 9 = 1234567",
-    r"\frac{1}{2}$", "don't", "Шаг ки", "日本語。", "e\u0301", "\u00a0x", "🙂", "Step 1: 2 + 3 = 5. ки\nStep 2",
-]  # fmt: skip
+    "",
+    "a",
+    " a",
+    "  two blanks",
+    "ends with a blank ",
+    "\n",
+    "\nstep",
+    "a\n\n  b\t",
+    "16 - 9 = 1234567",
+    r"\frac{1}{2}$",
+    "don't",
+    "Шаг ки",
+    "日本語。",
+    "e\u0301",
+    "\u00a0x",
+    "🙂",
+    "Step 1: 2 + 3 = 5. ки\nStep 2",
+]
 quick = settings(max_examples=100, deadline=None)
 LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="▁")
 

@@ -100,8 +100,18 @@ def test_the_command_writes_the_same_readable_bytes_again(tmp_path, name):
     written = []
     for hash_seed in ("1", "2"):
         out, dev = tmp_path / hash_seed / name, tmp_path / hash_seed / f"dev-{name}"
-        command = [sys.executable, str(SCRIPT), "--problems", "20", "--output", str(out), "--dev-output", str(dev),
-                   "--dev-problems", "5"]  # fmt: skip
+        command = [
+            sys.executable,
+            str(SCRIPT),
+            "--problems",
+            "20",
+            "--output",
+            str(out),
+            "--dev-output",
+            str(dev),
+            "--dev-problems",
+            "5",
+        ]
         subprocess.run(command, check=True, env={"PYTHONHASHSEED": hash_seed}, cwd=tmp_path)
         written.append((out.read_bytes(), dev.read_bytes()))
         assert len(read_records([str(out)])) == 80 and len(read_records([str(dev)])) == 20

@@ -157,9 +157,7 @@ def test_a_dropped_connection_goes_on_where_it_stopped(site: Site, tmp_path: Pat
     assert site.asked == [(None, None), (f"bytes={half}-", '"one"'), (f"bytes={half + more}-", '"one"')]
 
 
-def test_a_stalled_connection_loses_nothing_that_came(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_stalled_connection_loses_nothing_that_came(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """What came before a timeout is on the disk, though it fills no buffer: slow lines must make progress."""
     monkeypatch.setattr(get_math_shepherd, "TIMEOUT", 0.2)
     over = threading.Event()
@@ -239,9 +237,7 @@ def test_a_file_that_shrank_is_fetched_anew(site: Site, tmp_path: Path):
     assert tree(tmp_path) == {"file": b"short"}
 
 
-@pytest.mark.parametrize(
-    "note", ["", "[]", "{}", '{"url": 1, "etag": null, "last_modified": null, "size": 9}']
-)
+@pytest.mark.parametrize("note", ["", "[]", "{}", '{"url": 1, "etag": null, "last_modified": null, "size": 9}'])
 def test_a_part_that_is_not_known_to_be_of_this_file_is_not_used(site: Site, tmp_path: Path, note: str):
     """A part of another address, or with a note cut short by a crash, is no beginning of this file."""
     (tmp_path / "file.part").write_bytes(b"something else")
@@ -381,12 +377,8 @@ def long_header(path: Path) -> Path:
 
 BOMBS = {
     "data": lambda path: tarball(path, ("train.json", bytes(3 << 20)), ("test.json", DEV)),
-    "passed over": lambda path: tarball(
-        path, ("train.json", TRAIN), ("test.json", DEV), ("x", bytes(3 << 20))
-    ),
-    "inner gzip": lambda path: tarball(
-        path, ("train.json.gz", gzip.compress(bytes(3 << 20))), ("test.json", DEV)
-    ),
+    "passed over": lambda path: tarball(path, ("train.json", TRAIN), ("test.json", DEV), ("x", bytes(3 << 20))),
+    "inner gzip": lambda path: tarball(path, ("train.json.gz", gzip.compress(bytes(3 << 20))), ("test.json", DEV)),
     "after the end": lambda path: path.write_bytes(
         tarball(path, ("train.json", TRAIN), ("test.json", DEV)).read_bytes() + gzip.compress(bytes(3 << 20))
     ),
@@ -503,9 +495,7 @@ def test_bad_records_end_with_2_and_stay(tmp_path: Path, capsys):
     archive = tarball(tmp_path / "x.tar.gz", ("train.json", bad), ("test.json", worse))
     assert main(["--archive", str(archive), "--output", str(tmp_path / "out")]) == 2
     shown = capsys.readouterr()
-    assert (
-        "train.json: 2 records, 1 kept, 1 bad (" in shown.out and "test.json: 2 records, 1 kept" in shown.out
-    )
+    assert "train.json: 2 records, 1 kept, 1 bad (" in shown.out and "test.json: 2 records, 1 kept" in shown.out
     assert "skip_bad_records: true" in shown.err and '"?"' in shown.err
     assert tree(tmp_path / "out") == {"train.json": bad, "test.json": worse}
 

@@ -40,8 +40,15 @@ from llm.tools.estimate_plan import Plan
 from llm.tools.model_sizes import sizes_of
 
 FEATURES = "family", "attention", "recompute", "lora_rank", "embeddings"
-CONFIG = {"vocab_size": 2048, "hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 4,
-          "num_attention_heads": 8, "num_key_value_heads": 2, "max_position_embeddings": 1024}  # fmt: skip
+CONFIG = {
+    "vocab_size": 2048,
+    "hidden_size": 256,
+    "intermediate_size": 704,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 1024,
+}
 ROWS, TOKENS = 2, 512
 RECOMPUTE = "off", "core_attn", "full_attn", "full"
 
@@ -74,8 +81,7 @@ def measure(*case) -> dict:
     before = allocated()
     model = build(*case)
     trained = [parameter for parameter in model.parameters() if not parameter.stop_gradient]
-    optimiser = paddle.optimizer.AdamW(1e-4, parameters=trained,
-                                       grad_clip=paddle.nn.ClipGradByGlobalNorm(1.0))  # fmt: skip
+    optimiser = paddle.optimizer.AdamW(1e-4, parameters=trained, grad_clip=paddle.nn.ClipGradByGlobalNorm(1.0))
     ids = paddle.randint(0, CONFIG["vocab_size"], [ROWS, TOKENS])
     positions = paddle.arange(TOKENS).unsqueeze(0).tile([ROWS, 1])
     end_row = paddle.full([ROWS, TOKENS], TOKENS, "int64")
@@ -90,13 +96,24 @@ def measure(*case) -> dict:
         optimiser.step()
         optimiser.clear_grad()
         peak = core.host_memory_stat_peak_value("Allocated", 0) - before
-    return {"parameters": sum(p.size for p in model.parameters()), "trained": sum(p.size for p in trained),
-            "stays": allocated() - before, "kept": kept, "peak": peak}  # fmt: skip
+    return {
+        "parameters": sum(p.size for p in model.parameters()),
+        "trained": sum(p.size for p in trained),
+        "stays": allocated() - before,
+        "kept": kept,
+        "peak": peak,
+    }
 
 
 def expected(family: str, attending: str, recompute: str, lora_rank: int, embeddings: str) -> dict:
-    plan = Plan(ROWS, TOKENS, "float32", recompute="" if recompute == "off" else recompute, lora_rank=lora_rank,
-                flash_mask=attending == "flash")  # fmt: skip
+    plan = Plan(
+        ROWS,
+        TOKENS,
+        "float32",
+        recompute="" if recompute == "off" else recompute,
+        lora_rank=lora_rank,
+        flash_mask=attending == "flash",
+    )
     config = {"model_type": family, "tie_word_embeddings": embeddings == "tied", **CONFIG}
     terms = estimate(sizes_of(config, "here"), plan)
     stays = sum(terms[name] for name in ("weights", "gradients", "optimiser", "tables"))

@@ -49,8 +49,11 @@ def refusal(capsys, *argv) -> str:
 def test_a_prm800k_candidate_is_judged_after_earlier_steps_that_are_right():
     convert = FORMATS["prm800k-candidates"].convert
     assert convert(PRM800K) == {
-        "src": ["1 + 1 + 1?"], "tgt": [], "responses": ["1 + 1 = 2", "2 + 1 = 3"], "labels": ["+", "+"],
-    }  # fmt: skip
+        "src": ["1 + 1 + 1?"],
+        "tgt": [],
+        "responses": ["1 + 1 = 2", "2 + 1 = 3"],
+        "labels": ["+", "+"],
+    }
     assert [labels("prm800k-candidates", rating=rating) for rating in (1, 0, -1)] == ["++", "++", "+-"]
     assert labels("prm800k-candidates", rating=-1, responses=[]) == "-"
     assert convert(PRM800K | {"rating": None}) == "no rating"
@@ -60,8 +63,11 @@ def test_a_prm800k_candidate_is_judged_after_earlier_steps_that_are_right():
 
 def test_processbench_steps_are_wrong_from_the_first_wrong_one_on():
     assert FORMATS["processbench"].convert(PROCESSBENCH) == {
-        "src": ["1 + 1 + 1?"], "tgt": [], "responses": PROCESSBENCH["steps"], "labels": ["+", "-", "-"],
-    }  # fmt: skip
+        "src": ["1 + 1 + 1?"],
+        "tgt": [],
+        "responses": PROCESSBENCH["steps"],
+        "labels": ["+", "-", "-"],
+    }
     assert [labels("processbench", label=label) for label in (-1, 0, 2)] == ["+++", "---", "++-"]
     for label in (3, -2):
         with pytest.raises(Unfit):
@@ -70,8 +76,11 @@ def test_processbench_steps_are_wrong_from_the_first_wrong_one_on():
 
 def test_prmbench_steps_are_wrong_where_error_steps_says_counted_from_1():
     assert FORMATS["prmbench"].convert(PRMBENCH) == {
-        "src": ["1 + 1?"], "tgt": [], "responses": ["1. a", "2. b", "3. c"], "labels": ["-", "+", "-"],
-    }  # fmt: skip
+        "src": ["1 + 1?"],
+        "tgt": [],
+        "responses": ["1. a", "2. b", "3. c"],
+        "labels": ["-", "+", "-"],
+    }
     assert labels("prmbench", error_steps=[]) == "+++"
     assert FORMATS["prmbench"].convert(PRMBENCH | {"error_steps": [2, 4]}) == "error_steps beyond the steps"
     for error in (0, -1, True, "1", None):
@@ -81,8 +90,11 @@ def test_prmbench_steps_are_wrong_where_error_steps_says_counted_from_1():
 
 def test_trl_labels_are_true_or_false():
     assert FORMATS["trl"].convert(TRL) == {
-        "src": ["Simple is better"], "tgt": [], "responses": [" than", " complex."], "labels": ["+", "-"],
-    }  # fmt: skip
+        "src": ["Simple is better"],
+        "tgt": [],
+        "responses": [" than", " complex."],
+        "labels": ["+", "-"],
+    }
     for label in (1, "true", None):
         with pytest.raises(Unfit):
             labels("trl", labels=[True, label])

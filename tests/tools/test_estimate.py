@@ -20,8 +20,17 @@ from llm.tools.model_sizes import DEFAULTS, KNOWN, Sizes, adapters, count, proje
 REPOSITORY = Path(__file__).resolve().parents[2]
 MISTRAL = "llm/config/mistral/prm_flashmask_argument.json"
 # 2 layers; a head is 4 wide, so keys and values are 4 wide, too
-SMALL = Sizes("llama", vocab_size=10, hidden_size=8, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2,
-              num_key_value_heads=1, tie_word_embeddings=False, max_position_embeddings=32)  # fmt: skip
+SMALL = Sizes(
+    "llama",
+    vocab_size=10,
+    hidden_size=8,
+    intermediate_size=16,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    num_key_value_heads=1,
+    tie_word_embeddings=False,
+    max_position_embeddings=32,
+)
 
 
 def outcome_of(capsys, *argv) -> tuple[dict, str]:
@@ -55,8 +64,9 @@ def test_a_small_model_by_hand():
 
 
 def test_the_same_model_in_bf16_with_flashmask_cut_in_two_and_sharded_by_two():
-    plan = Plan(rows=3, tokens=5, precision="bf16 O2", tensor_parallel=2, sharding="stage2", sharded_ranks=2,
-                flash_mask=True)  # fmt: skip
+    plan = Plan(
+        rows=3, tokens=5, precision="bf16 O2", tensor_parallel=2, sharding="stage2", sharded_ranks=2, flash_mask=True
+    )
     terms = estimate(replace(SMALL, num_key_value_heads=2), plan)
     layer = 4 * 8 * 4 + 3 * 8 * 8 + 2 * 8
     assert terms["weights"] == 2 * (5 * 8 + 2 * layer + 8 + 5 * 8)
@@ -88,9 +98,13 @@ def test_the_fullest_rank(sharding, share):
 
 @pytest.mark.parametrize(
     "precision, gradients, bytes_of_all",
-    [("float32", False, (4, 4, 8)), ("bf16 O1", False, (4, 4, 8)), ("bf16 O2", False, (2, 2, 12)),
-     ("bf16 O2", True, (2, 4, 12))],
-)  # fmt: skip
+    [
+        ("float32", False, (4, 4, 8)),
+        ("bf16 O1", False, (4, 4, 8)),
+        ("bf16 O2", False, (2, 2, 12)),
+        ("bf16 O2", True, (2, 4, 12)),
+    ],
+)
 def test_bytes_of_a_parameter(precision, gradients, bytes_of_all):
     terms = estimate(SMALL, Plan(1, 1, precision, float32_gradients=gradients))
     found = (terms[name] // count(tensors(SMALL)) for name in ("weights", "gradients", "optimiser"))
@@ -142,8 +156,15 @@ def test_parameters_are_those_that_paddle_counts(family, tied):
 
     from llm.core.backbone import FAMILIES
 
-    config = {"vocab_size": 50, "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 3,
-              "num_attention_heads": 6, "num_key_value_heads": 2, "tie_word_embeddings": tied}  # fmt: skip
+    config = {
+        "vocab_size": 50,
+        "hidden_size": 24,
+        "intermediate_size": 40,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 2,
+        "tie_word_embeddings": tied,
+    }
     sizes = sizes_of({"model_type": family, **config}, "here")
     model = FAMILIES[family](FAMILIES[family].config_class(**config))
     assert sorted(p.size for p in model.parameters()) == sorted(size for _, size in tensors(sizes))
@@ -164,14 +185,17 @@ def test_measured_memory():
     """What PaddlePaddle allocates for a step: weights, gradients, moments and kept activations to 0.2 %, the peak never
     more than estimated and at most 9 % less. In a process of its own, with PaddleNLP's layers as on a GPU."""
     cases = [case for case in CASES if "flash" not in case or kernels()[0] is not None]
-    done = subprocess.run([sys.executable, "tests/tools/measured_memory.py", *cases], cwd=REPOSITORY,
-                          capture_output=True, text=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "tests/tools/measured_memory.py", *cases], cwd=REPOSITORY, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     norms, *lines = [json.loads(line) for line in done.stdout.splitlines()]
     of_float32_number = 4 / 256  # per row of 256 values
     assert norms["norm_in_bf16"] == {
-        "llama": 10 + of_float32_number, "mistral": 6 + of_float32_number, "qwen2": 10 + of_float32_number
-    }  # fmt: skip
+        "llama": 10 + of_float32_number,
+        "mistral": 6 + of_float32_number,
+        "qwen2": 10 + of_float32_number,
+    }
     assert len(lines) == len(cases)
     for line in lines:
         deviation = line["deviation"]
@@ -236,8 +260,18 @@ def test_a_folder_is_read_without_weights(tiny, tmp_path, capsys):
 
 
 def test_sizes_as_flags(capsys):
-    sizes = {name: getattr(SMALL, name) for name in ("model_type", "vocab_size", "hidden_size", "intermediate_size",
-             "num_hidden_layers", "num_attention_heads", "num_key_value_heads")}  # fmt: skip
+    sizes = {
+        name: getattr(SMALL, name)
+        for name in (
+            "model_type",
+            "vocab_size",
+            "hidden_size",
+            "intermediate_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "num_key_value_heads",
+        )
+    }
     sizes["max_position_embeddings"] = 8192
     words = [word for name, value in sizes.items() for word in (f"--{name}", value)]
     assert outcome_of(capsys, MISTRAL, "--tensor_parallel_degree", 1, *words)[0]["parameters"] == count(tensors(SMALL))
@@ -268,8 +302,14 @@ def test_refusals(capsys, flags, told):
 
 def test_what_is_wrong_with_a_folder_is_told(tmp_path, capsys):
     config = tmp_path / "config.json"
-    small = {"model_type": "llama", "vocab_size": 10, "hidden_size": 8, "intermediate_size": 16,
-             "num_hidden_layers": 2, "num_attention_heads": 3}  # fmt: skip
+    small = {
+        "model_type": "llama",
+        "vocab_size": 10,
+        "hidden_size": 8,
+        "intermediate_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 3,
+    }
     for content, told in (
         ("{", "cannot be read"),
         ("[]", "cannot be read"),

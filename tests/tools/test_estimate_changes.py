@@ -53,9 +53,14 @@ def test_all_ranks_share_before_anything_slower_is_proposed(capsys):
 
 @pytest.mark.parametrize(
     "start",
-    ["--sharding stage2", "--lora true", "--sharding stage3", "--prm_loss vocabulary",
-     "--use_flash_attention false --flash_mask false"],
-)  # fmt: skip
+    [
+        "--sharding stage2",
+        "--lora true",
+        "--sharding stage3",
+        "--prm_loss vocabulary",
+        "--use_flash_attention false --flash_mask false",
+    ],
+)
 def test_training_takes_whatever_may_be_proposed(start):
     """None of them is refused: stages with stage 2, adapters in stages, parts of layers with stage 3 would be."""
     flags = f"--gpus 4 --tensor_parallel_degree 1 --sharding_parallel_degree 4 {start}"

@@ -24,8 +24,11 @@ def every_layout(capsys):
 def test_every_layout_is_accepted_and_has_the_figures_that_are_shown(every_layout, capsys):
     found = every_layout(LLAMA)
     assert len({json.dumps(layout["settings"]) for layout in found}) == len(found) > 20
-    one_of_a_kind = {tuple(layout["settings"][name] > 1 for name in DEGREES) + (layout["settings"]["sharding"],
-                     layout["settings"]["sequence_parallel"]): layout for layout in found}  # fmt: skip
+    one_of_a_kind = {
+        tuple(layout["settings"][name] > 1 for name in DEGREES)
+        + (layout["settings"]["sharding"], layout["settings"]["sequence_parallel"]): layout
+        for layout in found
+    }
     for layout in one_of_a_kind.values():
         words = [word for name, value in layout["settings"].items() for word in (f"--{name}", value)]
         outcome, _ = outcome_of(capsys, LLAMA, "--gpus", 4, *words)

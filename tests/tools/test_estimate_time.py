@@ -11,8 +11,17 @@ from llm.tools.estimate_time import Hardware, floor, operations, rate_of
 from llm.tools.estimate_traffic import Transfer
 from llm.tools.model_sizes import KNOWN, Sizes
 
-SMALL = Sizes("llama", vocab_size=10, hidden_size=8, intermediate_size=16, num_hidden_layers=4, num_attention_heads=2,
-              num_key_value_heads=2, tie_word_embeddings=False, max_position_embeddings=32)  # fmt: skip
+SMALL = Sizes(
+    "llama",
+    vocab_size=10,
+    hidden_size=8,
+    intermediate_size=16,
+    num_hidden_layers=4,
+    num_attention_heads=2,
+    num_key_value_heads=2,
+    tie_word_embeddings=False,
+    max_position_embeddings=32,
+)
 PLAN = Plan(rows=3, tokens=5, precision="float32", micro_batches=4)
 TOKENS, LAYER, ATTENTION = 4 * 3 * 5, 4 * 8 * 8 + 3 * 8 * 16, 4 * 8 * 8
 HARDWARE = Hardware(peak=1000, link=450, network=50, gpus_per_node=8)

@@ -11,8 +11,17 @@ from llm.tools.estimate_plan import Plan
 from llm.tools.estimate_traffic import every_stage, on_the_wire, sums, traffic
 from llm.tools.model_sizes import Sizes, count, stages, tensors
 
-SMALL = Sizes("llama", vocab_size=10, hidden_size=8, intermediate_size=16, num_hidden_layers=4, num_attention_heads=2,
-              num_key_value_heads=2, tie_word_embeddings=False, max_position_embeddings=32)  # fmt: skip
+SMALL = Sizes(
+    "llama",
+    vocab_size=10,
+    hidden_size=8,
+    intermediate_size=16,
+    num_hidden_layers=4,
+    num_attention_heads=2,
+    num_key_value_heads=2,
+    tie_word_embeddings=False,
+    max_position_embeddings=32,
+)
 PLAN = Plan(rows=3, tokens=5, precision="float32", micro_batches=4)
 PARAMETERS = count(tensors(SMALL))
 STREAM = 4 * 3 * 5 * 8 * 4  # micro-batches, rows, tokens, hidden size, float32
@@ -72,8 +81,11 @@ def test_a_stage_sends_tokens_on_and_gradients_back():
     positions = 4 * 3 * 5 * (8 + 4)
     stages_of_four = every_stage(SMALL, replace(PLAN, pipeline=4))
     assert [sums(stage)["send"] for stage in stages_of_four] == [
-        STREAM + positions, 2 * STREAM + positions, 2 * STREAM + positions, STREAM
-    ]  # fmt: skip
+        STREAM + positions,
+        2 * STREAM + positions,
+        2 * STREAM + positions,
+        STREAM,
+    ]
     tied = replace(SMALL, tie_word_embeddings=True)
     shared = [sums(stage).get("all_reduce", 0) for stage in every_stage(tied, replace(PLAN, pipeline=4))]
     assert shared == [4 * 80, 0, 0, 4 * 80]

@@ -93,11 +93,17 @@ def test_data_with_a_tokenizer_alone(tiny, two_solutions, capsys):
     trees, tokens = out.split("follows\n")[1].split("\n\nmask")[0], out.split("target  weight\n")[1]
     numbers, texts = trees.splitlines()[::2], trees.splitlines()[1::2]
     assert [text.strip() for text in texts] == [
-        "<s> Tom has 3 pens. Tom buys 4:↵3 + 4 = 7. ки", "↵", "He has 7 pens. ки", "Tom has 8 pens. ки",
-    ]  # fmt: skip
+        "<s> Tom has 3 pens. Tom buys 4:↵3 + 4 = 7. ки",
+        "↵",
+        "He has 7 pens. ки",
+        "Tom has 8 pens. ки",
+    ]
     assert [line.split()[3:7] for line in numbers] == [
-        ["1", "2", "2", "1-2"], ["1-2"], ["1", "1", "1", "1"], ["0", "1", "1", "2"],
-    ]  # fmt: skip
+        ["1", "2", "2", "1-2"],
+        ["1-2"],
+        ["1", "1", "1", "1"],
+        ["0", "1", "1", "2"],
+    ]
     *_, rows = read_rows(read_settings([str(two_solutions), *map(str, flags)]))
     assert [line.split()[1] for line in tokens.splitlines()] == [str(number) for number in rows.rows[0].ids]
 
@@ -149,8 +155,11 @@ def test_a_row_that_is_not_there_is_told_with_the_number_of_rows(tiny, two_solut
 def test_refusals(tiny, two_solutions, tmp_path, capsys, argv, told):
     dev = json.dumps(str(two_solutions))
     words = {"DATA": two_solutions, "TOKENIZER": tiny / "model"}
-    contents = {"BAD": "{}", "BROKEN": '{"model_name_or_path": "m",}',
-                "NO_DATA": f'{{"model_name_or_path": "m", "do_train": false, "dev_dataset_path": {dev}}}'}  # fmt: skip
+    contents = {
+        "BAD": "{}",
+        "BROKEN": '{"model_name_or_path": "m",}',
+        "NO_DATA": f'{{"model_name_or_path": "m", "do_train": false, "dev_dataset_path": {dev}}}',
+    }
     for name, text in contents.items():
         words[name] = tmp_path / f"{name}.json"
         words[name].write_text(text)

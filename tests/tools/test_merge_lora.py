@@ -20,8 +20,15 @@ from llm.core.tokenizer import load_tokenizer
 from llm.scoring.scorer import Scorer
 from llm.tools.merge_lora import main
 
-SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
-         "num_key_value_heads": 2, "max_position_embeddings": 512, "initializer_range": 0.2}  # fmt: skip
+SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    "initializer_range": 0.2,
+}
 BASES = {
     "Llama": (LlamaForCausalLM, LlamaConfig, {}),
     "Llama, tied": (LlamaForCausalLM, LlamaConfig, {"tie_word_embeddings": True}),
@@ -53,9 +60,22 @@ def adapter(base, settings_of, tmp_path):
 
 
 def trained(base, settings_of, out, **changes):
-    train(settings_of(model_name_or_path=base, output_dir=out, lora=True, lora_rank=RANK, lora_alpha=ALPHA, max_steps=4,
-                      learning_rate=0.02, warmup_steps=0, do_eval=False, load_best_model_at_end=False,
-                      save_strategy="no", **changes))  # fmt: skip
+    train(
+        settings_of(
+            model_name_or_path=base,
+            output_dir=out,
+            lora=True,
+            lora_rank=RANK,
+            lora_alpha=ALPHA,
+            max_steps=4,
+            learning_rate=0.02,
+            warmup_steps=0,
+            do_eval=False,
+            load_best_model_at_end=False,
+            save_strategy="no",
+            **changes,
+        )
+    )
     return out
 
 
@@ -111,16 +131,35 @@ def test_the_merged_weights_are_those_of_arithmetic(base, adapter, tokens, tmp_p
 
 def test_a_merged_model_is_trained_further_from_where_the_adapters_were(base, adapter, settings_of, tmp_path, capsys):
     """Its evaluation before any update is that of the adapters, and a run starts from it like from any other."""
-    expected = train(settings_of(model_name_or_path=base, output_dir=adapter, lora=True, lora_rank=RANK,
-                                 lora_alpha=ALPHA, max_steps=4, learning_rate=0.02, warmup_steps=0,
-                                 save_steps=4, eval_steps=4, overwrite_output_dir=True))  # fmt: skip
+    expected = train(
+        settings_of(
+            model_name_or_path=base,
+            output_dir=adapter,
+            lora=True,
+            lora_rank=RANK,
+            lora_alpha=ALPHA,
+            max_steps=4,
+            learning_rate=0.02,
+            warmup_steps=0,
+            save_steps=4,
+            eval_steps=4,
+            overwrite_output_dir=True,
+        )
+    )
     main([str(adapter), str(tmp_path / "merged")])
     found = train(settings_of(model_name_or_path=tmp_path / "merged", output_dir=tmp_path / "again", do_train=False))
     for name in ("eval_loss", "eval_accuracy", "eval_auc"):
         assert found[name] == pytest.approx(expected[name], rel=1e-4)
     for number, changes in enumerate(({}, {"lora": True})):
-        results = train(settings_of(model_name_or_path=tmp_path / "merged", output_dir=tmp_path / str(number),
-                                    max_steps=1, do_eval=False, **changes))  # fmt: skip
+        results = train(
+            settings_of(
+                model_name_or_path=tmp_path / "merged",
+                output_dir=tmp_path / str(number),
+                max_steps=1,
+                do_eval=False,
+                **changes,
+            )
+        )
         assert results["train_steps"] == 1
 
 
@@ -140,8 +179,13 @@ def test_the_folder_is_complete_and_its_settings_are_of_a_model_without_adapters
 def test_the_new_placeholders_embedding_is_merged(tiny, settings_of, tmp_path, capsys):
     """One that is a token already is no new one: its row stays as frozen as the others."""
     for name, placeholder in (("known", "ки"), ("new", "<|step|>")):
-        adapter = trained(tiny / "model", settings_of, tmp_path / f"{name} adapter", add_placeholder_token=True,
-                          placeholder_token=placeholder)  # fmt: skip
+        adapter = trained(
+            tiny / "model",
+            settings_of,
+            tmp_path / f"{name} adapter",
+            add_placeholder_token=True,
+            placeholder_token=placeholder,
+        )
         main([str(adapter), str(tmp_path / name)])
     old = weights_of(tiny / "model")["llama.embed_tokens.weight"]
     np.testing.assert_array_equal(weights_of(tmp_path / "known")["llama.embed_tokens.weight"], old)

@@ -152,8 +152,13 @@ def test_a_fault_is_found(changes, told):
 
 
 def test_a_label_of_a_solution_on_another_branch_is_found():
-    row = replace(SMALL, label_at=np.array([0, 1, 2, 0]), labels=np.append(SMALL.labels, np.float32(1)),
-                  solutions=np.array([0, 1, 2, 2]), weights=np.ones(4, "float32"))  # fmt: skip
+    row = replace(
+        SMALL,
+        label_at=np.array([0, 1, 2, 0]),
+        labels=np.append(SMALL.labels, np.float32(1)),
+        solutions=np.array([0, 1, 2, 2]),
+        weights=np.ones(4, "float32"),
+    )
     assert broken_rules(row, PLACEHOLDER) == ["a later step of the same solution does not see the scored position at 3"]
     two = make_row([lone_tree(solution([1], ([], 1.0))), lone_tree(solution([], ([], 1.0)))])
     one = replace(two, solutions=np.array([0, 0]), solution_count=1)
@@ -166,7 +171,9 @@ def test_a_label_of_a_solution_on_another_branch_is_found():
 def test_a_small_forest_in_full():
     pieces = [bytes_of(PIECES[number], None) for number in SMALL.ids.tolist()]
     lines = [*head_lines(SMALL, 0, "1", 10), *tree_lines(SMALL, pieces, 60), *mask_lines(SMALL.end_row, 60)]
-    assert "\n".join(lines) == """\
+    assert (
+        "\n".join(lines)
+        == """\
 row 0 of 1: 8 tokens and 2 of padding make max_seq_len 10
 3 solutions in 1 tree; 3 labels at 3 scored positions
 each solution alone: 11 tokens, 1.4 times as many
@@ -193,7 +200,10 @@ mask, a line's tokens to a column's: █ attend, · do not
 5 ██··██··
 6 █·····█·
 7 █·····██"""
-    assert "\n".join(token_lines(SMALL, pieces)) == """
+    )
+    assert (
+        "\n".join(token_lines(SMALL, pieces))
+        == """
  token      id  piece  position  end_row  target  weight
      0       1  A             0        8
      1       2  B             1        6
@@ -203,6 +213,7 @@ mask, a line's tokens to a column's: █ attend, · do not
      5       9  ␣ки           3        6       0       1
      6       5  E             1        8
      7       9  ␣ки           2        8       1       1"""
+    )
 
 
 def test_what_several_solutions_label_shows_mean_weight_and_number():
@@ -226,10 +237,16 @@ def test_a_deep_tree_stays_within_the_terminal():
 @pytest.mark.parametrize(
     "text, shown",
     [
-        ("a b", "a b"), ("a\nb\n", "a↵b↵"), (" a  b ", "␣a ␣b␣"), (" ", "␣"), ("a\tb\x07", "a<0x09>b<0x07>"),
-        ("a\u200bb\u00a0\u202e", "a<U+200B>b<U+00A0><U+202E>"), ("日本 ки 🙂", "日本 ки 🙂"), (r"\neq", r"\neq"),
+        ("a b", "a b"),
+        ("a\nb\n", "a↵b↵"),
+        (" a  b ", "␣a ␣b␣"),
+        (" ", "␣"),
+        ("a\tb\x07", "a<0x09>b<0x07>"),
+        ("a\u200bb\u00a0\u202e", "a<U+200B>b<U+00A0><U+202E>"),
+        ("日本 ки 🙂", "日本 ки 🙂"),
+        (r"\neq", r"\neq"),
     ],
-)  # fmt: skip
+)
 def test_what_a_terminal_does_not_show_becomes_visible(text, shown):
     assert visible(text.encode()) == shown
 

@@ -66,8 +66,11 @@ def _compile(command: list[str], library: Path) -> None:
     unfinished = library.with_suffix(".unfinished")
     done = subprocess.run(
         [*command, "-o", str(unfinished), *_openmp()],
-        capture_output=True, text=True, errors="replace", timeout=LONGEST_BUILD,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=LONGEST_BUILD,
+    )
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
         raise NotBuilt(f"{command[0]} could not compile them: {' '.join(errors[:1])[:200]}")

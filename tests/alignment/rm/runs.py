@@ -61,8 +61,13 @@ def launch(flags: list[str], folder: Path, ranks: int = 2) -> None:
     (folder / "logs").mkdir(exist_ok=True)
     processes = []
     for rank, endpoint in enumerate(endpoints):
-        own |= {"PADDLE_TRAINER_ID": rank, "PADDLE_LOCAL_RANK": rank, "PADDLE_GLOBAL_RANK": rank,
-                "PADDLE_RANK_IN_NODE": rank, "PADDLE_CURRENT_ENDPOINT": endpoint}  # fmt: skip
+        own |= {
+            "PADDLE_TRAINER_ID": rank,
+            "PADDLE_LOCAL_RANK": rank,
+            "PADDLE_GLOBAL_RANK": rank,
+            "PADDLE_RANK_IN_NODE": rank,
+            "PADDLE_CURRENT_ENDPOINT": endpoint,
+        }
         variables = os.environ | {name: str(value) for name, value in own.items()}
         with (folder / f"logs/workerlog.{rank}").open("w") as log:
             command = [sys.executable, "-u", str(SCRIPT), *flags]
@@ -85,8 +90,18 @@ def free_ports(count: int) -> list[int]:
 
 def start_launch(flags: list[str], folder: Path, ranks: int, *node: str) -> subprocess.Popen:
     """`node` says where a launcher stands among others."""
-    command = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", str(ranks), *node, "--log_dir",
-               str(folder / "logs"), str(SCRIPT), *flags]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "paddle.distributed.launch",
+        "--nproc_per_node",
+        str(ranks),
+        *node,
+        "--log_dir",
+        str(folder / "logs"),
+        str(SCRIPT),
+        *flags,
+    ]
     with (folder / "log").open("w") as log:
         return subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
 

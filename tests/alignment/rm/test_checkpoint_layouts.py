@@ -59,8 +59,10 @@ def test_another_number_of_rows_in_an_update_is_refused_and_another_split_of_the
     config = write_config(tmp_path / "run", **data_sets["pairs"], resume_from_checkpoint=checkpoint)
 
     def flags(batch: int, accumulation: int) -> list[str]:
-        return [str(config), *(word for name, value in of_update(batch, accumulation).items()
-                               for word in (f"--{name}", str(value)))]  # fmt: skip
+        return [
+            str(config),
+            *(word for name, value in of_update(batch, accumulation).items() for word in (f"--{name}", str(value))),
+        ]
 
     assert "rows of an update: 8 in the checkpoint, 16 now" in refusal(capsys, flags(4, 4))
     main(flags(1, 8))

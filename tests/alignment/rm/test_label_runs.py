@@ -9,9 +9,13 @@ from llm.alignment.rm.flashmask.run_reward import main
 from tests.alignment.rm.runs import assert_same_runs, history, refusal
 
 ONE_UPDATE = {
-    "max_steps": 1, "per_device_train_batch_size": 200, "gradient_accumulation_steps": 1, "do_eval": False,
-    "load_best_model_at_end": False, "zero_padding": False,
-}  # fmt: skip
+    "max_steps": 1,
+    "per_device_train_batch_size": 200,
+    "gradient_accumulation_steps": 1,
+    "do_eval": False,
+    "load_best_model_at_end": False,
+    "zero_padding": False,
+}
 
 
 @pytest.fixture
@@ -117,6 +121,7 @@ def test_balance_counts_records_by_their_weight(settings_of, data_of, tmp_path, 
 @pytest.mark.parametrize("lazy", [False, True])
 def test_only_labels_that_are_scored_are_balanced(settings_of, data_of, tmp_path, capsys, lazy):
     """Most "-" are at the ends of solutions, and are cut off here."""
+
     def late(index, record):
         return [record | {"labels": ["+"] * (len(record["labels"]) - 1) + ["-"]}]
 
@@ -130,9 +135,7 @@ def test_only_labels_that_are_scored_are_balanced(settings_of, data_of, tmp_path
 
 
 def test_smoothing_draws_the_loss_away_from_zero(settings_of, tmp_path):
-    plain, smooth = (
-        first_update(settings_of, tmp_path, str(share), label_smoothing=share) for share in (0.0, 0.5)
-    )
+    plain, smooth = (first_update(settings_of, tmp_path, str(share), label_smoothing=share) for share in (0.0, 0.5))
     assert plain["loss"] != pytest.approx(smooth["loss"], rel=1e-3) and plain["accuracy"] == smooth["accuracy"]
 
 

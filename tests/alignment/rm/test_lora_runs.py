@@ -82,15 +82,24 @@ def test_a_killed_run_resumes_to_the_losses_of_the_run_that_was_not_killed(setti
 
 
 def start(flags: list[str], folder: Path) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, str(SCRIPT), *flags], stdout=(folder / "log").open("w"),
-                            stderr=subprocess.STDOUT)  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), *flags], stdout=(folder / "log").open("w"), stderr=subprocess.STDOUT
+    )
 
 
 @pytest.mark.parametrize("unified", [True, False])
 def test_the_best_checkpoint_is_the_model_at_the_end(settings_of, tmp_path, unified):
     """More loss is called better, so that the best is not the last; it is in memory, in the folder and scored."""
-    results = main(lora(settings_of, learning_rate=1e-2, max_steps=9, greater_is_better=True,
-                        load_best_model_at_end=True, unified_checkpoint=unified))  # fmt: skip
+    results = main(
+        lora(
+            settings_of,
+            learning_rate=1e-2,
+            max_steps=9,
+            greater_is_better=True,
+            load_best_model_at_end=True,
+            unified_checkpoint=unified,
+        )
+    )
     out = tmp_path / "out"
     curve = json.loads((out / "trainer_state.json").read_text())["log_history"]
     losses = {log["step"]: log["eval_loss"] for log in curve[:-1] if "eval_loss" in log}  # the last is of the best
@@ -116,8 +125,9 @@ def test_the_scorer_scores_adapters_as_the_evaluation_did(settings_of, tiny, tmp
     assert np.mean(losses) == pytest.approx(results["eval_loss"], rel=1e-5)
 
 
-@pytest.mark.parametrize("changes", [{"recompute": True}, {"gradient_accumulation_steps": 1,
-                                                           "per_device_train_batch_size": 8}])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes", [{"recompute": True}, {"gradient_accumulation_steps": 1, "per_device_train_batch_size": 8}]
+)
 def test_recomputing_and_splitting_a_batch_change_no_loss(settings_of, tmp_path, changes):
     """The norm in the log is of what trains, and it is clipped by it."""
     for name, more in (("a", {}), ("b", changes)):
@@ -144,8 +154,9 @@ def test_preferences_train_adapters_too(settings_of, tiny, tmp_path):
     results = main(lora(settings_of, train_dataset_path=tiny / "pairs.jsonl", max_steps=12, save_steps=12, **flags))
     assert results["eval_loss"] < history(tmp_path / "out")[1, False]["loss"] - 0.05
     merge(tmp_path / "out", tmp_path / "merged")
-    again = main(settings_of(model_name_or_path=tmp_path / "merged", output_dir=tmp_path / "again", do_train=False,
-                             **flags))  # fmt: skip
+    again = main(
+        settings_of(model_name_or_path=tmp_path / "merged", output_dir=tmp_path / "again", do_train=False, **flags)
+    )
     for name in ("eval_loss", "eval_margin_mean"):
         assert again[name] == pytest.approx(results[name], rel=1e-4)
 
@@ -183,14 +194,22 @@ def test_an_adapter_is_no_model_to_start_from(settings_of, tmp_path, capsys):
             assert f"{folder} holds LoRA adapters" in message and f"python -m llm merge-lora {folder}" in message
 
 
-@pytest.mark.parametrize("changes, reasons", [
-    ({"lora": False, "lora_rank": 4}, ["lora_rank = 4: lora is false"]),
-    ({"lora": ..., "lora_rank": 8, "lora_target_modules": ["q_proj"]},
-     ["lora_rank = 8: lora is false", 'lora_target_modules = ["q_proj"]: lora is false']),
-    ({"lora_rank": 0, "lora_alpha": -1}, ["lora_rank = 0: must be 1 or more", "lora_alpha = -1: must be 1 or more"]),
-    ({"prm_loss": "vocabulary"}, ['prm_loss = "vocabulary": with lora only two rows of the head train']),
-    ({"lora_target_modules": ["q_proj", "query"]}, ["no layer that can have adapters is called 'query';"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes, reasons",
+    [
+        ({"lora": False, "lora_rank": 4}, ["lora_rank = 4: lora is false"]),
+        (
+            {"lora": ..., "lora_rank": 8, "lora_target_modules": ["q_proj"]},
+            ["lora_rank = 8: lora is false", 'lora_target_modules = ["q_proj"]: lora is false'],
+        ),
+        (
+            {"lora_rank": 0, "lora_alpha": -1},
+            ["lora_rank = 0: must be 1 or more", "lora_alpha = -1: must be 1 or more"],
+        ),
+        ({"prm_loss": "vocabulary"}, ['prm_loss = "vocabulary": with lora only two rows of the head train']),
+        ({"lora_target_modules": ["q_proj", "query"]}, ["no layer that can have adapters is called 'query';"]),
+    ],
+)
 def test_what_cannot_be_is_refused(settings_of, tmp_path, capsys, changes, reasons):
     message = refusal(capsys, settings_of(**{"lora": True, **changes}))
     for reason in reasons:

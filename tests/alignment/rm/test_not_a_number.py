@@ -61,16 +61,22 @@ def skipped(tiny, tmp_path_factory):
 def told(shown: str) -> list[tuple[int, str, set[int]]]:
     """(update, what was no number, lines of its records) of every such message."""
     found = re.findall(r"update (\d+): its (\w+) is no number. Its records: (.*?)\. ", shown)
-    return [(int(step), what, {int(record.rpartition(":")[2]) for record in records.split(", ")})
-            for step, what, records in found]  # fmt: skip
+    return [
+        (int(step), what, {int(record.rpartition(":")[2]) for record in records.split(", ")})
+        for step, what, records in found
+    ]
 
 
 def state(checkpoint) -> dict[str, np.ndarray]:
     """All weights and moments, by file and name."""
     files = {path.name: load_file(path) for path in checkpoint.glob("*.safetensors")}
     files |= {path.name: paddle.load(str(path), return_numpy=True) for path in checkpoint.glob("*.pd*")}
-    return {f"{file} {name}": value for file, values in files.items() for name, value in values.items()
-            if isinstance(value, np.ndarray)}  # fmt: skip
+    return {
+        f"{file} {name}": value
+        for file, values in files.items()
+        for name, value in values.items()
+        if isinstance(value, np.ndarray)
+    }
 
 
 def assert_left_out(out) -> None:

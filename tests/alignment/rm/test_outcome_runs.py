@@ -44,10 +44,16 @@ def test_preferences_are_learned_and_measured(pairs_of, tiny, tmp_path):
 
 def test_packing_of_pairs_changes_no_metric(pairs_of, tmp_path):
     found = []
-    for number, packing in enumerate((
-        {"zero_padding": False, "prefix_sharing": False}, {}, {"greedy_zero_padding": True}, {"lazy": True},
-        {"prefix_sharing_window": 2}, {"prefix_sharing": False, "per_device_eval_batch_size": 1},
-    )):  # fmt: skip
+    for number, packing in enumerate(
+        (
+            {"zero_padding": False, "prefix_sharing": False},
+            {},
+            {"greedy_zero_padding": True},
+            {"lazy": True},
+            {"prefix_sharing_window": 2},
+            {"prefix_sharing": False, "per_device_eval_batch_size": 1},
+        )
+    ):
         flags = pairs_of(output_dir=tmp_path / str(number), do_train=False, train_dataset_path=..., **packing)
         found.append(main(flags))
     for other in found[1:]:
@@ -56,13 +62,25 @@ def test_packing_of_pairs_changes_no_metric(pairs_of, tmp_path):
 
 def test_an_update_over_all_pairs_is_the_same_however_it_is_split_and_packed(pairs_of, tmp_path):
     found = []
-    for number, changes in enumerate((
-        {"prefix_sharing": False, "zero_padding": False, "per_device_train_batch_size": 100},
-        {"per_device_train_batch_size": 100}, {"per_device_train_batch_size": 5, "gradient_accumulation_steps": 20},
-    )):  # fmt: skip
+    for number, changes in enumerate(
+        (
+            {"prefix_sharing": False, "zero_padding": False, "per_device_train_batch_size": 100},
+            {"per_device_train_batch_size": 100},
+            {"per_device_train_batch_size": 5, "gradient_accumulation_steps": 20},
+        )
+    ):
         out = tmp_path / str(number)
-        main(pairs_of(output_dir=out, max_steps=1, do_eval=False, load_best_model_at_end=False, reward_margin=0.2,
-                      reward_centering=0.01, **{"gradient_accumulation_steps": 1} | changes))  # fmt: skip
+        main(
+            pairs_of(
+                output_dir=out,
+                max_steps=1,
+                do_eval=False,
+                load_best_model_at_end=False,
+                reward_margin=0.2,
+                reward_centering=0.01,
+                **{"gradient_accumulation_steps": 1} | changes,
+            )
+        )
         found.append(history(out)[1, False])
     for other in found[1:]:
         assert other == pytest.approx(found[0], rel=1e-4)
@@ -71,10 +89,24 @@ def test_an_update_over_all_pairs_is_the_same_however_it_is_split_and_packed(pai
 def test_two_ranks_of_pairs_equal_one_process(pairs_of, tmp_path):
     """The pairs of a pass fill an update and a part of another, in which the second rank has none."""
     changes = {"zero_padding": False, "prefix_sharing": False, "max_steps": 4, "save_steps": 4, "eval_steps": 2}
-    main(pairs_of(output_dir=tmp_path / "one", per_device_train_batch_size=50, gradient_accumulation_steps=1,
-                  **changes | {"learning_rate": 1e-4}))  # fmt: skip
-    launch(pairs_of(output_dir=tmp_path / "two", per_device_train_batch_size=25, gradient_accumulation_steps=1,
-                    sharding="", **changes | {"learning_rate": 1e-4}), tmp_path)  # fmt: skip
+    main(
+        pairs_of(
+            output_dir=tmp_path / "one",
+            per_device_train_batch_size=50,
+            gradient_accumulation_steps=1,
+            **changes | {"learning_rate": 1e-4},
+        )
+    )
+    launch(
+        pairs_of(
+            output_dir=tmp_path / "two",
+            per_device_train_batch_size=25,
+            gradient_accumulation_steps=1,
+            sharding="",
+            **changes | {"learning_rate": 1e-4},
+        ),
+        tmp_path,
+    )
     assert_same_runs(tmp_path / "one", tmp_path / "two", 1e-4)
 
 
@@ -83,13 +115,25 @@ def test_margin_and_centering_count_in_training_and_not_in_the_evaluation(pairs_
     first, evaluated = [], []
     own = [json.loads(line) | {"margin": 0.7} for line in (tiny / "pairs.jsonl").read_text().splitlines()]
     (tmp_path / "own.jsonl").write_text("".join(json.dumps(record) + "\n" for record in own))
-    for number, changes in enumerate((
-        {}, {"reward_margin": 0.7}, {"reward_margin": 9.0, "train_dataset_path": tmp_path / "own.jsonl"},
-        {"reward_centering": 0.5},
-    )):  # fmt: skip
+    for number, changes in enumerate(
+        (
+            {},
+            {"reward_margin": 0.7},
+            {"reward_margin": 9.0, "train_dataset_path": tmp_path / "own.jsonl"},
+            {"reward_centering": 0.5},
+        )
+    ):
         out = tmp_path / str(number)
-        results = main(pairs_of(output_dir=out, max_steps=1, per_device_train_batch_size=50, learning_rate=1e-9,
-                                load_best_model_at_end=False, **changes))  # fmt: skip
+        results = main(
+            pairs_of(
+                output_dir=out,
+                max_steps=1,
+                per_device_train_batch_size=50,
+                learning_rate=1e-9,
+                load_best_model_at_end=False,
+                **changes,
+            )
+        )
         first.append(history(out)[1, False]["loss"])
         evaluated.append(results["eval_loss"])
     assert first[1] > first[0] + 0.05 and first[2] == pytest.approx(first[1], rel=1e-6) and first[3] > first[0]

@@ -17,18 +17,48 @@ NEEDED = ["--model_name_or_path", "m", "--train_dataset_path", "t", "--dev_datas
 
 # As the document has them; None where it names no default.
 DOCUMENTED = {
-    "output_dir": "./checkpoints/dpo_ckpts", "per_device_train_batch_size": 1, "gradient_accumulation_steps": 8,
-    "per_device_eval_batch_size": 1, "num_train_epochs": 1, "max_steps": 100, "learning_rate": 1e-06,
-    "warmup_steps": 10, "logging_steps": 1, "evaluation_strategy": None, "save_strategy": None, "eval_steps": 100,
-    "save_steps": 500, "bf16": True, "fp16_opt_level": "O2", "do_train": True, "do_eval": True,
-    "load_best_model_at_end": True, "tensor_parallel_degree": None, "sharding_parallel_degree": None,
-    "sharding": "stage1", "recompute": None, "recompute_granularity": "full", "unified_checkpoint": True,
-    "process_reward": None, "train_dataset_path": None, "dev_dataset_path": None, "max_seq_len": 4096,
-    "max_prompt_len": 2048, "autotuner_benchmark": False, "benchmark": False, "zero_padding": True,
-    "greedy_zero_padding": False, "lazy": False, "model_name_or_path": None, "tokenizer_name_or_path": None,
-    "use_flash_attention": False, "flash_mask": None, "virtual_pp_degree": 1, "placeholder_token": "ки",
+    "output_dir": "./checkpoints/dpo_ckpts",
+    "per_device_train_batch_size": 1,
+    "gradient_accumulation_steps": 8,
+    "per_device_eval_batch_size": 1,
+    "num_train_epochs": 1,
+    "max_steps": 100,
+    "learning_rate": 1e-06,
+    "warmup_steps": 10,
+    "logging_steps": 1,
+    "evaluation_strategy": None,
+    "save_strategy": None,
+    "eval_steps": 100,
+    "save_steps": 500,
+    "bf16": True,
+    "fp16_opt_level": "O2",
+    "do_train": True,
+    "do_eval": True,
+    "load_best_model_at_end": True,
+    "tensor_parallel_degree": None,
+    "sharding_parallel_degree": None,
+    "sharding": "stage1",
+    "recompute": None,
+    "recompute_granularity": "full",
+    "unified_checkpoint": True,
+    "process_reward": None,
+    "train_dataset_path": None,
+    "dev_dataset_path": None,
+    "max_seq_len": 4096,
+    "max_prompt_len": 2048,
+    "autotuner_benchmark": False,
+    "benchmark": False,
+    "zero_padding": True,
+    "greedy_zero_padding": False,
+    "lazy": False,
+    "model_name_or_path": None,
+    "tokenizer_name_or_path": None,
+    "use_flash_attention": False,
+    "flash_mask": None,
+    "virtual_pp_degree": 1,
+    "placeholder_token": "ки",
     "reward_tokens": "+,-",
-}  # fmt: skip
+}
 
 
 def settings_from(*flags: str):
@@ -171,8 +201,9 @@ def test_the_window_of_prefix_sharing_is_all_of_the_data_unless_it_is_streamed()
     assert resolved("--prefix_sharing_window", "7")["prefix_sharing_window"] == 7
     assert "prefix_sharing is false" in refusal("--prefix_sharing", "false", "--prefix_sharing_window", "7")
     assert "1 or more" in refusal("--prefix_sharing_window", "0")
-    assert "prefix_sharing_window" not in "".join(resolved("--lazy", "true", "--prefix_sharing", "false",
-                                                           "--max_steps", "1").gave_way)  # fmt: skip
+    assert "prefix_sharing_window" not in "".join(
+        resolved("--lazy", "true", "--prefix_sharing", "false", "--max_steps", "1").gave_way
+    )
 
 
 def test_attention_is_chosen_by_device_and_both_settings(monkeypatch):
@@ -188,11 +219,23 @@ def test_attention_is_chosen_by_device_and_both_settings(monkeypatch):
 
 def test_schedule_and_strategies_are_obeyed(settings_of, tmp_path):
     """120 rows in updates of 24: 5 updates an epoch."""
-    run_reward.main(settings_of(num_train_epochs=2, max_steps=..., zero_padding=False, prefix_sharing=False,
-                                per_device_train_batch_size=12,
-                                learning_rate=0.5, warmup_steps=4, lr_scheduler_type="constant_with_warmup",
-                                logging_steps=2, evaluation_strategy="epoch", save_strategy="epoch",
-                                eval_steps=..., save_steps=...))  # fmt: skip
+    run_reward.main(
+        settings_of(
+            num_train_epochs=2,
+            max_steps=...,
+            zero_padding=False,
+            prefix_sharing=False,
+            per_device_train_batch_size=12,
+            learning_rate=0.5,
+            warmup_steps=4,
+            lr_scheduler_type="constant_with_warmup",
+            logging_steps=2,
+            evaluation_strategy="epoch",
+            save_strategy="epoch",
+            eval_steps=...,
+            save_steps=...,
+        )
+    )
     history = logs(tmp_path / "out")
     training = [log for log in history if "loss" in log]
     assert [log["step"] for log in training] == [2, 4, 6, 8, 10]
@@ -241,8 +284,16 @@ def test_recomputing_changes_time_and_memory_only(settings_of, tmp_path, monkeyp
     for recompute in (False, True):
         calls.clear()
         out = tmp_path / str(recompute)
-        run_reward.main(settings_of(output_dir=out, recompute=recompute, recompute_granularity=granularity, max_steps=2,
-                                    do_eval=False, gradient_accumulation_steps=1))  # fmt: skip
+        run_reward.main(
+            settings_of(
+                output_dir=out,
+                recompute=recompute,
+                recompute_granularity=granularity,
+                max_steps=2,
+                do_eval=False,
+                gradient_accumulation_steps=1,
+            )
+        )
         losses.append([log["loss"] for log in logs(out)])
         assert len(calls) == 2 * 2 * (2 if recompute else 1)  # layers x updates, again in the backward pass
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)

@@ -43,8 +43,17 @@ def test_splitting_a_batch_changes_neither_loss_nor_gradient_norm_nor_weights(se
     runs = []
     for batch, accumulation in ((8, 1), (2, 4), (1, 8)):
         out = tmp_path / f"{batch}x{accumulation}"
-        main(settings_of(output_dir=out, per_device_train_batch_size=batch, gradient_accumulation_steps=accumulation,
-                         max_steps=8, zero_padding=False, save_steps=8, eval_steps=4))  # fmt: skip
+        main(
+            settings_of(
+                output_dir=out,
+                per_device_train_batch_size=batch,
+                gradient_accumulation_steps=accumulation,
+                max_steps=8,
+                zero_padding=False,
+                save_steps=8,
+                eval_steps=4,
+            )
+        )
         runs.append(out)
     for other in runs[1:]:
         assert_same_runs(runs[0], other, 2e-5)
@@ -55,11 +64,18 @@ def test_splitting_a_batch_changes_neither_loss_nor_gradient_norm_nor_weights(se
 def test_packing_changes_no_metric(settings_of, tiny, tmp_path):
     """Evaluation of the same model gives the same numbers however the solutions are packed or streamed."""
     found = []
-    for number, packing in enumerate((
-        {"zero_padding": False}, {"zero_padding": True}, {"greedy_zero_padding": True}, {"lazy": True},
-        {"lazy": True, "greedy_zero_padding": True, "per_device_eval_batch_size": 1},
-        {"prefix_sharing": False}, {"prefix_sharing": False, "zero_padding": False}, {"prefix_sharing_window": 3},
-    )):  # fmt: skip
+    for number, packing in enumerate(
+        (
+            {"zero_padding": False},
+            {"zero_padding": True},
+            {"greedy_zero_padding": True},
+            {"lazy": True},
+            {"lazy": True, "greedy_zero_padding": True, "per_device_eval_batch_size": 1},
+            {"prefix_sharing": False},
+            {"prefix_sharing": False, "zero_padding": False},
+            {"prefix_sharing_window": 3},
+        )
+    ):
         flags = settings_of(output_dir=tmp_path / str(number), do_train=False, train_dataset_path=..., **packing)
         found.append(main(flags))
     for other in found[1:]:
@@ -69,13 +85,27 @@ def test_packing_changes_no_metric(settings_of, tiny, tmp_path):
 def test_an_update_over_all_data_is_the_same_however_it_is_packed(settings_of, tmp_path):
     """Loss, accuracy and the gradient's norm of one update that takes every solution."""
     found = []
-    for number, packing in enumerate((
-        {"prefix_sharing": False, "zero_padding": False}, {"zero_padding": False}, {}, {"greedy_zero_padding": True},
-        {"prefix_sharing_window": 7}, {"lazy": True},
-    )):  # fmt: skip
+    for number, packing in enumerate(
+        (
+            {"prefix_sharing": False, "zero_padding": False},
+            {"zero_padding": False},
+            {},
+            {"greedy_zero_padding": True},
+            {"prefix_sharing_window": 7},
+            {"lazy": True},
+        )
+    ):
         out = tmp_path / str(number)
-        results = main(settings_of(output_dir=out, max_steps=1, per_device_train_batch_size=60, do_eval=False,
-                                   load_best_model_at_end=False, **packing))  # fmt: skip
+        results = main(
+            settings_of(
+                output_dir=out,
+                max_steps=1,
+                per_device_train_batch_size=60,
+                do_eval=False,
+                load_best_model_at_end=False,
+                **packing,
+            )
+        )
         assert results["train_solutions"] == 120
         found.append(history(out)[1, False])
         found[-1].pop("epoch", None)  # a stream has none
@@ -84,8 +114,9 @@ def test_an_update_over_all_data_is_the_same_however_it_is_packed(settings_of, t
 
 
 def test_lazy_runs_train_over_the_stream_again_and_again(settings_of, tmp_path):
-    results = main(settings_of(lazy=True, max_steps=9, zero_padding=False, prefix_sharing=False,
-                               per_device_train_batch_size=16))  # fmt: skip
+    results = main(
+        settings_of(lazy=True, max_steps=9, zero_padding=False, prefix_sharing=False, per_device_train_batch_size=16)
+    )
     assert results["train_steps"] == 9
     assert results["train_solutions"] > 120  # more than one pass
 
@@ -103,8 +134,9 @@ def test_the_best_checkpoint_is_the_model_at_the_end(settings_of, tmp_path):
 
 
 def start(flags: list[str], log: Path, cwd: Path | None = None) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, str(SCRIPT), *flags], cwd=cwd, stdout=log.open("w"),
-                            stderr=subprocess.STDOUT)  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), *flags], cwd=cwd, stdout=log.open("w"), stderr=subprocess.STDOUT
+    )
 
 
 def wait_for(path: Path, process: subprocess.Popen) -> None:
@@ -119,8 +151,14 @@ def test_a_killed_run_resumes_to_the_losses_of_the_run_that_was_not_killed(setti
     """Killed while a checkpoint is half-written, and between two logs: logging_steps 3 does not divide save_steps 4,
     so the sums since the last log must survive, too. A pass has 5 updates, so the order of later passes matters."""
     straight, killed = tmp_path / "straight", tmp_path / "killed"
-    changes = {"max_steps": 13, "logging_steps": 3, "save_steps": 4, "eval_steps": 4, "zero_padding": False,
-               "per_device_train_batch_size": 12}  # fmt: skip
+    changes = {
+        "max_steps": 13,
+        "logging_steps": 3,
+        "save_steps": 4,
+        "eval_steps": 4,
+        "zero_padding": False,
+        "per_device_train_batch_size": 12,
+    }
     main(settings_of(output_dir=straight, **changes))
     flags = settings_of(output_dir=killed, **changes)
     process = start(flags, tmp_path / "log")
@@ -260,9 +298,17 @@ def test_two_ranks_equal_one_process(settings_of, tmp_path):
     """Data parallel over gloo: 2 ranks x 28 rows are the update of 1 rank x 56 rows. In the last update of a pass over
     the 120 rows the second rank has none."""
     changes = {"zero_padding": False, "max_steps": 4, "save_steps": 4, "eval_steps": 2, "learning_rate": 1e-4}
-    main(settings_of(output_dir=tmp_path / "one", per_device_train_batch_size=56, gradient_accumulation_steps=1,
-                     **changes))  # fmt: skip
-    flags = settings_of(output_dir=tmp_path / "two", per_device_train_batch_size=28, gradient_accumulation_steps=1,
-                        sharding="", **changes)  # fmt: skip
+    main(
+        settings_of(
+            output_dir=tmp_path / "one", per_device_train_batch_size=56, gradient_accumulation_steps=1, **changes
+        )
+    )
+    flags = settings_of(
+        output_dir=tmp_path / "two",
+        per_device_train_batch_size=28,
+        gradient_accumulation_steps=1,
+        sharding="",
+        **changes,
+    )
     launch(flags, tmp_path)
     assert_same_runs(tmp_path / "one", tmp_path / "two", 1e-4)

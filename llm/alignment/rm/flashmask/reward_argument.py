@@ -42,8 +42,9 @@ class TrainingArguments(paddlenlp_trainer.TrainingArguments):
     eval_steps: int = documented(100, "Updates between two evaluations.")
     save_steps: int = documented(500, "Updates between two checkpoints.")
     bf16: bool = documented(True, "Train in bfloat16 (gives way to float32 on a CPU).")
-    fp16_opt_level: str = documented("O2", "O1: mixed precision; O2: weights in half precision, too.",
-                                     choices=["O1", "O2"])  # fmt: skip
+    fp16_opt_level: str = documented(
+        "O2", "O1: mixed precision; O2: weights in half precision, too.", choices=["O1", "O2"]
+    )
     do_train: bool = documented(True, "Train.")
     do_eval: bool = documented(True, "Evaluate, while training and after it.")
     load_best_model_at_end: bool = documented(True, "Keep the checkpoint with the best evaluation as the model.")
@@ -51,21 +52,28 @@ class TrainingArguments(paddlenlp_trainer.TrainingArguments):
     sequence_parallel: bool = documented(False, "Cut norms and residuals along the tokens among these parts, too.")
     pipeline_parallel_degree: int = documented(-1, "Stages that the layers are dealt out to; -1: one.")
     sharding_parallel_degree: int = documented(-1, "Ranks that share the optimiser's state; -1: all there are.")
-    sharding: str = documented("stage1", "Sharded data parallelism: stage1, stage2, stage3 or empty.",
-                               choices=["", "stage1", "stage2", "stage3"])  # fmt: skip
+    sharding: str = documented(
+        "stage1",
+        "Sharded data parallelism: stage1, stage2, stage3 or empty.",
+        choices=["", "stage1", "stage2", "stage3"],
+    )
     recompute: bool = documented(False, "Recompute activations in the backward pass to save memory.")
     recompute_granularity: str = documented("full", "What is recomputed.", choices=GRANULARITIES)
     unified_checkpoint: bool = documented(True, "Checkpoints in PaddleNLP's unified safetensors form.")
     process_reward: bool = documented(True, "true: a score per step (PRM); false: one per answer (ORM).")
-    prm_loss: str = documented("reward_tokens", "Cross entropy over the two reward tokens, or the whole vocabulary.",
-                               choices=["reward_tokens", "vocabulary"])  # fmt: skip
+    prm_loss: str = documented(
+        "reward_tokens",
+        "Cross entropy over the two reward tokens, or the whole vocabulary.",
+        choices=["reward_tokens", "vocabulary"],
+    )
     label_smoothing: float = documented(0.0, "Labels are drawn towards 0.5 by this share of the way.")
-    positive_weight: float = documented(1.0, 'What the positive part of a label counts; the negative part counts 1.')
+    positive_weight: float = documented(1.0, "What the positive part of a label counts; the negative part counts 1.")
     balance_labels: bool = documented(False, "positive_weight that lets both parts of the training labels count alike.")
     reward_margin: float = documented(0.0, "Margin of preferences whose records have no field margin.")
     reward_centering: float = documented(0.0, "Weight of the squared sum of both rewards of a preference.")
-    nan_policy: str = documented("stop", "A loss or gradient that is no number: stop, or skip the update and count it.",
-                                 choices=["stop", "skip"])  # fmt: skip
+    nan_policy: str = documented(
+        "stop", "A loss or gradient that is no number: stop, or skip the update and count it.", choices=["stop", "skip"]
+    )
     overwrite_output_dir: bool = documented(False, "Start afresh and delete the checkpoints in output_dir.")
 
     def __post_init__(self):

@@ -50,8 +50,13 @@ def _resolve_purpose(settings: Settings) -> None:
     for name in ("benchmark", "autotuner_benchmark"):
         if settings[name]:
             why = f"{name} measures the speed of training alone"
-            for setting, value in (("do_train", True), ("do_eval", False), ("evaluation_strategy", "no"),
-                                   ("save_strategy", "no"), ("load_best_model_at_end", False)):  # fmt: skip
+            for setting, value in (
+                ("do_train", True),
+                ("do_eval", False),
+                ("evaluation_strategy", "no"),
+                ("save_strategy", "no"),
+                ("load_best_model_at_end", False),
+            ):
                 settings.give_way(setting, value, why)
     if settings["autotuner_benchmark"]:
         settings.give_way("max_steps", 5, "autotuner_benchmark measures 5 updates")

@@ -42,4 +42,3 @@ def as_reward_model(model, tokens: RewardTokens, over_vocabulary: bool = False):
 def at_scored(hidden, scored_K):
     """[K, E]"""
     return hidden.reshape([-1, hidden.shape[-1]]).gather(scored_K)
-
