@@ -6,10 +6,10 @@ from importlib import import_module
 VERBS = {
     "benchmark": ("llm.benchmark.run_benchmark", "measure packing, attention and training here, and beside TRL"),
     "demo": ("llm.demo.run_demo", "generate data, train a tiny process reward model on a CPU, score three solutions"),
-    "estimate": ("llm.tools.estimate", "does a training run fit into its GPUs' memory, and what would make it fit"),
-    "inspect": ("llm.tools.inspect_row", "show a row of training data as the model gets it: tokens, labels, mask"),
-    "merge-lora": ("llm.tools.merge_lora", "write LoRA adapters and their base as one model"),
-    "convert": ("llm.tools.convert", "write other data sets' files as this project's records"),
+    "estimate": ("llm.estimate.estimate", "does a training run fit into its GPUs' memory, and what would make it fit"),
+    "inspect": ("llm.inspection.inspect_row", "show a row of training data as the model gets it: tokens, labels, mask"),
+    "merge-lora": ("llm.export.merge_lora", "write LoRA adapters and their base as one model"),
+    "convert": ("llm.data.convert.convert", "write other data sets' files as this project's records"),
 }
 
 

@@ -10,9 +10,9 @@ sys.path.insert(0, str(REPOSITORY))
 # Tests run whole training runs in this process and beside it; one thread each is faster than two that share cores.
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 
-from llm.core import runtime
+from llm.core.cpu import environment
 
-runtime.prepare()
+environment.prepare()
 
 import pytest
 
@@ -56,14 +56,14 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tokenizer(tiny):
-    from llm.core.tokenizer import load_tokenizer
+    from llm.core.text.load_tokenizer import load_tokenizer
 
     return load_tokenizer(str(tiny / "model"))
 
 
 @pytest.fixture(scope="session")
 def tokens(tokenizer):
-    from llm.core.reward_tokens import find_reward_tokens
+    from llm.core.text.reward_tokens import find_reward_tokens
 
     return find_reward_tokens(tokenizer, "ки", ("+", "-"))
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from llm.alignment.rm.flashmask import reward_argument, reward_checks
-from llm.core.arguments import parse
-from llm.tools import estimate
-from llm.tools.estimate_memory import GIB
+from llm.core.settings.parse import parse
+from llm.estimate import estimate
+from llm.estimate.memory import GIB
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGE = (REPOSITORY / "docs/configs.md").read_text(encoding="utf-8")

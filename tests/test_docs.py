@@ -13,9 +13,8 @@ import pytest
 from llm.alignment.rm.flashmask import reward_checks, run_reward
 from llm.alignment.rm.flashmask.data import form_of_data
 from llm.alignment.rm.flashmask.reward_argument import CLASSES, IDENTITY, MISPRINTS, TRAINER_SETTINGS
-from llm.core.arguments import SettingsError, parse
-from llm.core.metrics import outcome_metrics, preference_metrics, step_metrics
-from llm.core.records import (
+from llm.alignment.rm.flashmask.reward_metrics import outcome_metrics, preference_metrics, step_metrics
+from llm.core.records.records import (
     BadRecords,
     Preference,
     Record,
@@ -24,6 +23,7 @@ from llm.core.records import (
     parse_record,
     read_records,
 )
+from llm.core.settings.parse import SettingsError, parse
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 READMES = [REPOSITORY / "README.md", REPOSITORY / "README.zh-CN.md"]

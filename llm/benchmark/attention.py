@@ -13,8 +13,8 @@ import paddle
 
 from llm.benchmark import children
 from llm.benchmark.report import ONE, TEXT, TIMES, WHOLE, Columns, describe, megabytes, progress, show, table, whole
-from llm.core import attention
-from llm.core.cpu_kernels.build import kernels
+from llm.core.cpu.kernels.build import kernels
+from llm.core.model import attention
 
 CHILD = [sys.executable, "-m", "llm.benchmark.attention_memory"]
 VARIANTS = {

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from llm.core import runtime
+from llm.core.cpu import environment
 
 if __name__ == "__main__":
-    runtime.prepare()
+    environment.prepare()
 
 import json
 import sys

@@ -11,14 +11,14 @@ from pathlib import Path
 from llm.alignment.rm.flashmask.data import describe_cuts
 from llm.alignment.rm.flashmask.reward_argument import split_reward_tokens
 from llm.benchmark.report import progress, whole
-from llm.core import backbone
-from llm.core.encoding import Sequence, StepEncoder
-from llm.core.forest import Row, grow_trees
-from llm.core.packing import choose_packing
-from llm.core.progress import quiet_library
-from llm.core.records import ReadCounts, Record, iter_records
-from llm.core.reward_tokens import RewardTokens, find_reward_tokens
-from llm.core.tokenizer import load_tokenizer
+from llm.core.model import load
+from llm.core.records.records import ReadCounts, Record, iter_records
+from llm.core.rows.packing import choose_packing
+from llm.core.rows.prefix_tree import Row, grow_trees
+from llm.core.text.encoding import Sequence, StepEncoder
+from llm.core.text.load_tokenizer import load_tokenizer
+from llm.core.text.reward_tokens import RewardTokens, find_reward_tokens
+from llm.core.train.progress import quiet_library
 from llm.data.train_tokenizer import train_tokenizer
 
 # name: zero_padding, greedy_zero_padding, prefix_sharing
@@ -99,7 +99,7 @@ def prompt_limit(arguments: argparse.Namespace) -> int:
 def _tokenizer(arguments: argparse.Namespace, reward_tokens: tuple[str, ...]):
     """(tokenizer, where it comes from)"""
     if arguments.tokenizer:
-        return load_tokenizer(backbone.find_model(arguments.tokenizer, "tokenizer")), arguments.tokenizer
+        return load_tokenizer(load.find_model(arguments.tokenizer, "tokenizer")), arguments.tokenizer
     progress("training a tokenizer on the data's text")
     marks = " ".join((arguments.placeholder_token, *reward_tokens))  # each a piece of its own, as often as steps are
     texts: dict[str, None] = {}  # in the order of the data, each once

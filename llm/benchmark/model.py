@@ -13,9 +13,10 @@ from paddlenlp.transformers.llama import modeling
 
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.benchmark.report import whole
-from llm.core import attention, cpu_layers
-from llm.core.forest import Row
-from llm.core.reward_tokens import RewardTokens
+from llm.core.cpu import layers as cpu_layers
+from llm.core.model import attention
+from llm.core.rows.prefix_tree import Row
+from llm.core.text.reward_tokens import RewardTokens
 
 REPETITIONS = 5
 # forward, gradient of the input, gradient of the weight

@@ -9,9 +9,9 @@ import numpy as np
 
 from llm.benchmark import data
 from llm.benchmark.report import SHARE, TEXT, TIMES, TWO, WHOLE, progress, show, table
-from llm.core.encoding import Sequence
-from llm.core.forest import Row
-from llm.core.step_loader import StepLoader
+from llm.core.rows.prefix_tree import Row
+from llm.core.rows.update_loader import StepLoader
+from llm.core.text.encoding import Sequence
 
 SEED = 42  # the order of rows in batches is that of a training run's first pass
 REPETITIONS = 3

@@ -12,7 +12,7 @@ from llm.benchmark.fast_tokenizer import special_tokens, tokenizer_json
 from llm.benchmark.report import ONE, TEXT, TIMES, WHOLE, describe, megabytes, progress, show, table, whole
 from llm.benchmark.training import CHILD, describe_model
 from llm.benchmark.training_run import job_of
-from llm.core import runtime
+from llm.core.cpu import environment
 
 PEER_PYTHON = children.REPOSITORY / ".venv/peer/bin/python"  # where make peer puts it
 PEER_SCRIPT = Path(__file__).with_name("peer_trl.py")
@@ -97,7 +97,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--seconds", type=float, default=10.0, help="least time of a measurement of this project (default: %(default)s)"
     )
-    parser.add_argument("--threads", type=whole, default=runtime.threads(), help="(default: %(default)s)")
+    parser.add_argument("--threads", type=whole, default=environment.threads(), help="(default: %(default)s)")
     parser.add_argument("--goal", type=float, help="say of each whether this project is so many times as fast")
     arguments = parser.parse_args(argv)
     if arguments.update % data.PADDED_BATCH:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from llm.core import runtime
-from llm.core.errors import plain_errors
+from llm.core.console import plain_errors
+from llm.core.cpu import environment
 
 KINDS = {
     "packing": ("llm.benchmark.packing", "tokens that each packing computes for your data"),
@@ -27,7 +27,7 @@ def main(argv: list[str]) -> None:
         for kind, (_, meaning) in KINDS.items():
             print(f"  {kind:<12}{meaning}")
         raise SystemExit(2 if wanted or not argv else 0)
-    set_here = runtime.prepare()  # before paddle is imported
+    set_here = environment.prepare()  # before paddle is imported
     module, _ = KINDS[argv[0]]
     with plain_errors(ValueError, OSError):
         import_module(module).main(argv[1:], set_here)

@@ -16,13 +16,14 @@ import paddle
 from llm.alignment.rm.flashmask import reward_argument
 from llm.benchmark.children import REPOSITORY
 from llm.benchmark.report import ONE, TEXT, WHOLE, progress, show, table
-from llm.core.arguments import parse
-from llm.core.backbone import FAMILIES
-from llm.core.progress import quiet_library
+from llm.core.model.load import FAMILIES
+from llm.core.settings.parse import parse
+from llm.core.train.progress import quiet_library
 from llm.data.train_tokenizer import train_tokenizer
-from llm.tools import estimate_memory, estimate_traffic
-from llm.tools.estimate_plan import PLANNED, Plan, plan_of
-from llm.tools.model_sizes import sizes_of
+from llm.estimate import memory as estimate_memory
+from llm.estimate import traffic
+from llm.estimate.model_sizes import sizes_of
+from llm.estimate.plan import PLANNED, Plan, plan_of
 
 SIZES = {
     "vocab_size": 2048,
@@ -145,13 +146,13 @@ def compare(layout: str, config: dict, folder: Path, settings: dict, ranks: int)
     [rows, tokens] = measured[0]["shapes"][0]
     plan = modelled_plan(settings, ranks, rows, tokens)
     sizes = sizes_of(config, "this benchmark")
-    sent, memory = estimate_traffic.every_stage(sizes, plan), estimate_memory.every_stage(sizes, plan)
+    sent, memory = traffic.every_stage(sizes, plan), estimate_memory.every_stage(sizes, plan)
     for stage in range(plan.pipeline):
         of_stage = measured[stage * ranks // plan.pipeline : (stage + 1) * ranks // plan.pipeline]
         # paddle.DataParallel sends in C++, where only what is written is seen: as much, between two ranks
         payload = max(rank["written"] if layout == "data" else sum(rank["payload"].values()) for rank in of_stage)
         peak = max(rank["peak"] for rank in of_stage)
-        modelled = sum(estimate_traffic.sums(sent[stage]).values()), sum(memory[stage].values())
+        modelled = sum(traffic.sums(sent[stage]).values()), sum(memory[stage].values())
         yield {
             "layout": layout,
             "stage": stage + 1,
@@ -162,7 +163,7 @@ def compare(layout: str, config: dict, folder: Path, settings: dict, ranks: int)
             "peak_modelled": modelled[1] / 1e6,
             "peak_measured": peak / 1e6,
             "peak_ratio": modelled[1] / peak,
-            "kinds_modelled": estimate_traffic.sums(sent[stage]),
+            "kinds_modelled": traffic.sums(sent[stage]),
             "kinds_measured": of_stage[0]["payload"],
             "written": of_stage[0]["written"],
         }

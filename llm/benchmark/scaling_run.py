@@ -15,17 +15,19 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from llm.core import runtime
+from llm.core.cpu import environment
 
 if __name__ == "__main__":
-    runtime.prepare()
+    environment.prepare()
 
 import paddle.distributed as dist
 from paddle.base import core
 from paddlenlp.trainer import TrainerCallback, trainer
 
 from llm.alignment.rm.flashmask import run_reward
-from llm.core import cpu_layers, gloo, packing
+from llm.core.cpu import layers
+from llm.core.parallel import gloo
+from llm.core.rows import packing
 
 MEASURED_UPDATE = 2
 # Methods of a process group that send tensors, and which of their arguments is as large as what the ranks make together
@@ -107,7 +109,7 @@ def collate(*arguments, **named):
 
 if __name__ == "__main__":
     run_reward.collate = collate
-    cpu_layers.install = lambda: None  # PaddleNLP's own layers keep what they keep on a GPU
+    layers.install = lambda: None  # PaddleNLP's own layers keep what they keep on a GPU
     gloo.install()  # its collectives are counted, too
     gloo.install = lambda: None
     count_sends()

@@ -3,10 +3,10 @@ was measured as one JSON line."""
 
 from __future__ import annotations
 
-from llm.core import runtime
+from llm.core.cpu import environment
 
 if __name__ == "__main__":
-    runtime.prepare()
+    environment.prepare()
 
 import json
 import sys
@@ -21,14 +21,14 @@ from llm.benchmark import data, profile
 from llm.benchmark.children import peak_bytes
 from llm.benchmark.model import matrix_rate, multiply_adds, random_reward_model
 from llm.benchmark.packing import computed_tokens
-from llm.core import lora
-from llm.core.cpu_kernels.build import kernels
-from llm.core.encoding import Sequence
-from llm.core.losses import reward_cross_entropy
-from llm.core.packing import collate
-from llm.core.progress import quiet_library
-from llm.core.reward_tokens import RewardTokens
-from llm.core.step_loader import StepLoader
+from llm.core.cpu.kernels.build import kernels
+from llm.core.model import lora
+from llm.core.model.losses import reward_cross_entropy
+from llm.core.rows.packing import collate
+from llm.core.rows.update_loader import StepLoader
+from llm.core.text.encoding import Sequence
+from llm.core.text.reward_tokens import RewardTokens
+from llm.core.train.progress import quiet_library
 
 
 def job_of(solutions: data.Solutions, size: dict, per_update: int, max_seq_len: int, seconds: float) -> dict:

@@ -37,7 +37,7 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
-from llm.core.records import BadRecords, ReadCounts, iter_records
+from llm.core.records.records import BadRecords, ReadCounts, iter_records
 
 URL = "https://bj.bcebos.com/paddlenlp/datasets/examples/math-shepherd.tar.gz"
 OUTPUT = Path(__file__).resolve().parents[2] / "data" / "Math-Shepherd"

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from llm.core import runtime
+from llm.core.cpu import environment
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIG = "llm/config/tiny/prm_flashmask_argument.json"
@@ -70,8 +70,8 @@ def outcome(output_dir: Path) -> dict:
 
 def show_scores(output_dir: Path, dev: Path) -> None:
     """Print each step of three held-out solutions with its score and its label."""
-    runtime.prepare()
-    from llm.core.progress import quiet_library
+    environment.prepare()
+    from llm.core.train.progress import quiet_library
     from llm.demo.picture import draw
     from llm.scoring.scorer import Scorer
 

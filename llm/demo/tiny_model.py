@@ -14,9 +14,9 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
-    from llm.core import runtime
+    from llm.core.cpu import environment
 
-    runtime.prepare()
+    environment.prepare()
 
 import argparse
 from itertools import chain, islice

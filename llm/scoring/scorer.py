@@ -11,16 +11,16 @@ from llm.alignment.rm.flashmask.data import as_outcome
 from llm.alignment.rm.flashmask.reward_argument import split_reward_tokens
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.alignment.rm.flashmask.reward_trainer import MODEL_INPUTS
-from llm.core import attention, backbone, lora
-from llm.core.checkpoints import read_json
-from llm.core.encoding import StepEncoder
-from llm.core.forest import lone_tree, make_row
-from llm.core.losses import reward_scores
-from llm.core.output_folder import SETTINGS_FILE
-from llm.core.packing import collate
-from llm.core.records import Record
-from llm.core.reward_tokens import find_reward_tokens
-from llm.core.tokenizer import load_tokenizer
+from llm.core.checkpoint.checkpoints import read_json
+from llm.core.checkpoint.output_folder import SETTINGS_FILE
+from llm.core.model import attention, load, lora
+from llm.core.model.losses import reward_scores
+from llm.core.records.records import Record
+from llm.core.rows.packing import collate
+from llm.core.rows.prefix_tree import lone_tree, make_row
+from llm.core.text.encoding import StepEncoder
+from llm.core.text.load_tokenizer import load_tokenizer
+from llm.core.text.reward_tokens import find_reward_tokens
 
 
 class Scorer:
@@ -36,7 +36,7 @@ class Scorer:
         if lora.is_adapter(output_dir):
             model = lora.load(output_dir, attend, "float32", self.tokens)
         else:
-            model = backbone.load_model(output_dir, backbone.load_config(output_dir), attend, "float32")
+            model = load.load_model(output_dir, load.load_config(output_dir), attend, "float32")
         self.model = as_reward_model(model, self.tokens)
         self.model.eval()
         limits = settings["max_seq_len"], settings["max_prompt_len"]

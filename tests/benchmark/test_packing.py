@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from llm.benchmark import data, packing, run_benchmark
-from llm.core.encoding import Sequence
+from llm.core.text.encoding import Sequence
 
 
 def solution(*ids: int, prompt_len: int = 2) -> Sequence:

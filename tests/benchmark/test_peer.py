@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from llm.benchmark import children, peer, run_benchmark, training
 from llm.benchmark.fast_tokenizer import special_tokens, tokenizer_json
-from llm.core.records import read_records
+from llm.core.records.records import read_records
 
 PEER_PYTHON = os.environ.get("LLM_PEER_PYTHON")
 OPTIONS = (

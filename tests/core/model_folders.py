@@ -10,9 +10,9 @@ import paddle
 import pytest
 from safetensors.numpy import save_file
 
-from llm.core import backbone
-from llm.core.attention import block_attention
-from llm.core.reward_tokens import RewardTokens
+from llm.core.model import load as backbone
+from llm.core.model.attention import block_attention
+from llm.core.text.reward_tokens import RewardTokens
 from tests.core import numpy_forward
 
 TOKENS = RewardTokens(placeholder=7, positive=11, negative=23)

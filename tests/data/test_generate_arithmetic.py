@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from llm.core.records import read_records
+from llm.core.records.records import read_records
 from llm.data.generate_arithmetic import exercises, preferences, problems, records, right_solutions
 
 SCRIPT = Path(__file__).resolve().parents[2] / "llm/data/generate_arithmetic.py"

@@ -15,7 +15,7 @@ def test_too_little_text_is_an_error_unless_fewer_pieces_will_do(tmp_path):
 
 
 def test_it_is_read_back_from_its_folder_as_it_was(tmp_path):
-    from llm.core.tokenizer import load_tokenizer
+    from llm.core.text.load_tokenizer import load_tokenizer
 
     tokenizer = train_tokenizer(TEXTS, tmp_path, 1000, fewer=True)
     text = "Tom buys 4\n pens, naïve"

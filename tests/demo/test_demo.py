@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from llm.core.forest import lone_tree, make_row
-from llm.core.packing import collate
-from llm.core.reward_tokens import ids_in_context
+from llm.core.rows.packing import collate
+from llm.core.rows.prefix_tree import lone_tree, make_row
+from llm.core.text.reward_tokens import ids_in_context
 from llm.demo import run_demo
 from llm.demo.tiny_model import random_model
 from llm.demo.warm_up import as_sequence, next_token_loss, warm_up
@@ -30,7 +30,7 @@ def test_equal_seeds_make_equal_weights():
 
 
 def test_warm_up_lowers_the_loss_of_text_it_has_not_read(tokenizer):
-    from llm.core import attention
+    from llm.core.model import attention
 
     attention.install(attention.block_attention)
     model = random_model(len(tokenizer), seed=0)
@@ -43,7 +43,7 @@ def test_warm_up_lowers_the_loss_of_text_it_has_not_read(tokenizer):
 
 def test_next_token_loss_never_looks_into_the_next_text(tokenizer):
     """Two packed texts have the loss of each alone, weighted by their tokens."""
-    from llm.core import attention
+    from llm.core.model import attention
 
     attention.install(attention.block_attention)
     model = random_model(len(tokenizer), seed=0)

@@ -15,15 +15,17 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[3])
 
-from llm.core import runtime
+from llm.core.cpu import environment
 
-runtime.prepare()
+environment.prepare()
 
 from paddlenlp.transformers.llama import modeling as llama
 
 from llm.alignment.rm.flashmask import run_reward
 from llm.alignment.rm.flashmask.reward_trainer import LabelTrainer
-from llm.core import attention, checkpoints, gloo
+from llm.core.checkpoint import checkpoints
+from llm.core.model import attention
+from llm.core.parallel import gloo
 
 RANK = int(os.environ.get("PADDLE_TRAINER_ID", "0"))
 

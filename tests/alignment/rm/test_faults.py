@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from llm.alignment.rm.flashmask.run_reward import main
-from llm.core import checkpoints
+from llm.core.checkpoint import checkpoints
 from tests.alignment.rm.fault_runs import STACK, finish, running, settings
 from tests.alignment.rm.runs import assert_same_runs, refusal
 

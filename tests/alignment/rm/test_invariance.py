@@ -10,16 +10,16 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from llm.alignment.rm.flashmask.reward_metrics import step_metrics
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.alignment.rm.flashmask.reward_trainer import MODEL_INPUTS
-from llm.core import attention, backbone
-from llm.core.cpu_kernels.build import kernels
-from llm.core.encoding import Pair, Sequence
-from llm.core.forest import grow_trees, lone_tree, make_row
-from llm.core.label_weights import weigh_labels
-from llm.core.losses import pair_loss, reward_cross_entropy, reward_scores, rewards, vocabulary_cross_entropy
-from llm.core.metrics import step_metrics
-from llm.core.packing import choose_packing, collate
+from llm.core.cpu.kernels.build import kernels
+from llm.core.model import attention, load
+from llm.core.model.losses import pair_loss, reward_cross_entropy, reward_scores, rewards, vocabulary_cross_entropy
+from llm.core.rows.label_weights import weigh_labels
+from llm.core.rows.packing import choose_packing, collate
+from llm.core.rows.prefix_tree import grow_trees, lone_tree, make_row
+from llm.core.text.encoding import Pair, Sequence
 
 MAX_SEQ_LEN = 96
 # (prefix_sharing, zero_padding, greedy_zero_padding)
@@ -33,7 +33,7 @@ def model(request, tiny, tokens):
         pytest.skip(f"no compiled kernels: {kernels()[1]}")
     attend = getattr(attention, f"{request.param}_attention")
     folder = str(tiny / "model")
-    return as_reward_model(backbone.load_model(folder, backbone.load_config(folder), attend, "float32"), tokens)
+    return as_reward_model(load.load_model(folder, load.load_config(folder), attend, "float32"), tokens)
 
 
 def random_solutions(seed: int) -> list[Sequence]:
@@ -175,7 +175,7 @@ def test_the_loss_over_the_vocabulary_is_plain_next_token_prediction(tiny, token
     """Against full logits: cross entropy of "+" and "-" among all tokens at each placeholder, gradients too; and it is
     the same however it is packed."""
     folder = str(tiny / "model")
-    model = backbone.load_model(folder, backbone.load_config(folder), attention.block_attention, "float32")
+    model = load.load_model(folder, load.load_config(folder), attention.block_attention, "float32")
     model = as_reward_model(model, tokens, over_vocabulary=True)
     solutions = random_solutions(5)
     loss, gradients, _ = outcome(model, solutions, (True, True, True), 4, vocabulary_loss)
@@ -185,7 +185,7 @@ def test_the_loss_over_the_vocabulary_is_plain_next_token_prediction(tiny, token
     for solution in solutions:
         row = weigh_labels(make_row([lone_tree(solution)]), smoothing=0.1, positive_weight=0.4)
         arrays = {name: paddle.to_tensor(array) for name, array in collate([row], pad_id=0).items()}
-        hidden = backbone.hidden_states(model, *(arrays[name] for name in MODEL_INPUTS[:3]))[0]
+        hidden = load.hidden_states(model, *(arrays[name] for name in MODEL_INPUTS[:3]))[0]
         log_p = paddle.nn.functional.log_softmax(hidden @ model.lm_head.weight, axis=-1).gather(arrays["scored"])
         target = arrays["targets"]
         alone = -(arrays["weights"] * (target * log_p[:, tokens.positive] + (1 - target) * log_p[:, tokens.negative]))

@@ -12,8 +12,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from llm.alignment.rm.flashmask.run_reward import main
+from llm.export.merge_lora import merge
 from llm.scoring.scorer import Scorer
-from llm.tools.merge_lora import merge
 from tests.alignment.rm.runs import SCRIPT, assert_same_runs, history, launch, refusal
 
 

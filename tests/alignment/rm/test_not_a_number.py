@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from llm.alignment.rm.flashmask.reward_trainer import LabelTrainer
 from llm.alignment.rm.flashmask.run_reward import main
-from llm.core import checkpoints
+from llm.core.checkpoint import checkpoints
 from tests.alignment.rm import faulty_run
 from tests.alignment.rm.fault_runs import STACK, finish, running, settings
 from tests.alignment.rm.runs import assert_same_runs, history, refusal

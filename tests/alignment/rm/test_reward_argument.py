@@ -8,9 +8,9 @@ import pytest
 
 from llm.alignment.rm.flashmask import reward_checks, run_reward
 from llm.alignment.rm.flashmask.reward_argument import CLASSES, MISPRINTS, TRAINER_SETTINGS
-from llm.core import attention
-from llm.core.argument_screen import render
-from llm.core.arguments import SettingsError, parse
+from llm.core.model import attention
+from llm.core.settings.display import render
+from llm.core.settings.parse import SettingsError, parse
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 NEEDED = ["--model_name_or_path", "m", "--train_dataset_path", "t", "--dev_dataset_path", "d"]

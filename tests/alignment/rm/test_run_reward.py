@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from llm.alignment.rm.flashmask.run_reward import main
-from llm.core import output_folder
+from llm.core.checkpoint import output_folder
 from tests.alignment.rm.runs import SCRIPT, assert_same_runs, history, launch, refusal, weights
 
 
@@ -228,7 +228,7 @@ def test_output_folders_with_other_files_and_the_models_own_folder_are_refused(s
 
 
 def test_a_full_disk_leaves_the_earlier_checkpoint_and_nothing_half_written(settings_of, tmp_path, monkeypatch, capsys):
-    import llm.core.checkpoint_trainer as trainer
+    import llm.core.train.resumable_trainer as trainer
 
     real = trainer.checkpoints.mark_complete
 

@@ -8,11 +8,20 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-from llm.core.encoding import EncodeCounts, Pair, Sequence, StepEncoder
-from llm.core.forest import Row, Tree, grow_trees
-from llm.core.packing import choose_packing
-from llm.core.records import FIELDS, LABELLED, PREFERENCES, Preference, ReadCounts, Record, find_form, iter_records
-from llm.core.reward_tokens import RewardTokens
+from llm.core.records.records import (
+    FIELDS,
+    LABELLED,
+    PREFERENCES,
+    Preference,
+    ReadCounts,
+    Record,
+    find_form,
+    iter_records,
+)
+from llm.core.rows.packing import choose_packing
+from llm.core.rows.prefix_tree import Row, Tree, grow_trees
+from llm.core.text.encoding import EncodeCounts, Pair, Sequence, StepEncoder
+from llm.core.text.reward_tokens import RewardTokens
 
 
 @dataclass

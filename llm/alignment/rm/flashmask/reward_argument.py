@@ -5,8 +5,8 @@ from typing import List, Optional  # noqa: UP035 (PaddleNLP's own parsers know t
 
 from paddlenlp import trainer as paddlenlp_trainer
 
-from llm.core import pipeline
-from llm.core.packing import STREAM_WINDOW
+from llm.core.model import pipeline
+from llm.core.rows.packing import STREAM_WINDOW
 
 MISPRINTS = {"max_seq_le": "max_seq_len", "eval_strategy": "evaluation_strategy", "lr": "learning_rate"}
 STRATEGIES = ["no", "steps", "epoch"]

@@ -16,12 +16,13 @@ from llm.alignment.rm.flashmask.reward_argument import (
     TrainingArguments,
     split_reward_tokens,
 )
-from llm.core import layout, lora
-from llm.core.arguments import Settings
-from llm.core.label_weights import balancing_weight
-from llm.core.packing import STREAM_WINDOW
-from llm.core.record_fields import LARGEST
-from llm.core.records import LABELLED, LEAST_WEIGHT, PREFERENCES
+from llm.core.model import lora
+from llm.core.parallel import layout
+from llm.core.records.fields import LARGEST
+from llm.core.records.records import LABELLED, LEAST_WEIGHT, PREFERENCES
+from llm.core.rows.label_weights import balancing_weight
+from llm.core.rows.packing import STREAM_WINDOW
+from llm.core.settings.parse import Settings
 
 # metric_for_best_model is one of these, by what is trained
 JUDGED = "accuracy balanced_accuracy accuracy_positive accuracy_negative error_precision error_recall error_f1 auc ece"

@@ -8,14 +8,14 @@ import numpy as np
 import paddle
 from paddlenlp.trainer.integrations import VisualDLCallback
 
+from llm.alignment.rm.flashmask.reward_metrics import Metrics, outcome_metrics, preference_metrics, step_metrics
 from llm.alignment.rm.flashmask.reward_model import at_scored
-from llm.core import pipeline
-from llm.core.checkpoints import write_json
-from llm.core.losses import pair_loss, reward_cross_entropy, reward_scores, rewards, vocabulary_cross_entropy
-from llm.core.metrics import Metrics, outcome_metrics, preference_metrics, step_metrics
-from llm.core.one_run import from_all_ranks
-from llm.core.records import PREFERENCES
-from llm.core.trainer import ExactTrainer
+from llm.core.checkpoint.checkpoints import write_json
+from llm.core.model import pipeline
+from llm.core.model.losses import pair_loss, reward_cross_entropy, reward_scores, rewards, vocabulary_cross_entropy
+from llm.core.parallel.same_run import from_all_ranks
+from llm.core.records.records import PREFERENCES
+from llm.core.train.exact_trainer import ExactTrainer
 
 MODEL_INPUTS = ("input_ids", "position_ids", "end_row", "scored")
 

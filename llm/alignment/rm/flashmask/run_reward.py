@@ -13,9 +13,9 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[4])
 
-from llm.core import runtime
+from llm.core.cpu import environment
 
-THREADS = runtime.prepare()  # before paddle is imported
+THREADS = environment.prepare()  # before paddle is imported
 
 import paddle
 import paddle.distributed as dist
@@ -25,18 +25,20 @@ from llm.alignment.rm.flashmask import reward_argument, reward_checks
 from llm.alignment.rm.flashmask.data import form_of_data, load_rows, weighed
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.alignment.rm.flashmask.reward_trainer import RewardTrainer, trainer_for
-from llm.core import attention, backbone, gloo, layout, lora, lost_ranks, one_run, output_folder
-from llm.core.argument_screen import render, save
-from llm.core.arguments import parse
-from llm.core.checkpoint_trainer import SaveError
-from llm.core.checkpoints import write_json
-from llm.core.errors import plain_errors
-from llm.core.label_weights import weigh_labels
-from llm.core.packing import collate
-from llm.core.progress import quiet_library
-from llm.core.reward_tokens import add_placeholder, find_reward_tokens
-from llm.core.tokenizer import load_tokenizer
-from llm.core.vocabulary import grow_vocabulary
+from llm.core.checkpoint import output_folder
+from llm.core.checkpoint.checkpoints import write_json
+from llm.core.console import plain_errors
+from llm.core.model import attention, load, lora
+from llm.core.model.grow_vocabulary import grow_vocabulary
+from llm.core.parallel import gloo, layout, rank_failure, same_run
+from llm.core.rows.label_weights import weigh_labels
+from llm.core.rows.packing import collate
+from llm.core.settings.display import render, save
+from llm.core.settings.parse import parse
+from llm.core.text.load_tokenizer import load_tokenizer
+from llm.core.text.reward_tokens import add_placeholder, find_reward_tokens
+from llm.core.train.progress import quiet_library
+from llm.core.train.resumable_trainer import SaveError
 
 
 def main(argv: list[str]) -> dict:
@@ -45,10 +47,10 @@ def main(argv: list[str]) -> dict:
     gloo.install()
     with plain_errors(ValueError, OSError):
         settings = read_settings(argv)
-        model_path = backbone.find_model(settings["model_name_or_path"])
-        config = backbone.load_config(model_path)
+        model_path = load.find_model(settings["model_name_or_path"])
+        config = load.load_config(model_path)
         layout.fit_to_model(settings, config)
-        reward_checks.fit_to_model(settings, backbone.longest_solution(config), config.model_type)
+        reward_checks.fit_to_model(settings, load.longest_solution(config), config.model_type)
         form = form_of_data(settings, data_sets(settings))
         reward_checks.fit_to_form(settings, form)
         tokenizer, tokens = read_tokenizer(settings, model_path, config)
@@ -57,16 +59,16 @@ def main(argv: list[str]) -> dict:
         ranks = dist.get_world_size()
         steps = reward_checks.steps_of_run(settings, train and train.rows, layout.data_ranks(settings, ranks))
         reward_checks.fit_to_steps(settings, *steps)
-        base = backbone.fingerprint(model_path, config) if settings["lora"] else None
+        base = load.fingerprint(model_path, config) if settings["lora"] else None
         identity = reward_checks.identity(settings, model_path, base, train and train.fingerprint, ranks)
         checkpoint = output_folder.prepare(settings, model_path, identity, first_rank=dist.get_rank() == 0)
         layout.fit_to_checkpoint(settings, config, checkpoint)
         training_args, *others = reward_checks.build(settings)
-        one_run.check(training_args.output_dir, checkpoint, identity, dev and dev.fingerprint, settings)
+        same_run.check(training_args.output_dir, checkpoint, identity, dev and dev.fingerprint, settings)
         attend, why = attention.choose(settings["use_flash_attention"], settings["flash_mask"])
         show_start(settings, train, dev, steps[0], why, checkpoint or model_path)
         set_seed(training_args.seed)
-        model = backbone.load_model(model_path, config, attend, weight_dtype(settings), training_args)
+        model = load.load_model(model_path, config, attend, weight_dtype(settings), training_args)
         grow_vocabulary(model, len(tokenizer))
         model = as_reward_model(model, tokens, over_vocabulary=settings["prm_loss"] == "vocabulary")
         if settings["lora"]:
@@ -87,7 +89,7 @@ def main(argv: list[str]) -> dict:
         steps_per_pass=steps[1],
     )
     locked = output_folder.locked(training_args.output_dir, trainer.is_world_process_zero())
-    with plain_errors(SaveError, OSError, ValueError), lost_ranks.told(), locked:
+    with plain_errors(SaveError, OSError, ValueError), rank_failure.told(), locked:
         if trainer.is_world_process_zero():
             leave_settings(settings, (training_args, *others), base)
         return run(trainer, checkpoint)
@@ -133,10 +135,10 @@ def read_tokenizer(settings, model_path: str, config=None):
     """(tokenizer, ids of the three tokens); with the model's configuration they are known to belong together."""
     path = model_path
     if settings["tokenizer_name_or_path"]:
-        path = backbone.find_model(settings["tokenizer_name_or_path"], "tokenizer_name_or_path")
+        path = load.find_model(settings["tokenizer_name_or_path"], "tokenizer_name_or_path")
     tokenizer = load_tokenizer(path)
     if config is not None:
-        backbone.check_vocabulary(config, tokenizer)
+        load.check_vocabulary(config, tokenizer)
     if settings["add_placeholder_token"]:
         say(add_placeholder(tokenizer, settings["placeholder_token"]))
     reward_tokens = reward_argument.split_reward_tokens(settings["reward_tokens"])

@@ -1,0 +1,116 @@
+"""May this run write into output_dir, and does it go on from a checkpoint there? Decided before a model is loaded."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from llm.core.checkpoint import checkpoints
+from llm.core.settings.parse import Settings
+
+SETTINGS_FILE = "settings.json"
+PROBE, LOCK = ".probe-", ".running"
+PASSING = (PROBE, LOCK, ".nfs", ".seen-by-all-")  # how the names of files begin that say nothing about the folder
+
+
+def prepare(settings: Settings, model_path: str, identity: dict, first_rank: bool) -> Path | None:
+    """The checkpoint to go on from, or None for a fresh start. ValueError where the run must not write there."""
+    folder = Path(settings["output_dir"]).expanduser().absolute()
+    _check_writable(folder, model_path)
+    given = settings["resume_from_checkpoint"]
+    if given and settings["overwrite_output_dir"]:
+        raise ValueError(
+            f"overwrite_output_dir: would delete the checkpoints in {folder} before the run goes on from {given}. "
+            "Leave overwrite_output_dir or resume_from_checkpoint out."
+        )
+    if given:
+        return _given_checkpoint(Path(given).expanduser().absolute(), identity)
+    if not settings["do_train"]:
+        return None
+    if settings["overwrite_output_dir"]:
+        if folder in Path(model_path).absolute().parents:
+            raise ValueError(
+                f"overwrite_output_dir: would delete {model_path}, from which this run starts, with the checkpoints in "
+                f"{folder}. Give another output_dir."
+            )
+        return None
+    # a run killed while it wrote its first file leaves the unfinished part of it
+    foreign = [path for path in folder.iterdir() if not path.name.startswith(PASSING) and path.suffix != ".part"]
+    if foreign and not (folder / SETTINGS_FILE).exists():
+        raise ValueError(
+            f"output_dir: {folder} holds files that are not from a run of this script, and a run would write between "
+            "them. Give an empty or new folder, or set overwrite_output_dir true to use this one."
+        )
+    checkpoint, passed_over = checkpoints.last_complete(folder)
+    if first_rank:
+        for half in passed_over:
+            lost_files = (half / checkpoints.FILE_LIST).exists()
+            why = "it is half-written (the run was stopped while saving it)"
+            print(f"passed over {half.name}: {'files are missing or cut short' if lost_files else why}", flush=True)
+    return checkpoint and _same_run(checkpoint, identity)
+
+
+@contextlib.contextmanager
+def locked(output_dir: str, first_rank: bool) -> Iterator[None]:
+    """Two runs that write into one folder at the same time would mix."""
+    if not first_rank:
+        yield
+        return
+    with (Path(output_dir) / LOCK).open("w") as file:
+        with contextlib.suppress(OSError):  # a file system without locks
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(
+                    f"output_dir: another run is writing to {output_dir} now. Wait for its end, or give another folder."
+                ) from None
+        yield
+
+
+def delete_checkpoints(output_dir: str) -> None:
+    """What overwrite_output_dir asks for; once nothing can be refused any more."""
+    for old in checkpoints.all_checkpoints(Path(output_dir)):
+        shutil.rmtree(old)
+
+
+def _check_writable(folder: Path, model_path: str) -> None:
+    if folder.resolve() == Path(model_path).resolve():
+        raise ValueError(
+            f"output_dir: {folder} is the folder of model_name_or_path, and training would write over the model it "
+            "starts from. Give another folder."
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder, prefix=PROBE) as file:
+            file.write(b"x")
+    except OSError as error:
+        raise ValueError(
+            f"output_dir: {folder} cannot be written ({error.strerror or error}). Give a folder that you may write, "
+            "on a disk with room."
+        ) from error
+
+
+def _given_checkpoint(checkpoint: Path, identity: dict) -> Path:
+    if not checkpoints.is_complete(checkpoint):
+        raise ValueError(
+            f"resume_from_checkpoint: {checkpoint} is no whole checkpoint of this script (its "
+            f"{checkpoints.FILE_LIST} is missing or names files that are missing or cut short). Give another one, or "
+            "leave the setting out to go on from the last whole checkpoint in output_dir."
+        )
+    return _same_run(checkpoint, identity)
+
+
+def _same_run(checkpoint: Path, identity: dict) -> Path:
+    differences = checkpoints.identity_differences(checkpoint, identity)
+    if differences:
+        raise ValueError(
+            f"output_dir: {checkpoint} was written by another run, and going on from it would mix the two:\n  "
+            + "\n  ".join(differences)
+            + "\nGive another output_dir, or set overwrite_output_dir true to start afresh and delete the old "
+            "checkpoints, or restore the settings."
+        )
+    return checkpoint

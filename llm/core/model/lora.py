@@ -1,0 +1,187 @@
+"""Low-rank adapters (LoRA) beside frozen weights, and the rows that train with them.
+
+PaddleNLP's adapters leave the LM head as it was, but a reward is read off two of its rows. Here these two are a
+parameter of their own, which trains and is saved as the adapters are. So is the embedding of a placeholder that was
+added to the vocabulary: the base has no such row.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+import paddle
+from paddle import nn
+from paddlenlp.peft import LoRAConfig, LoRAModel
+from paddlenlp.transformers.model_utils import load_state_dict
+from paddlenlp.utils.env import LORA_WEIGHTS_NAME
+
+from llm.core.checkpoint.checkpoints import read_json
+from llm.core.model import load as backbone
+from llm.core.model.grow_vocabulary import grow_vocabulary
+from llm.core.settings.parse import Settings
+from llm.core.text.reward_tokens import RewardTokens
+
+# of every layer of the supported families; backbone refuses configurations that fuse some into one
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+BASE_FILE = "lora_base.json"  # which weights the adapters belong to; lora_config.json knows the folder alone
+REWARD_ROWS, PLACEHOLDER_ROW = "reward_rows", "placeholder_row"
+ADDED = ".lora_A", ".lora_B", REWARD_ROWS, PLACEHOLDER_ROW  # how the names of all end that a base does not have
+WEIGHT_FILES = "peft_model*.safetensors", LORA_WEIGHTS_NAME
+
+
+def check_settings(settings: Settings) -> None:
+    """Refuse what cannot be, before a model is loaded."""
+    names = ("lora_rank", "lora_alpha", "lora_target_modules")
+    if not settings["lora"]:
+        for name in names:
+            # the settings that a run leaves behind name all three, beside "lora": false
+            idle = settings.origin["lora"] != "default" and settings[name] == settings.parameters[name].default
+            if settings.origin[name] != "default" and not idle:
+                settings.refuse(name, "lora is false, so there are no adapters; write lora true, too, or leave it out")
+        return
+    for name in names[:2]:
+        if settings[name] < 1:
+            settings.refuse(name, "must be 1 or more")
+    targets = settings["lora_target_modules"]
+    unknown = [] if targets is None else [name for name in targets if name not in PROJECTIONS]
+    if unknown or targets == []:
+        called = ", ".join(map(repr, unknown))
+        why = f"no layer that can have adapters is called {called}" if unknown else "names nothing"
+        why += "; of the head the two reward rows train as they are" if "lm_head" in unknown else ""
+        settings.refuse(names[2], f"{why}; write some of {', '.join(PROJECTIONS)}, or leave it out for all of them")
+
+
+def attach(
+    model, tokens: RewardTokens, base: str, rank: int, alpha: int, targets=None, new_placeholder=False, seed: int = 0
+):
+    """A reward model with adapters, of which nothing but what this module adds will train. `base` is where its weights
+    came from; a `new_placeholder` was added to the vocabulary."""
+    config = LoRAConfig(
+        r=rank,
+        lora_alpha=alpha,
+        # PaddleNLP takes each for a pattern of a whole path
+        target_modules=[rf".*\.layers\..*\.{name}" for name in dict.fromkeys(targets or PROJECTIONS)],
+        trainable_modules=[REWARD_ROWS, PLACEHOLDER_ROW],
+        dtype=str(model.lm_head.weight.dtype).removeprefix("paddle."),
+        tensor_parallel_degree=model.config.tensor_parallel_degree,
+        base_model_name_or_path=base,
+    )
+    adapted = _adapted(model, tokens, config, new_placeholder)
+    _draw(adapted, seed)
+    return adapted
+
+
+def _draw(adapted: LoRAModel, seed: int) -> None:
+    """The usual uniform numbers, but the same for a layer however many ranks share it. The library draws by the place
+    in a sequence, and for a part of a layer wider, by the size of the part."""
+    parallel = adapted.model.config
+    for name, part_IR in adapted.get_trainable_state_dict().items():
+        if not name.endswith("lora_A"):
+            continue
+        inputs, rank = part_IR.shape
+        parts, number = 1, 0
+        if part_IR.is_distributed:
+            parts, number = parallel.tensor_parallel_degree, parallel.tensor_parallel_rank
+        numbers = np.random.default_rng([seed, zlib.crc32(name.encode())])
+        whole = numbers.uniform(-1, 1, [inputs * parts, rank]) / math.sqrt(inputs * parts)
+        mine = whole[number * inputs : (number + 1) * inputs]
+        part_IR.set_value(paddle.to_tensor(mine, dtype="float32").astype(part_IR.dtype))
+
+
+def _adapted(model, tokens: RewardTokens, config: LoRAConfig, new_placeholder: bool) -> LoRAModel:
+    _add_rows(model, REWARD_ROWS, backbone.head_rows(model, tokens))
+    if new_placeholder:
+        embedding = model.get_input_embeddings()
+        _add_rows(model, PLACEHOLDER_ROW, embedding(paddle.to_tensor([tokens.placeholder])))
+        _embed_with(embedding, getattr(model, PLACEHOLDER_ROW), tokens.placeholder)
+    adapted = LoRAModel(model, config)
+    adapters = sum(name.endswith("lora_A") for name in adapted.get_trainable_state_dict())
+    assert adapters == model.config.num_hidden_layers * len(config.target_modules), (adapters, config.target_modules)
+    return adapted
+
+
+def _add_rows(model, name: str, rows) -> None:
+    parameter = paddle.create_parameter(rows.shape, rows.dtype, default_initializer=nn.initializer.Constant(0.0))
+    parameter.set_value(rows.detach())
+    setattr(model, name, parameter)
+
+
+def _embed_with(embedding, row_1E, token: int) -> None:
+    """The embedding gives this row for the token, and trains it, although its own weight is frozen."""
+    frozen = embedding.forward
+
+    def forward(ids):
+        return paddle.where((ids == token).unsqueeze(-1), row_1E, frozen(ids))
+
+    embedding.forward = forward
+
+
+def describe(model: LoRAModel) -> str:
+    """A line for the screen before training."""
+    trained = sum(parameter.size for parameter in model.parameters() if not parameter.stop_gradient)
+    everything = sum(parameter.size for parameter in model.parameters())
+    config = model.lora_config
+    names = [target.rpartition(".")[2] for target in config.target_modules]
+    layers = model.model.config.num_hidden_layers * len(names)
+    rows = " and the placeholder's embedding" if hasattr(model.model, PLACEHOLDER_ROW) else ""
+    return (
+        f"LoRA: {trained:,} of {everything:,} parameters train ({trained / everything:.2%}): adapters of rank "
+        f"{config.r} in {layers} layers ({', '.join(names)}), the two reward rows{rows}"
+    )
+
+
+def is_adapter(folder: str | Path) -> bool:
+    return (Path(folder) / backbone.ADAPTER_CONFIG).is_file()
+
+
+def load(folder: str | Path, attend, dtype: str, tokens: RewardTokens):
+    """The causal LM with its adapters in place: the base from where it was, the rest from the folder."""
+    folder = Path(folder)
+    config = LoRAConfig.from_pretrained(str(folder))
+    base = config.base_model_name_or_path
+    if Path(base).is_absolute() and not Path(base).is_dir():
+        raise ValueError(
+            f"{folder} holds LoRA adapters for the model in {base}, which is not there any more. Put it back, or write "
+            f"where it is now as base_model_name_or_path in {folder / backbone.ADAPTER_CONFIG}."
+        )
+    base_config = backbone.load_config(base)
+    known = folder / BASE_FILE
+    if known.is_file() and read_json(known)["weights"] != backbone.fingerprint(base, base_config):
+        raise ValueError(
+            f"{folder} holds LoRA adapters for other weights than those that are in {base} now: they were trained anew "
+            "or replaced since. Put the base of the adapters back, or train adapters for this one."
+        )
+    state = _read_state(folder)
+    model = backbone.load_model(base, base_config, attend, dtype)
+    config.dtype, config.tensor_parallel_degree = dtype, model.config.tensor_parallel_degree
+    grow_vocabulary(model, backbone.load_config(str(folder)).vocab_size)
+    adapted = _adapted(model, tokens, config, new_placeholder=PLACEHOLDER_ROW in state)
+    _set_state(adapted, state, folder)
+    return model
+
+
+def _read_state(folder: Path) -> dict:
+    files = [file for pattern in WEIGHT_FILES for file in sorted(folder.glob(pattern))]
+    state = {}
+    for file in files:
+        state |= load_state_dict(str(file))
+    return state
+
+
+def _set_state(model: LoRAModel, state: dict, folder: Path) -> None:
+    """All of it or an error; the library would go on with what it has at random."""
+    expected = model.get_trainable_state_dict()
+    wrong = sorted(expected.keys() ^ state.keys())
+    both = sorted(expected.keys() & state.keys())
+    wrong += [name for name in both if list(expected[name].shape) != list(state[name].shape)]
+    if wrong:
+        raise ValueError(
+            f"{folder}: its weights are not those that {backbone.ADAPTER_CONFIG} beside them speaks of: "
+            f"{', '.join(wrong[:5])}{', ...' if len(wrong) > 5 else ''} missing, too many or of another size. "
+            "Copy the folder again, with all of its files."
+        )
+    for name, parameter in expected.items():
+        parameter.set_value(state[name].astype(parameter.dtype))

@@ -1,0 +1,234 @@
+"""A model's weights: whether the files hold those that config.json describes, and their way into the model.
+
+Two forms are read. PaddleNLP's names begin with the family ("llama.layers.0...") and its matrices lie [in, out];
+Hugging Face's begin with "model." and lie [out, in]. The names tell which, so that a square matrix is never taken the
+wrong way round, and every shape is held against the configuration before the model is built.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import ml_dtypes
+import numpy as np
+import paddle
+from safetensors import safe_open
+
+from llm.core.console import in_short
+
+HEAD = "lm_head.weight"
+NUMBERS = {"F32", "F16", "BF16", "U16", "float32", "float16", "uint16"}
+SHOWN = 5
+SAMPLES, SAMPLE_BYTES = 64, 1 << 16  # of a file's content in its fingerprint
+
+
+class Held(NamedTuple):
+    shape: list[int]
+    numbers: str
+
+
+class Stored(NamedTuple):
+    """A tensor of a file."""
+
+    name: str
+    shape: list[int]
+    numbers: str
+    read: Callable[[], np.ndarray]
+
+
+class Wanted(NamedTuple):
+    """What a file must hold under some name."""
+
+    parameter: str  # its name in PaddleNLP's model
+    shape: list[int]  # in the file
+    is_transposed: bool
+
+
+def stored(file: Path) -> Iterator[Stored]:
+    """The tensors of a file; those of safetensors are not read until asked for."""
+    try:
+        if file.suffix != ".safetensors":
+            for name, array in paddle.load(str(file), return_numpy=True).items():
+                yield Stored(name, list(array.shape), str(array.dtype), partial(_numbers_of, array))
+            return
+        with safe_open(file, framework="np") as tensors:
+            for name in tensors.keys():
+                header = tensors.get_slice(name)
+                read = lambda name=name: _numbers_of(tensors.get_tensor(name))  # noqa: E731
+                yield Stored(name, list(header.get_shape()), header.get_dtype(), read)
+    except Exception as error:
+        raise ValueError(
+            f"model_name_or_path: {file} could not be read ({in_short(error)}). It may be cut short: copy or download "
+            "it again."
+        ) from error
+
+
+def _numbers_of(array: np.ndarray) -> np.ndarray:
+    """PaddleNLP stores a bfloat16 as the integer with the same 16 bits."""
+    return array.view(ml_dtypes.bfloat16) if array.dtype == np.uint16 else array
+
+
+def parameter_shapes(config) -> dict[str, list[int]]:
+    """Name and shape of every parameter of PaddleNLP's model, whole, however many ranks share it."""
+    hidden, inner, family = config.hidden_size, config.intermediate_size, config.model_type
+    grouped = hidden // config.num_attention_heads * config.num_key_value_heads
+    layer = {
+        "self_attn.q_proj.weight": [hidden, hidden],
+        "self_attn.k_proj.weight": [hidden, grouped],
+        "self_attn.v_proj.weight": [hidden, grouped],
+        "self_attn.o_proj.weight": [hidden, hidden],
+        "mlp.gate_proj.weight": [hidden, inner],
+        "mlp.up_proj.weight": [hidden, inner],
+        "mlp.down_proj.weight": [inner, hidden],
+        "input_layernorm.weight": [hidden],
+        "post_attention_layernorm.weight": [hidden],
+    }
+    if family == "qwen2":
+        biases = {"self_attn.q_proj.bias": hidden, "self_attn.k_proj.bias": grouped, "self_attn.v_proj.bias": grouped}
+        layer |= {name: [size] for name, size in biases.items()}
+    shapes = {f"{family}.embed_tokens.weight": [config.vocab_size, hidden], f"{family}.norm.weight": [hidden]}
+    for number in range(config.num_hidden_layers):
+        shapes |= {f"{family}.layers.{number}.{name}": shape for name, shape in layer.items()}
+    shapes[HEAD] = [config.vocab_size, hidden] if config.tie_word_embeddings else [hidden, config.vocab_size]
+    return shapes
+
+
+def wanted_in_file(config, of_hugging_face: bool) -> dict[str, Wanted]:
+    """What the files must hold, by the names of their form."""
+    wanted = {}
+    for name, shape in parameter_shapes(config).items():
+        is_table = "embed_tokens" in name or (name == HEAD and config.tie_word_embeddings)  # [V, E] in both forms
+        turned = of_hugging_face and len(shape) == 2 and not is_table
+        name_in_file = name.replace(f"{config.model_type}.", "model.", 1) if of_hugging_face else name
+        wanted[name_in_file] = Wanted(name, shape[::-1] if turned else shape, turned)
+    return wanted
+
+
+def check(files: list[Path], config, where: str) -> dict[str, Wanted]:
+    """What the files hold, by name, once it is known to be all that `config` wants and nothing else."""
+    held = _held(files, where)
+    wanted = wanted_in_file(config, _is_of_hugging_face(held, config.model_type, where))
+    lacking = sorted(set(wanted) - set(held) - ({HEAD} if config.tie_word_embeddings else set()))
+    unknown = sorted(set(held) - set(wanted))
+    misshapen = [
+        f"{name} is {held[name].shape} in the file, config.json wants {wanted[name].shape}"
+        for name in sorted(set(held) & set(wanted))
+        if held[name].shape != wanted[name].shape
+    ]
+    numbers = [f"{name} is {held[name].numbers}" for name in sorted(held) if held[name].numbers not in NUMBERS]
+    problems = []
+    if lacking:
+        problems.append(
+            f"the files lack {len(lacking)} weights of this architecture ({_some(lacking)}); they would start at "
+            "random. Give the folder of the complete causal LM."
+        )
+    if unknown:
+        problems.append(
+            f"the files hold {len(unknown)} weights that this architecture has no place for ({_some(unknown)}); a part "
+            "of the model would be left out. config.json belongs to another model: check model_type, architectures, "
+            "num_hidden_layers."
+        )
+    if misshapen:
+        problems.append(
+            f"{len(misshapen)} weights have another shape than config.json describes ({_some(misshapen)}). config.json "
+            "belongs to another model: check vocab_size, hidden_size, intermediate_size, num_attention_heads, "
+            "num_key_value_heads."
+        )
+    if numbers:
+        problems.append(f"{len(numbers)} weights are neither float32, float16 nor bfloat16 ({_some(numbers)}).")
+    if problems:
+        whole = " ".join(problems)
+        raise ValueError(f"model_name_or_path: the weights in {where!r} do not fit its config.json: {whole}")
+    if config.tie_word_embeddings and HEAD in held:
+        _check_tied_head(files, where)
+    return wanted
+
+
+def _held(files: list[Path], where: str) -> dict[str, Held]:
+    held = {}
+    for file in files:
+        for name, shape, numbers, _ in stored(file):
+            if name in held:
+                raise ValueError(
+                    f"model_name_or_path: {name} stands in two of the files that the index in {where!r} lists. Files "
+                    "of different models were mixed: copy or download the folder again."
+                )
+            if "rotary_emb" not in name:  # old files hold its frequencies, which follow from config.json
+                held[name] = Held(shape, numbers)
+    return held
+
+
+def _is_of_hugging_face(names, family: str, where: str) -> bool:
+    forms = {name.split(".")[0] for name in names} & {"model", family}
+    if len(forms) == 1:
+        return forms == {"model"}
+    raise ValueError(
+        f"model_name_or_path: the weights in {where!r} are named {_some(sorted(names))}. A {family!r} model, which "
+        f"config.json says this is, has names that begin with {family}. (PaddleNLP) or model. (Hugging Face). Give the "
+        "folder of the complete causal LM with the config.json that belongs to it."
+    )
+
+
+def _check_tied_head(files: list[Path], where: str) -> None:
+    tensors = (tensor for file in files for tensor in stored(file))
+    arrays = [tensor.read() for tensor in tensors if tensor.name == HEAD or "embed_tokens" in tensor.name]
+    if not np.array_equal(*arrays):
+        raise ValueError(
+            f"model_name_or_path: tie_word_embeddings is true in the config.json of {where!r}, but {HEAD} differs from "
+            "the embedding; one of the two would be left out. If the head is meant, write false there."
+        )
+
+
+def fill(model, files: list[Path], wanted: dict[str, Wanted]) -> None:
+    """Tensor by tensor, so that besides the model only one of them is in memory."""
+    config, parameters = model.config, model.state_dict()
+    empty = set(parameters)
+    parts = {}
+    if config.tensor_parallel_degree > 1:
+        parts = model.get_tensor_parallel_convert_actions(config, list(parameters), ignore_error=True)
+    for file in files:
+        for tensor in stored(file):
+            if tensor.name not in wanted or (tensor.name == HEAD and config.tie_word_embeddings):
+                continue
+            name, _, is_transposed = wanted[tensor.name]
+            # where two stages of a pipeline share a matrix, the last one has it as its head
+            names = {name, HEAD} if config.tie_word_embeddings and "embed_tokens" in name else {name}
+            if not names & empty:
+                continue  # of another stage
+            array = tensor.read()
+            array = parts.get(name, lambda whole: whole)(array.T if is_transposed else array)
+            values = np.ascontiguousarray(array, dtype=config.dtype)
+            for place in names & empty:
+                parameters[place].set_value(values.view("uint16") if config.dtype == "bfloat16" else values)
+                if not bool(paddle.isfinite(parameters[place]).all()):
+                    raise ValueError(_not_finite(tensor.name, file))
+            empty -= names
+    assert not empty, empty
+
+
+def _not_finite(name: str, file: Path) -> str:
+    return (
+        f"model_name_or_path: {name} in {file} holds a NaN or an infinity, and so would every score. The training that "
+        "wrote it diverged, or the copy is broken: give another checkpoint."
+    )
+
+
+def fingerprint(files: list[Path]) -> str:
+    """Of the files' names and sizes and some of their bytes: another training of the same model has others."""
+    value = 0
+    for file in sorted(files):
+        size = file.stat().st_size
+        value = zlib.crc32(f"{file.name} {size}".encode(), value)
+        with file.open("rb") as content:
+            for number in range(SAMPLES):
+                content.seek(size * number // SAMPLES)
+                value = zlib.crc32(content.read(SAMPLE_BYTES), value)
+    return f"crc32 {value:08x}"
+
+
+def _some(texts: list[str]) -> str:
+    return ", ".join(texts[:SHOWN]) + (", ..." if len(texts) > SHOWN else "")

@@ -1,0 +1,44 @@
+"""A run of several processes that has lost one of them: told once, where a library would show its stack."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from collections.abc import Iterator
+
+import paddle.distributed as dist
+
+from llm.core.console import in_short
+
+# what gloo, NCCL and Paddle's store say when the process at the other end has ended or is silent
+SIGNS = re.compile(
+    r"gloo/transport|connection (reset|closed) by peer|a barrier timed out|wait timeout|\(external\) nccl|nccl error",
+    re.IGNORECASE,
+)
+KINDS = RuntimeError, ValueError, OSError  # gloo's, the store's, NCCL's
+EXIT_CODE = 3
+
+
+def is_sign(error: BaseException) -> bool:
+    """Not what a file system says, which has a number, nor an error of a class of its own."""
+    if dist.get_world_size() == 1 or type(error) not in KINDS or getattr(error, "errno", None) is not None:
+        return False
+    return bool(SIGNS.search(str(error)))
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    try:
+        yield
+    except KINDS as error:
+        if not is_sign(error):
+            raise
+        print(
+            f"\nerror: rank {dist.get_rank()} cannot go on: another rank has ended or does not answer "
+            f"({in_short(error)}). Why stands in that rank's own log. Start the same command again: it "
+            "goes on from the last whole checkpoint.",
+            file=sys.stderr,
+            flush=True,
+        )
+        raise SystemExit(EXIT_CODE) from None

@@ -1,0 +1,66 @@
+"""That the processes of a run are of one run: the same data and settings, the same checkpoint, one output folder."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from pathlib import Path
+
+import paddle.distributed as dist
+
+from llm.core.settings.parse import Settings
+
+# what may differ between the processes of a run
+OWN = (
+    "device",
+    "disable_tqdm",
+    "logging_dir",
+    "report_to",
+    "model_name_or_path",
+    "tokenizer_name_or_path",
+    "train_dataset_path",
+    "dev_dataset_path",
+)
+
+
+def check(output_dir: str, checkpoint: Path | None, identity: dict, held_out: str | None, settings: Settings) -> None:
+    """ValueError on every rank where one of them differs: nodes that read copies of their own, or write to their own
+    disks, would train and save something that belongs to no run."""
+    if dist.get_world_size() == 1:
+        return
+    facts = {name: settings[name] for name in settings.parameters if name not in OWN}
+    facts |= {**identity, "held-out data": held_out, "checkpoint to go on from": checkpoint and str(checkpoint)}
+    everyone = from_all_ranks(facts)
+    problems = [_difference(name, [facts[name] for facts in everyone]) for name in facts]
+    token = from_all_ranks(f".seen-by-all-{uuid.uuid4().hex}")[0]
+    mark = Path(output_dir) / token
+    if dist.get_rank() == 0:
+        mark.touch()
+    dist.barrier()
+    blind = [str(rank) for rank, sees in enumerate(from_all_ranks(mark.exists())) if not sees]
+    if dist.get_rank() == 0:
+        mark.unlink()
+    if blind:
+        problems.append(
+            f"output_dir: ranks {', '.join(blind)} do not see what rank 0 writes to {output_dir}; give a folder on a "
+            "disk that all nodes share"
+        )
+    if problems := [problem for problem in problems if problem]:
+        raise ValueError("the processes are not of one run:\n  " + "\n  ".join(problems))
+
+
+def _difference(name: str, values: list) -> str:
+    """What the ranks differ in, or nothing."""
+    usual, count = Counter(map(repr, values)).most_common(1)[0]
+    if count == len(values):
+        return ""
+    others = [f"{value!r} on rank {rank}" for rank, value in enumerate(values) if repr(value) != usual]
+    return f"{name}: {usual} on most ranks, {', '.join(others)}; give all nodes the same files and settings"
+
+
+def from_all_ranks(value) -> list:
+    if dist.get_world_size() == 1:
+        return [value]
+    everyone: list = []
+    dist.all_gather_object(everyone, value)
+    return everyone

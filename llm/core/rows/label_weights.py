@@ -1,0 +1,36 @@
+"""What labels count in training: smoothing, and a weight for their positive part. No paddle here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from llm.core.rows.prefix_tree import Row
+
+
+def weigh_labels(row: Row, smoothing: float, positive_weight: float) -> Row:
+    """A label y becomes y (1 - smoothing) + smoothing / 2, and its cross entropy
+
+        positive_weight * y * -log p  +  (1 - y) * -log(1 - p),
+
+    which is the cross entropy of another target, times a weight.
+    """
+    smooth = _smoothed(row.labels.astype("float64"), smoothing)
+    weight = positive_weight * smooth + (1 - smooth)
+    targets = positive_weight * smooth / weight
+    return replace(row, targets=targets.astype("float32"), weights=(row.weights * weight).astype("float32"))
+
+
+def _smoothed(labels, smoothing: float, total: float = 1.0):
+    return labels * (1 - smoothing) + total * smoothing / 2
+
+
+def balancing_weight(positive: float, total: float, smoothing: float) -> float:
+    """The positive_weight with which both parts of labels that sum to `positive` of `total` count alike."""
+    if not 0 < positive < total:
+        every = "positive" if positive else "negative"
+        raise ValueError(
+            f"balance_labels: every label of the training data is {every}, so there is nothing to balance. Leave it "
+            "out, or look at the labels of the data."
+        )
+    positive = _smoothed(positive, smoothing, total)
+    return (total - positive) / positive

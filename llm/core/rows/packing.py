@@ -1,0 +1,201 @@
+"""Trees of solutions -> rows of at most max_seq_len tokens -> batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+
+import numpy as np
+
+from llm.core.rows.prefix_tree import Row, Tree, make_row, split_tree
+
+# Trees that greedy packing chooses among when the data is a stream: enough to fill rows, and bounded memory.
+STREAM_WINDOW = 4096
+
+
+def pack_alone(trees: Iterable[Tree], max_seq_len: int) -> Iterator[Row]:
+    """One tree a row; a batch is padded to its longest row."""
+    for tree in trees:
+        yield make_row([tree])
+
+
+def pack_sequential(trees: Iterable[Tree], max_seq_len: int) -> Iterator[Row]:
+    """Fill rows in the order of the data; a tree that does not fit is split if that is worth it."""
+    waiting, room = [], max_seq_len
+    for tree in trees:
+        while len(tree) > room:
+            part, tree = split_tree(tree, room) or (None, tree)
+            yield make_row([*waiting, part] if part else waiting)
+            waiting, room = [], max_seq_len
+        waiting.append(tree)
+        room -= len(tree)
+    if waiting:
+        yield make_row(waiting)
+
+
+def pack_greedy(trees: Iterable[Tree], max_seq_len: int, window: int | None = None) -> Iterator[Row]:
+    """Longest first, each into the fullest row with room for it, among `window` trees at a time (None: all)."""
+    trees = iter(trees)
+    while some := list(islice(trees, window)):
+        yield from _best_fit(some, max_seq_len)
+
+
+def _best_fit(trees: list[Tree], max_seq_len: int) -> Iterator[Row]:
+    """Best fit decreasing. Then the emptiest rows are dissolved as long as the gaps of the others can take them, with
+    trees split to fit: large trees alone would leave a fifth of every row empty."""
+    rows = OpenRows(max_seq_len)
+    for tree in sorted(trees, key=len, reverse=True):
+        rows.add(tree, rows.tightest(len(tree)))
+    for row in sorted(rows.contents, key=rows.room_of.__getitem__, reverse=True):
+        if rows.total_room < max_seq_len:  # the others' gaps are smaller than what this row holds
+            break
+        _dissolve(rows, row)
+    for contents in rows.contents.values():
+        yield make_row(contents)
+
+
+def _dissolve(rows: OpenRows, row: int) -> None:
+    kept = []
+    for tree in rows.take_out(row):
+        target = rows.tightest(len(tree))
+        while target is None and (split := split_tree(tree, rows.largest_room())):
+            part, tree = split
+            rows.add(part, rows.tightest(rows.largest_room()))
+            target = rows.tightest(len(tree))
+        if target is None:
+            kept.append(tree)
+        else:
+            rows.add(tree, target)
+    home = None  # one row is enough for what stood in one
+    for tree in kept:
+        home = rows.add(tree, home)
+
+
+class OpenRows:
+    """Rows by the room that they have left. `rooms` has bit r set where some row has room for r more tokens, so that
+    the tightest row is one shift and one lowest bit away and time stays near-linear in the number of trees."""
+
+    def __init__(self, max_seq_len: int):
+        self.max_seq_len = max_seq_len
+        self.contents: dict[int, list[Tree]] = {}
+        self.room_of: dict[int, int] = {}
+        self.total_room = 0
+        self.rooms = 0
+        self.with_room: list[dict[int, None]] = [{} for _ in range(max_seq_len + 1)]
+        self.opened = 0
+
+    def tightest(self, length: int) -> int | None:
+        """The fullest row with room for so many tokens."""
+        fitting = self.rooms >> length
+        return next(reversed(self.with_room[length + _lowest_bit(fitting)])) if fitting else None
+
+    def largest_room(self) -> int:
+        return self.rooms.bit_length() - 1 if self.rooms else 0
+
+    def add(self, tree: Tree, row: int | None) -> int:
+        """Into a row, or into a new one."""
+        if row is None:
+            row, self.opened = self.opened, self.opened + 1
+            self.contents[row] = []
+            self._set_room(row, self.max_seq_len)
+        self.contents[row].append(tree)
+        self._set_room(row, self.room_of[row] - len(tree))
+        return row
+
+    def take_out(self, row: int) -> list[Tree]:
+        self._set_room(row, None)
+        return self.contents.pop(row)
+
+    def _set_room(self, row: int, room: int | None) -> None:
+        before = self.room_of.pop(row, None)
+        if before is not None:
+            self.total_room -= before
+            del self.with_room[before][row]
+            if not self.with_room[before]:
+                self.rooms ^= 1 << before
+        if room is not None:
+            self.room_of[row] = room
+            self.total_room += room
+            self.with_room[room][row] = None
+            self.rooms |= 1 << room
+
+
+def _lowest_bit(bits: int) -> int:
+    return (bits & -bits).bit_length() - 1
+
+
+def choose_packing(zero_padding: bool, greedy_zero_padding: bool, stream: bool) -> Callable[..., Iterator[Row]]:
+    """The packing that the documented settings ask for: a function of (trees, max_seq_len)."""
+    if not zero_padding:
+        return pack_alone
+    if not greedy_zero_padding:
+        return pack_sequential
+    window = STREAM_WINDOW if stream else None
+    return lambda trees, max_seq_len: pack_greedy(trees, max_seq_len, window)
+
+
+def collate(
+    rows: list[Row], pad_id: int, multiple: int = 1, least_rows: int = 0, least_tokens: int = 0
+) -> dict[str, np.ndarray]:
+    """B rows, padded to the longest of them and to a `multiple`, as arrays. A padding token attends to itself alone (an
+    attention row without a single column would be 0/0).
+
+    Rows without anything scored (or no rows at all: a rank without data in this step) get one label and one pair of
+    weight 0, so that every rank computes a finite zero loss that reaches all weights, and stays in step.
+    """
+    rows = rows + [_blank_row(pad_id)] * (least_rows - len(rows))
+    length = -(-max([1, least_tokens, *map(len, rows)]) // multiple) * multiple
+    shape = (len(rows), length)
+    ids = np.full(shape, pad_id, "int64")
+    positions = np.zeros(shape, "int64")
+    end_row = np.broadcast_to(np.arange(1, length + 1, dtype="int32"), shape).copy()
+    places, first_scored, first_solution = [], 0, 0
+    for number, row in enumerate(rows):
+        ids[number, : len(row)] = row.ids
+        positions[number, : len(row)] = row.positions
+        end_row[number, : len(row)] = row.end_row
+        at_scored = (row.label_at + first_scored, row.chosen + first_scored, row.rejected + first_scored)
+        places.append((row.scored + number * length, row.solutions + first_solution, *at_scored))
+        first_scored += len(row.scored)
+        first_solution += row.solution_count
+    if not first_scored:
+        return collate([*rows, _blank_row(pad_id)], pad_id, multiple)
+    scored, solutions, label_at, chosen, rejected = map(np.concatenate, zip(*places, strict=True))
+    return {
+        "input_ids": ids,  # [B, S]
+        "position_ids": positions,  # [B, S]
+        "end_row": end_row,  # [B, S]
+        "scored": scored,  # [K] into the flattened B * S tokens
+        "label_at": label_at,  # [M] into the K scored positions
+        "labels": np.concatenate([row.labels for row in rows]),  # [M]
+        "targets": np.concatenate([row.targets for row in rows]),  # [M]
+        "weights": np.concatenate([row.weights for row in rows]),  # [M]
+        "solutions": solutions,  # [M] numbered through the batch
+        "chosen": chosen,  # [P] into the K scored positions
+        "rejected": rejected,  # [P]
+        "margins": np.concatenate([row.margins for row in rows]),  # [P]
+        "pair_weights": np.concatenate([row.pair_weights for row in rows]),  # [P]
+        "tokens": np.array(sum(len(row) for row in rows if row.solution_count), "int64"),
+        "solution_count": np.array(first_solution, "int64"),
+    }
+
+
+def _blank_row(pad_id: int) -> Row:
+    """One token with a label and a pair that count nothing."""
+    at_first, nothing = np.zeros(1, "int64"), np.zeros(1, "float32")
+    return Row(
+        ids=at_first + pad_id,
+        positions=at_first,
+        end_row=np.ones(1, "int32"),
+        scored=at_first,
+        solution_count=0,
+        label_at=at_first,
+        labels=nothing,
+        targets=nothing,
+        weights=nothing,
+        solutions=at_first,
+        chosen=at_first,
+        rejected=at_first,
+        margins=nothing,
+        pair_weights=nothing,
+    )

@@ -1,0 +1,359 @@
+"""Settings from a strict JSON file and command line flags, with the place every value came from.
+
+    SCRIPT CONFIG.json [--key value ...]       SCRIPT --key value ...       SCRIPT --help
+
+`parse` reads both into `Settings`; the caller looks at them, lets defaults give way, and calls
+`Settings.build` for the dataclass instances. A key is known or refused, never guessed: prefixes, misprints,
+a key given twice and a value of the wrong type are errors that say what to write, all of them at once.
+
+Accepted beyond the plain cases:
+- 5.0 and 1e3 for an integer, because each means exactly one integer (5.5 is refused).
+- A single value for a list: `"report_to": "visualdl"` is the list of that one value.
+- On the command line: `--flag` and `--no_flag` for booleans, true/false/yes/no/1/0 in any case, several
+  words or one JSON list for a list, `null` where null is allowed, `--key=--value` for a value that begins
+  with `--`.
+Refused although one could guess: numbers and booleans in quotes and 0 or 1 for a boolean in the file, the
+word None for null, and null for a parameter that has no null.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import json
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import MISSING, dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from llm.core.settings.display import HIDDEN, help_text, is_secret
+from llm.core.settings.values import (
+    accept,
+    check_default,
+    check_kind,
+    check_sound,
+    describe,
+    interpret,
+    is_list,
+    kind_of,
+    narrow,
+    number,
+    options,
+    plain,
+    printable,
+    shorten,
+    show,
+    strict_json,
+)
+
+BLANK = re.compile(r"[ \t\r\n]*")
+
+
+class SettingsError(ValueError):
+    """Every problem of the settings at once; `problems` has a line for each."""
+
+    def __init__(self, problems: list[str]):
+        self.problems = list(problems)
+        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__("\n  ".join([f"the settings have {count}:", *self.problems]))
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One key: a field of one of the classes, or of several that share its name."""
+
+    name: str
+    hint: Any  # the field's type, a Literal if its metadata have "choices", Optional if its default is None
+    default: Any  # in its JSON form; MISSING when the user has to give it
+    help: str
+    owner: type  # the class that declares it
+    documented: bool  # declared by one of the classes given, not inherited by it
+
+    def accept(self, value: Any) -> Any:
+        """The value as the dataclass wants it, from its JSON form; ValueError says why not and what to do."""
+        try:
+            check_sound(value)
+            return accept(self.hint, value)
+        except ValueError as error:
+            remedy = "" if self.default is MISSING else f"; the default is {show(self.default)}"
+            if isinstance(value, str | int | float):  # right but for its quotes?
+                meant = interpret(self.hint, [value if isinstance(value, str) else json.dumps(value)])
+                with suppress(ValueError):
+                    check_sound(meant)
+                    accept(self.hint, meant)
+                    remedy = f"; write {show(meant)}"
+            raise ValueError(f"{error}{remedy}") from None
+
+
+class Settings:
+    """What was asked for. `settings[name]` is a value in its JSON form (an Enum's value, a Path's text)."""
+
+    def __init__(self, classes: tuple[type, ...], parameters: dict[str, Parameter]):
+        self.classes = classes
+        self.parameters = parameters
+        self.values: dict[str, Any] = {}  # what the user wrote, nothing else
+        self.origin = dict.fromkeys(parameters, "default")  # or "file" or "command line"
+        self.place: dict[str, str] = {}  # of what the user wrote: "config.json:3" or "command line"
+        self.changed: dict[str, Any] = {}  # the defaults that gave way
+        self.gave_way: list[str] = []  # a line to print for each of them
+        self.problems: list[str] = []
+
+    def __getitem__(self, name: str) -> Any:
+        default = self.parameters[name].default
+        return self.values.get(name, self.changed.get(name, default))
+
+    def give_way(self, name: str, value: Any, why: str) -> None:
+        """Use `value` instead of a default, and note it; what the user wrote is refused, never changed."""
+        before, value = self[name], plain(self.parameters[name].accept(plain(value)))
+        if before == value:
+            return
+        if self.origin[name] == "default":
+            self.changed[name] = value
+            self.gave_way.append(f"{name}: {show(before)} -> {show(value)}: {why}")
+        else:
+            self.refuse(name, f"{why}; write {show(value)} or leave it out")
+
+    def refuse(self, name: str, why: str) -> None:
+        """Note a problem with a value (`why` also says what to do); `check` and `build` raise all of them."""
+        self.problems.append(problem(self.place.get(name, "default"), name, show(self[name]), why))
+
+    def check(self) -> None:
+        """Raise the problems noted so far, if any."""
+        if self.problems:
+            raise SettingsError(self.problems)
+
+    def build(self) -> tuple[Any, ...]:
+        """An instance of each class, in their order; what a class has against its values is raised."""
+        self.check()
+        given = self.changed | self.values
+        instances = []
+        for cls in self.classes:
+            names = [field.name for field in fields(cls) if field.init and field.name in given]
+            values = {name: self.parameters[name].accept(given[name]) for name in names}
+            try:
+                instances.append(cls(**values))
+            except (ValueError, AssertionError) as error:  # from a __post_init__ that checks combinations
+                raise SettingsError([f"{cls.__name__}: {' '.join(str(error).split())}"]) from error
+        return tuple(instances)
+
+
+def parse(
+    classes: tuple[type, ...],
+    argv: list[str],
+    description: str,
+    misprints: dict[str, str] | None = None,
+    inherited: Collection[str] | None = None,
+) -> Settings:
+    """Settings for `classes` from `argv` (without the script's name), the command line over the file.
+
+    `misprints` maps wrong names that users are known to write to the right ones. All problems are raised at
+    once as SettingsError. `--help` prints every parameter and exits. Of the parameters that the classes inherit
+    only those in `inherited` may be written, if it is given: the others are refused, because nothing obeys them.
+    """
+    everything = collect(classes)
+    parameters = {
+        name: parameter
+        for name, parameter in everything.items()
+        if parameter.documented or inherited is None or name in inherited
+    }
+    config, strays, flags = split_words(argv)
+    if "--help" in argv or "-h" in strays:
+        print(help_text(parameters, description))
+        raise SystemExit(0)
+    settings = Settings(classes, parameters)
+    problems = [
+        f"command line: {show(word)}: belongs to no flag; write CONFIG.json first and the rest as --key value"
+        for word in strays
+    ]
+    try:
+        entries = [("file", *entry) for entry in file_entries(config)] if config is not None else []
+        readable = True
+    except SettingsError as error:
+        entries, readable = [], False
+        problems += error.problems
+    entries += [("command line", *entry) for entry in flag_entries(flags, parameters)]
+
+    first: dict[tuple[str, str], str] = {}  # (origin, key) -> the place where it stands first
+    for origin, name, place, text, read in entries:
+        try:
+            if (origin, name) in first:
+                raise ValueError(f"given twice (before: {first[origin, name]}); keep one of them")
+            first[origin, name] = place
+            if name in everything and name not in parameters:
+                raise ValueError(
+                    f"{everything[name].owner.__name__} of the library has it, but nothing here obeys it; remove it"
+                )
+            if name not in parameters:
+                raise ValueError(unknown(name, parameters, misprints or {}))
+            settings.values[name] = plain(parameters[name].accept(read()))
+            settings.origin[name], settings.place[name] = origin, place
+        except ValueError as error:
+            problems.append(problem(place, name, text, str(error)))
+    if readable:
+        written = {name for _, name in first}
+        problems += [
+            f"{name}: has no default and is not given; write it in the file or as --{name} VALUE"
+            for name, parameter in parameters.items()
+            if parameter.default is MISSING and name not in written
+        ]
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def collect(classes: tuple[type, ...]) -> dict[str, Parameter]:
+    """The parameters of the classes: those they declare themselves in that order, then the inherited ones."""
+    found: dict[str, Parameter] = {}
+    for cls in classes:
+        hints = get_type_hints(cls)
+        for field in fields(cls):
+            if not field.init:
+                continue
+            where = f"{cls.__name__}.{field.name}"
+            default = plain(field.default if field.default_factory is MISSING else field.default_factory())
+            hint = narrow(hints[field.name], [plain(choice) for choice in field.metadata.get("choices", ())])
+            hint = hint | None if default is None else hint
+            check_kind(hint, where)
+            if default is not MISSING:
+                check_default(hint, default, where)
+            owner = next(base for base in cls.__mro__ if field.name in inspect.get_annotations(base))
+            meaning = " ".join(str(field.metadata.get("help", "")).split())
+            twin = found.get(field.name)
+            if twin and (twin.hint, twin.default) != (hint, default):
+                raise TypeError(f"{where} differs in type or default from the one of {twin.owner.__name__}")
+            if twin is None or (owner is cls and not twin.documented):
+                found[field.name] = Parameter(field.name, hint, default, meaning, owner, owner is cls)
+    declared = [name for cls in classes for name in inspect.get_annotations(cls) if name in found]
+    return {name: found[name] for name in dict.fromkeys([*declared, *found])}
+
+
+# name, place, the value as it is written, and what reads it into its JSON form or raises ValueError
+Entry = tuple[str, str, str, Callable[[], Any]]
+
+
+def split_words(argv: list[str]) -> tuple[str | None, list[str], list[tuple[str, list[str]]]]:
+    """The configuration's path, words that belong to nothing, and every flag with the words after it."""
+    config = argv[0] if argv and not argv[0].startswith("-") else None
+    strays: list[str] = []
+    flags: list[tuple[str, list[str]]] = []
+    for word in argv[config is not None :]:
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            flags.append((name, [value] if equals else []))
+        else:
+            (flags[-1][1] if flags else strays).append(word)
+    return config, strays, flags
+
+
+def flag_entries(flags: list[tuple[str, list[str]]], parameters: dict[str, Parameter]) -> Iterator[Entry]:
+    for name, words in flags:
+        positive = parameters.get(name.removeprefix("no_"))
+        if name not in parameters and positive and bool in options(positive.hint):
+            yield positive.name, "command line", f"--{name}", partial(no_value, words)
+        else:
+            text = show(words[0] if len(words) == 1 else words) if words else "(no value)"
+            read = partial(flag_value, parameters.get(name), words)
+            yield name, "command line", text, read
+
+
+def no_value(words: list[str]) -> bool:
+    if words:
+        raise ValueError(f"takes no value; leave out {show(' '.join(words))}")
+    return False
+
+
+def flag_value(parameter: Parameter, words: list[str]) -> Any:
+    kinds = options(parameter.hint)
+    if not words and bool in kinds:
+        return True
+    if not words:
+        raise ValueError(
+            f"a value is missing, expected {describe(parameter.hint)}; one that begins with -- "
+            f"is written --{parameter.name}=VALUE"
+        )
+    if len(words) > 1 and not any(map(is_list, kinds)):
+        raise ValueError("takes one value; leave out the other words, or put quotes around all of them")
+    return interpret(parameter.hint, words)
+
+
+def file_entries(config: str) -> list[Entry]:
+    """The members of the JSON object in a file, each with its line; SettingsError when it holds none."""
+    name = printable(config) or '""'
+    try:
+        content = Path(config).read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: no file can have such a name
+        why = getattr(error, "strerror", error)
+        raise SettingsError(
+            [f"{name}: cannot be read: {why}; the first word has to name a JSON file or be a --flag"]
+        ) from error
+    try:
+        text = content.decode("utf-8-sig")
+        document = json.JSONDecoder(parse_int=number).decode(text)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        column = error.start - content.rfind(b"\n", 0, error.start)
+        raise SettingsError(
+            [f"{name}:{line}:{column}: byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8"]
+        ) from error
+    except json.JSONDecodeError as error:
+        line = show(text.split("\n")[error.lineno - 1])
+        raise SettingsError(
+            [
+                f"{name}:{error.lineno}:{error.colno}: not JSON: {error.msg}, in {line}; "
+                "keys and texts need double quotes, comments and a comma after the last value "
+                "are not allowed"
+            ]
+        ) from error
+    except RecursionError as error:
+        raise SettingsError([f"{name}: nested too deeply; settings are pairs of key and value"]) from error
+    if not isinstance(document, dict):
+        raise SettingsError(
+            [
+                f"{name}: expected one JSON object of settings, got {kind_of(document)}; write "
+                'it as {"key": value, ...}'
+            ]
+        )
+    return [
+        (key, f"{name}:{line}", shorten(" ".join(value.split())), partial(strict_json, value))
+        for key, value, line in members(text)
+    ]
+
+
+def members(text: str) -> Iterator[tuple[str, str, int]]:
+    """(key, value as written, line) of a valid JSON object, where json.loads would drop repeated keys."""
+    decoder = json.JSONDecoder(parse_int=number)
+
+    def skip(at: int) -> int:
+        return BLANK.match(text, at).end()
+
+    at = skip(skip(0) + 1)
+    while text[at] != "}":
+        line = text.count("\n", 0, at) + 1
+        key, at = decoder.raw_decode(text, at)
+        start = skip(skip(at) + 1)
+        _, end = decoder.raw_decode(text, start)
+        yield key, text[start:end], line
+        at = skip(end)
+        at = skip(at + 1) if text[at] == "," else at
+
+
+def unknown(name: str, parameters: Iterable[str], misprints: dict[str, str]) -> str:
+    """Why a key is refused that no class has, with the nearest one that exists."""
+    if name in misprints:
+        return f"there is no such parameter; write {misprints[name]}"
+    if name.startswith(("_", "#", "/")):
+        return "there is no such parameter, and JSON has no comments; remove it"
+    longer = [known for known in parameters if name and known.startswith(name)]
+    if longer:
+        names = " or ".join([*longer[:3], *([f"{len(longer) - 3} others"] if len(longer) > 3 else [])])
+        return f"there is no such parameter, and names are not abbreviated; write {names}"
+    near = difflib.get_close_matches(name.lower().replace("-", "_"), parameters, n=1)
+    return f"there is no such parameter; {f'write {near[0]}' if near else '--help lists them all'}"
+
+
+def problem(place: str, name: str, text: str, why: str) -> str:
+    key = name if name.isidentifier() else show(name)
+    return f"{place}: {key} = {HIDDEN if is_secret(name) else text}: {why}"

@@ -1,0 +1,81 @@
+"""A tokenizer's chat template, as transformers writes and renders it. No paddle here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import jinja2
+from jinja2.ext import Extension
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from llm.core.console import in_short
+
+REMEDY = "Set use_chat_template to false, or give a tokenizer whose template can be used."
+
+
+def compile_template(tokenizer) -> Callable[..., str]:
+    """render(messages, add_generation_prompt) -> text. All that can go wrong is a ValueError that says where."""
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationBlock, "jinja2.ext.loopcontrols"]
+    )
+    environment.globals["raise_exception"] = _refuse
+    environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
+    source = find_template(tokenizer)
+    try:
+        template = environment.from_string(source)
+    except jinja2.TemplateError as error:
+        raise ValueError(f"use_chat_template: its template is no valid Jinja ({in_short(error)}). {REMEDY}") from None
+    # No date: strftime_now, which some templates ask for, would give a prompt other ids from day to day.
+    names = {name: token for name, token in tokenizer.named.items() if token is not None}
+    names |= {"tools": None, "documents": None}
+
+    def render(messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
+        try:
+            return template.render(messages=messages, add_generation_prompt=add_generation_prompt, **names)
+        except Exception as error:  # a template is a program: it may fail in any way
+            raise ValueError(f"the chat template cannot write this dialogue ({in_short(error)}). {REMEDY}") from None
+
+    return render
+
+
+def find_template(tokenizer) -> str:
+    """Of chat_template.jinja, tokenizer_config.json or chat_template.json; of several the one called default."""
+    if "chat_template.jinja" in tokenizer.files:
+        return tokenizer.files["chat_template.jinja"].decode()
+    template = tokenizer.config.get("chat_template")
+    if template is None and "chat_template.json" in tokenizer.files:
+        written = json.loads(tokenizer.files["chat_template.json"])
+        template = written.get("chat_template")
+        if template is None:
+            raise ValueError(
+                f"use_chat_template: chat_template.json has PaddleNLP's own form ({', '.join(written)}), which is not "
+                "supported. Write the model's template, which is in Jinja, into tokenizer_config.json as chat_template."
+            )
+    if isinstance(template, list):
+        named = {entry["name"]: entry["template"] for entry in template}
+        if "default" not in named:
+            raise ValueError(f"use_chat_template: of the templates {', '.join(named)} none is called default. {REMEDY}")
+        template = named["default"]
+    if not isinstance(template, str | None):
+        raise ValueError(f"use_chat_template: chat_template is {template!r}, and no text. {REMEDY}")
+    if template is None:
+        raise ValueError(
+            "use_chat_template: this tokenizer has no chat template (chat_template in tokenizer_config.json, or "
+            "chat_template.jinja). Models that were trained to answer have one; or set use_chat_template to false."
+        )
+    return template
+
+
+def _refuse(message: str):
+    raise jinja2.TemplateError(message)
+
+
+class _GenerationBlock(Extension):
+    """{% generation %} marks in some templates what a model answers; what is inside stands as it is."""
+
+    tags = {"generation"}
+
+    def parse(self, parser: jinja2.parser.Parser):
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)

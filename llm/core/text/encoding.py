@@ -1,0 +1,168 @@
+"""Records -> token ids with the positions that are scored: the only place that tokenises.
+
+The text of a solution is `question step ки\\nstep ки` (a blank before the first step and before every placeholder, a
+line break before every further step), which is how Math-Shepherd's models were trained. The placeholder is never
+tokenised together with a step: its id is appended and its position kept, so neither a step that ends in a letter or
+in a line break nor the placeholder's own text inside a record can shift a score.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+
+from llm.core.records.records import Preference, Record
+from llm.core.text.prompts import Prompt, prompts_of
+from llm.core.text.reward_tokens import RewardTokens, ids_in_context
+
+CACHED_TEXTS = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """One solution, encoded. `scored` are the positions of the placeholders that are scored, `labels` the labels there,
+    each of which counts `weight` in the loss: nothing for an answer of a pair."""
+
+    ids: np.ndarray  # [T] int32
+    scored: np.ndarray  # [K] int64
+    labels: np.ndarray  # [K] float32
+    prompt_len: int = 0  # tokens of the prompt, the start token included
+    weight: float = 1.0
+    place: str = ""  # where its record stands
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two answers to one prompt, of which the first should have the larger reward, by `margin` at least."""
+
+    chosen: Sequence
+    rejected: Sequence
+    margin: float
+    weight: float
+    place: str = ""
+
+
+@dataclass
+class EncodeCounts:
+    """What became of the records: nothing is cut or dropped without being counted here."""
+
+    solutions: int = 0
+    pairs: int = 0
+    tokens: int = 0
+    steps: int = 0
+    positive: int = 0
+    prompts_cut: int = 0
+    solutions_cut: int = 0
+    steps_cut: int = 0
+    answers_cut: int = 0
+    answer_tokens_cut: int = 0
+    dropped: Counter = field(default_factory=Counter)
+
+    @property
+    def positive_share(self) -> float:
+        return self.positive / self.steps if self.steps else 0.0
+
+
+class StepEncoder:
+    """Encodes records for one tokenizer and one set of limits, and counts what it had to cut."""
+
+    def __init__(
+        self, tokenizer, tokens: RewardTokens, max_seq_len: int, max_prompt_len: int, use_chat_template: bool = False
+    ):
+        self.tokens = tokens
+        self.max_seq_len = max_seq_len
+        self.counts = EncodeCounts()
+        self._prompts = prompts_of(tokenizer, max_prompt_len, use_chat_template)
+        # Solutions of one question often share their first steps.
+        self._in_context = lru_cache(CACHED_TEXTS)(lambda text: ids_in_context(tokenizer, text))
+
+    def encode(self, record: Record) -> Sequence | None:
+        """The record as a sequence of at most max_seq_len tokens, or None (counted) if none of its labels is left.
+        Steps behind the last label would be computed for nothing, and are left out."""
+        last = max((number for number, label in enumerate(record.labels) if label is not None), default=-1)
+        if last < 0:
+            self.counts.dropped["without a label to learn from"] += 1
+            return None
+        prompt = self._prompts.encode(record)
+        ids, ends = list(prompt.ids), []
+        for number, step in enumerate(record.steps[: last + 1]):
+            step_ids = self._encode_step(step, prompt if number == 0 else None)
+            if len(ids) + len(step_ids) + 1 > self.max_seq_len:
+                break
+            ids += step_ids
+            ends.append(len(ids))
+            ids.append(self.tokens.placeholder)
+        labels = record.labels[: len(ends)]
+        scored = [end for end, label in zip(ends, labels, strict=True) if label is not None]
+        if not scored:
+            self.counts.dropped["first labelled step does not fit into max_seq_len"] += 1
+            return None
+        labels = [label for label in labels if label is not None]
+        lost = sum(label is not None for label in record.labels) - len(labels)
+        ids = ids[: scored[-1] + 1]
+        self._count([ids], labels, prompt_cut=prompt.was_cut, steps_cut=lost)
+        return Sequence(
+            np.array(ids, "int32"),
+            np.array(scored, "int64"),
+            np.array(labels, "float32"),
+            len(prompt.ids),
+            record.weight,
+            record.place,
+        )
+
+    def encode_pair(self, preference: Preference, default_margin: float) -> Pair | None:
+        """Both answers behind their prompt, together at most max_seq_len tokens, or None (counted) if what is left of
+        them is the same. What is too long is cut from the ends of both in proportion to their lengths."""
+        prompt = self._prompts.encode(preference)
+        answers = [self._prompts.first_step(prompt, text) for text in (preference.chosen, preference.rejected)]
+        kept = _cut_in_proportion(answers, self.max_seq_len - len(prompt.ids) - len(answers))
+        if kept is None or kept[0] == kept[1] or not all(kept):
+            self.counts.dropped["answers do not differ within max_seq_len"] += 1
+            return None
+        lost = [len(answer) - len(rest) for answer, rest in zip(answers, kept, strict=True)]
+        self.counts.pairs += 1
+        self.counts.answers_cut += sum(map(bool, lost))
+        self.counts.answer_tokens_cut += sum(lost)
+        prompt_len = len(prompt.ids)
+        whole = [[*prompt.ids, *answer, self.tokens.placeholder] for answer in kept]
+        self._count(whole, [], prompt_cut=prompt.was_cut, steps_cut=0)
+        chosen, rejected = (
+            Sequence(np.array(ids, "int32"), np.array([len(ids) - 1]), np.zeros(1, "float32"), prompt_len, weight=0.0)
+            for ids in whole
+        )
+        margin = default_margin if preference.margin is None else preference.margin
+        return Pair(chosen, rejected, margin, preference.weight, preference.place)
+
+    def _encode_step(self, step: str, prompt: Prompt | None) -> list[int]:
+        """`prompt` if the step is the first behind it."""
+        return self._prompts.first_step(prompt, step) if prompt else self._in_context("\n" + step)
+
+    def _count(self, solutions: list[list[int]], labels: list[float], prompt_cut: bool, steps_cut: int) -> None:
+        counts = self.counts
+        counts.solutions += len(solutions)
+        counts.tokens += sum(map(len, solutions))
+        counts.steps += len(labels)
+        counts.positive += sum(label > 0.5 for label in labels)
+        counts.prompts_cut += prompt_cut
+        counts.solutions_cut += steps_cut > 0
+        counts.steps_cut += steps_cut
+
+
+def _cut_in_proportion(answers: list[list[int]], room: int) -> list[list[int]] | None:
+    """Both answers within `room` tokens together, what they begin with alike counted once; None if that alone is too
+    much."""
+    shared = next((i for i, (a, b) in enumerate(zip(*answers, strict=False)) if a != b), min(map(len, answers)))
+    rests = [len(answer) - shared for answer in answers]
+    if sum(rests) <= room - shared:
+        return answers
+    if room <= shared:
+        return None
+    kept = max((room - shared) * rests[0] // sum(rests), min(rests[0], 1))
+    kept = min(kept, room - shared - min(rests[1], 1))  # where there is room for two tokens, at least one of each
+    return [answers[0][: shared + kept], answers[1][: room - kept]]

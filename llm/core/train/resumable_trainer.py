@@ -1,0 +1,195 @@
+"""The library's Trainer with checkpoints that are whole or do not count, and runs that go on from them exactly.
+
+The library saves into place, loads one file of several in a single process, and forgets at a restart what it had
+summed up since the last log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import paddle
+import paddle.distributed as dist
+from paddle.distributed.fleet.meta_parallel.sharding.group_sharded_stage3 import GroupShardedStage3
+from paddlenlp.trainer import Trainer, TrainerState
+from paddlenlp.trainer.trainer_utils import ShardingOption
+from paddlenlp.trainer.unified_checkpoint.load_save_single_card import save_single_card_checkpoint
+from paddlenlp.trainer.utils.helper import broadcast_dataset_rank0_model
+
+from llm.core.checkpoint import checkpoints, stage3_checkpoint
+from llm.core.checkpoint import unified as unified_checkpoint
+from llm.core.parallel import rank_failure, stage3
+
+RUNNING = "running_sums.json"
+SCHEDULER = "scheduler.pdparams"  # as the library calls it
+
+
+class SaveError(Exception):
+    """A checkpoint or the model could not be written; what was there before is untouched."""
+
+
+class CheckpointTrainer(Trainer):
+    """`sums` and `total` are what a log line is made of, since the last one and since the first step."""
+
+    def __init__(
+        self, *, identity: dict, steps: int, steps_per_pass: int | None, unified: bool, sum_count: int, **kwargs
+    ):
+        super().__init__(**kwargs)
+        unified_checkpoint.install()
+        # of stage 3, which the library saves in a form of its own
+        self.unified_stage3 = unified and ShardingOption.FULL_SHARD in self.args.sharding
+        self.args.ignore_save_lr_and_optim = self.unified_stage3  # by the library
+        self.identity = identity
+        self.steps = steps
+        self.steps_per_pass = steps_per_pass  # None for a stream, which has no order to vary
+        self.first_pass = 0
+        self.sums = np.zeros(sum_count)
+        self.total = np.zeros(sum_count)  # over restarts
+        self.seconds = 0.0  # of training up to the last log, over restarts, without evaluation and saving
+        self.clock = time.perf_counter()
+
+    def over_ranks(self, sums: np.ndarray) -> np.ndarray:
+        raise NotImplementedError(f"{type(self).__name__} must say what its sums are over all ranks")
+
+    @contextlib.contextmanager
+    def clock_stopped(self):
+        """What is done inside does not count for the speed of training."""
+        begin = time.perf_counter()
+        yield
+        self.clock += time.perf_counter() - begin
+
+    # ---- going on
+
+    def train(self, resume_from_checkpoint: str | None = None, **kwargs):
+        if resume_from_checkpoint:
+            state = TrainerState.load_from_json(str(Path(resume_from_checkpoint) / "trainer_state.json"))
+            if state.global_step >= self.steps:
+                return self._take_up_finished(state, resume_from_checkpoint)
+            self.first_pass = state.global_step // self.steps_per_pass if self.steps_per_pass else 0
+        self.clock = time.perf_counter()
+        trained = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        if self.unified_stage3 and self.args.load_best_model_at_end and self.state.best_model_checkpoint:
+            self._load_from_checkpoint(self.state.best_model_checkpoint)  # the library looks for a file of its own form
+        return trained
+
+    def _take_up_finished(self, state: TrainerState, checkpoint: str) -> None:
+        """The library would train one step more before it looked at max_steps."""
+        self.state = state
+        self._load_running_sums(checkpoint)
+        best = state.best_model_checkpoint if self.args.load_best_model_at_end else None
+        self._load_from_checkpoint(best or checkpoint)
+        if not self.unified_stage3:  # the library loads on one data rank, and leaves the others to its wrappers
+            broadcast_dataset_rank0_model(self.model)
+
+    def _load_optimizer_and_scheduler(self, checkpoint):
+        if checkpoint is not None and self.unified_stage3:
+            stage3_checkpoint.load_optimizer(self.model_wrapped, Path(checkpoint))
+            self.lr_scheduler.set_state_dict(paddle.load(str(Path(checkpoint) / SCHEDULER)))
+        else:
+            super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            self._load_running_sums(checkpoint)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint=None):
+        if resume_from_checkpoint and self.unified_stage3:
+            stage3_checkpoint.load_model(self.model_wrapped, Path(resume_from_checkpoint))
+        else:
+            super()._load_from_checkpoint(resume_from_checkpoint)
+
+    def _load_running_sums(self, checkpoint: str) -> None:
+        saved = checkpoints.read_json(Path(checkpoint) / RUNNING)
+        self.total = np.array(saved["total"])
+        self.seconds = saved["seconds"]
+        self.sums = self.share_of_rank(np.array(saved["since_last_log"]))
+
+    def _set_state_dict_in_model(self, state_dict):
+        if isinstance(self.model_wrapped, GroupShardedStage3):
+            stage3.set_state(self.model_wrapped, state_dict)
+        else:
+            super()._set_state_dict_in_model(state_dict)
+
+    # ---- saving
+
+    def save_model(self, output_dir: str | None = None, merge_tensor_parallel: bool = False):
+        if ShardingOption.FULL_SHARD not in self.args.sharding:
+            return super().save_model(output_dir, merge_tensor_parallel)
+        if not isinstance(self.model_wrapped, GroupShardedStage3):  # a finished run that was taken up
+            if self.args.should_save:
+                save_single_card_checkpoint(self.model, output_dir)
+        elif self.unified_stage3:
+            stage3_checkpoint.save_model(self.model_wrapped, Path(output_dir))
+        else:
+            return super().save_model(output_dir, merge_tensor_parallel)
+        if self.args.should_save:
+            self.tokenizer.save_pretrained(output_dir)
+
+    def _save_checkpoint(self, model, metrics=None):
+        best_by = (self.args.metric_for_best_model or "loss").removeprefix("eval_")
+        value = None if metrics is None else metrics.get(f"eval_{best_by}")
+        if value is None or not np.isfinite(value):
+            metrics = None  # undefined for this data, so no candidate for the best
+        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        if self.is_world_process_zero() and folder.exists():
+            shutil.rmtree(folder)  # the half-written one of a killed run
+        self.wait_for_ranks()
+        since_last_log = self.over_ranks(self.sums).tolist()
+        running = {"total": self.total.tolist(), "since_last_log": since_last_log, "seconds": self.seconds}
+        try:
+            with self.clock_stopped():
+                super()._save_checkpoint(model, metrics)
+                if self.unified_stage3:
+                    stage3_checkpoint.save_optimizer(self.model_wrapped, folder)
+            self.wait_for_ranks()
+            if self.is_world_process_zero():
+                if self.unified_stage3:
+                    paddle.save(self.lr_scheduler.state_dict(), str(folder / SCHEDULER))
+                checkpoints.write_json(folder / RUNNING, running)
+                checkpoints.write_json(folder / checkpoints.IDENTITY, self.identity)
+                checkpoints.mark_complete(folder)
+        except Exception as error:
+            _give_up(folder, folder, error)
+        if self.is_world_process_zero():
+            checkpoints.delete_old(folder.parent, self.args.save_total_limit, self.state.best_model_checkpoint)
+        self.wait_for_ranks()
+
+    def _rotate_checkpoints(self, use_mtime=False, output_dir=None) -> None:
+        """Old checkpoints are deleted in _save_checkpoint, once the new one is known to be whole; the library would
+        do it before."""
+
+    def save_final_model(self) -> None:
+        """Model and tokenizer into output_dir, each file all or nothing."""
+        output_dir = Path(self.args.output_dir)
+        unfinished = output_dir / "unfinished-model"
+        if self.is_world_process_zero():
+            shutil.rmtree(unfinished, ignore_errors=True)
+        self.wait_for_ranks()
+        try:
+            self.save_model(str(unfinished))
+            self.wait_for_ranks()
+            if self.is_world_process_zero():
+                checkpoints.replace_model(unfinished, output_dir)
+        except Exception as error:
+            _give_up(unfinished, output_dir, error)
+
+    def wait_for_ranks(self) -> None:
+        if self.args.world_size > 1:
+            dist.barrier()
+
+
+def _give_up(unfinished: Path, folder: Path, error: Exception) -> NoReturn:
+    if rank_failure.is_sign(error):
+        raise error
+    left = "is passed over"  # other ranks may be writing into it
+    if dist.get_world_size() == 1:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        left = "has been removed"
+    raise SaveError(
+        f"{folder} could not be written ({type(error).__name__}: {error}). What is half-written {left}; "
+        "earlier checkpoints are untouched. Make room (or make the folder writable) and start the same command again: "
+        "it resumes from the last whole checkpoint."
+    ) from error

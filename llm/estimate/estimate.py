@@ -1,0 +1,254 @@
+"""python -m llm estimate CONFIG.json: whether a training run fits into its GPUs' memory, what it sends, and how long an
+update takes at least, before any GPU is paid for.
+
+    python -m llm estimate CONFIG.json [--gpus N] [--memory GIB] [--key value ...]
+
+CONFIG.json is a configuration of run_reward.py, whose settings may all be written as flags (run_reward.py --help lists
+them). Of the model only config.json is read. For the models that llm/config names not even that is needed; for others
+whose folder is not at hand give --model_type, --vocab_size, --hidden_size, --intermediate_size, --num_hidden_layers,
+--num_attention_heads, --num_key_value_heads, --max_position_embeddings, --tie_word_embeddings, as in its config.json.
+
+--gpus N            GPUs of the run; if not written, as many as the configuration's degrees of parallelism need
+--memory GIB        memory of each (80)
+--overhead GIB      of it what the CUDA context, libraries, communication and fragmentation take: an assumption (3)
+--peak_tflops N     products in bfloat16, 10^12 operations a second (989: H100 SXM; A100: 312)
+--link_gb N         GB a second that a GPU sends within its node (450: H100 SXM; A100: 300)
+--network_gb N      GB a second that a GPU sends to other nodes (50: 400 Gbit/s each)
+--gpus_per_node N   GPUs of a node (8)
+--layouts N         other layouts of the same update to show, the fastest that fit first (0)
+
+The last line is one JSON object with the same figures. docs/estimate.md explains every term of the memory,
+docs/scaling.md what is sent and the time.
+"""
+
+from __future__ import annotations
+
+from llm.core.cpu import environment
+
+environment.prepare()  # before paddle is imported
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from typing import Optional
+
+from llm.alignment.rm.flashmask import reward_argument, reward_checks
+from llm.alignment.rm.flashmask.reward_argument import ModelArgument, documented
+from llm.core.console import plain_errors
+from llm.core.model.load import longest_solution
+from llm.core.parallel import layout
+from llm.core.paths import resolve_path
+from llm.core.settings.parse import Settings, parse
+from llm.core.train.progress import quiet_library
+from llm.estimate.changes import cheapest_change
+from llm.estimate.layouts import compare, screen_of_layouts
+from llm.estimate.memory import GIB, estimate, granularity, trained_tensors
+from llm.estimate.model_sizes import FAMILIES, KNOWN, Sizes, count, read_sizes, sizes_of, tensors
+from llm.estimate.plan import PLANNED, plan_of
+from llm.estimate.time import GROUPS, Hardware, floor
+from llm.estimate.traffic import traffic
+
+SAID = {
+    "weights": "what every GPU holds of the model",
+    "gradients": "of what is trained",
+    "optimiser": "two moments of AdamW, and float32 weights where the weights are bf16",
+    "tables": "cosines and sines of all positions",
+    "activations": "what the forward pass keeps for the backward pass",
+    "working": "gradients and recomputed activations under way",
+    "fused": "gradients side by side, as data parallelism sends them",
+    "overhead": "assumed: CUDA context, libraries, communication, fragmentation",
+}
+
+NAMES = {"tensor": "tensor parallelism", "sharding": "sharding", "pipeline": "pipeline", "data": "data parallelism"}
+
+
+@dataclass
+class EstimateArgument:
+    gpus: Optional[int] = documented(None, "GPUs of the run; none: as many as the degrees of parallelism need.")  # noqa: UP045
+    memory: float = documented(80.0, "Memory of a GPU in GiB.")
+    overhead: float = documented(3.0, "What CUDA, communication and fragmentation take of it, in GiB.")
+    peak_tflops: float = documented(989.0, "Products in bfloat16, 10^12 operations a second.")
+    link_gb: float = documented(450.0, "GB a second that a GPU sends within its node.")
+    network_gb: float = documented(50.0, "GB a second that a GPU sends to other nodes.")
+    gpus_per_node: int = documented(8, "GPUs of a node.")
+    layouts: int = documented(0, "Other layouts of the same update to show, the fastest that fit first.")
+    model_type: Optional[str] = documented(None, "Sizes of a model that is not at hand: its family.", choices=FAMILIES)  # noqa: UP045
+    vocab_size: Optional[int] = documented(None, "Rows of its embedding.")  # noqa: UP045
+    hidden_size: Optional[int] = documented(None, "Its hidden size.")  # noqa: UP045
+    intermediate_size: Optional[int] = documented(None, "Its MLP's width.")  # noqa: UP045
+    num_hidden_layers: Optional[int] = documented(None, "Its layers.")  # noqa: UP045
+    num_attention_heads: Optional[int] = documented(None, "Its query heads.")  # noqa: UP045
+    num_key_value_heads: Optional[int] = documented(None, "Its key and value heads.")  # noqa: UP045
+    max_position_embeddings: Optional[int] = documented(None, "Positions that it has.")  # noqa: UP045
+    tie_word_embeddings: Optional[bool] = documented(None, "Whether embedding and head are one matrix.")  # noqa: UP045
+
+
+@dataclass
+class OptionalModel(ModelArgument):
+    model_name_or_path: Optional[str] = documented(None, "Model whose config.json is read.")  # noqa: UP045
+
+
+DEGREES = (layout.TENSOR, layout.PIPELINE, layout.SHARDING)
+RANGES = (
+    ("gpus", 1, 1e6),
+    ("memory", 1, 1e6),
+    ("overhead", 0, 1e6),
+    ("peak_tflops", 1, 1e6),
+    ("link_gb", 1, 1e6),
+    ("network_gb", 1, 1e6),
+    ("gpus_per_node", 1, 1e6),
+    ("layouts", 0, 1e6),
+)
+CLASSES = (EstimateArgument, reward_argument.TrainingArguments, reward_argument.DataArgument, OptionalModel)
+INHERITED = (*reward_argument.TRAINER_SETTINGS, *(field.name for field in fields(ModelArgument)))
+GIVEN_SIZES = [field.name for field in fields(EstimateArgument) if field.name in {f.name for f in fields(Sizes)}]
+
+
+def main(argv: list[str]) -> None:
+    if not argv or {"-h", "--help"} & set(argv):
+        print(__doc__)
+        raise SystemExit(0 if argv else 2)
+    quiet_library()
+    with plain_errors(ValueError, OSError):
+        outcome = judge(*read_settings(argv))
+    print("\n".join(screen(outcome)), end="\n\n")
+    print(json.dumps(outcome), flush=True)
+
+
+def read_settings(argv: list[str]) -> tuple[Settings, Sizes]:
+    settings = parse(CLASSES, argv, __doc__, reward_argument.MISPRINTS, INHERITED)
+    gpus = settings["gpus"] or math.prod(max(settings[name], 1) for name in DEGREES)
+    for name, least, most in RANGES:
+        if settings[name] is not None and not least <= settings[name] <= most:
+            settings.refuse(name, f"must be from {least} to {most:,.0f}")
+    if not settings["do_train"]:
+        settings.refuse("do_train", "this estimates the memory of training; leave it out")
+    reward_checks.resolve(settings, ranks=max(gpus, 1), has_cuda=True)
+    settings.give_way("gpus", gpus, "the configuration's degrees of parallelism need as many")
+    sizes = find_sizes(settings)
+    reward_checks.fit_to_model(settings, longest_solution(sizes), sizes.model_type)
+    layout.fit_to_model(settings, sizes)
+    settings.check()
+    return settings, sizes
+
+
+def find_sizes(settings: Settings) -> Sizes:
+    given = {name: settings[name] for name in GIVEN_SIZES if settings[name] is not None}
+    if given:
+        return sizes_of(given, "the sizes written as flags")
+    name = settings["model_name_or_path"]
+    if name in KNOWN:
+        return KNOWN[name]
+    try:
+        folder = resolve_path(name or "(not given)")
+    except ValueError:
+        raise ValueError(
+            f"model_name_or_path: {name!r} is no folder here, and none of the models whose sizes are known "
+            f"({', '.join(KNOWN)}). Give the folder that holds its config.json, or write its sizes as flags: "
+            f"{', '.join(f'--{name}' for name in GIVEN_SIZES)}."
+        ) from None
+    return read_sizes(folder / "config.json")
+
+
+def judge(settings: Settings, sizes: Sizes) -> dict:
+    values = {name: settings[name] for name in PLANNED}
+    gpus, overhead, memory = settings["gpus"], int(settings["overhead"] * GIB), int(settings["memory"] * GIB)
+    plan = plan_of(values, gpus)
+    terms = estimate(sizes, plan) | {"overhead": overhead}
+    sent, hardware, shown = traffic(sizes, plan), hardware_of(settings), settings["layouts"]
+    compared = compare(values, sizes, gpus, memory, overhead, hardware)[:shown] if shown else []
+    fits = sum(terms.values()) <= memory
+    changes, with_changes = (None, None) if fits else cheapest_change(values, sizes, gpus, memory - overhead)
+    return {
+        "model": settings["model_name_or_path"],
+        "parameters": count(tensors(sizes)),
+        "trained": count(trained_tensors(sizes, plan_of(values | dict.fromkeys(DEGREES, 1), 1))),
+        "gpus": gpus,
+        "tensor_parallel": plan.tensor_parallel,
+        "sequence_parallel": plan.sequence_parallel,
+        "pipeline": plan.pipeline,
+        "sharding": plan.sharding,
+        "sharded_ranks": plan.sharded_ranks,
+        "data_parallel": plan.data_parallel,
+        "micro_batches": plan.micro_batches,
+        "rows": plan.rows,
+        "tokens": plan.tokens,
+        "precision": plan.precision,
+        "attention": "FlashMask" if plan.flash_mask else "dense mask",
+        "recompute": granularity(sizes, plan),
+        "bytes": terms,
+        "peak_bytes": sum(terms.values()),
+        "memory_bytes": memory,
+        "fits": fits,
+        "changes": changes,
+        "peak_bytes_with_changes": with_changes and with_changes + overhead,
+        "sent": [asdict(transfer) for transfer in sent],
+        "seconds": floor(sizes, plan, sent, hardware),
+        "tokens_of_update": plan.micro_batches * plan.rows * plan.tokens * plan.data_ranks,
+        "layouts": compared,
+    }
+
+
+def hardware_of(settings: Settings) -> Hardware:
+    peak, link, network = settings["peak_tflops"] * 1e12, settings["link_gb"] * 1e9, settings["network_gb"] * 1e9
+    return Hardware(peak, link, network, settings["gpus_per_node"])
+
+
+def screen(outcome: dict) -> Iterator[str]:
+    yield f"{outcome['model'] or 'the model'}: {outcome['parameters']:,} parameters, {outcome['trained']:,} trained"
+    yield f"GPUs: {outcome['gpus']}, {layout_of(outcome)}"
+    yield (
+        f"micro-batch: {outcome['rows']} x {outcome['tokens']:,} tokens, {outcome['precision']}, "
+        f"{outcome['attention']}, recompute {outcome['recompute'] or 'off'}"
+    )
+    yield "\non each GPU    GiB"
+    for name, size in outcome["bytes"].items():
+        if size or name != "fused":
+            yield f"{name:<11}{size / GIB:>7.2f}  {SAID[name]}"
+    yield f"{'at most':<11}{outcome['peak_bytes'] / GIB:>7.2f}"
+    yield from verdict(outcome)
+    yield from screen_of_time(outcome)
+    yield from screen_of_layouts(outcome["layouts"])
+
+
+def verdict(outcome: dict) -> Iterator[str]:
+    peak, memory = outcome["peak_bytes"], outcome["memory_bytes"]
+    spare = f"{abs(memory - peak) / GIB:.2f} GiB"
+    if outcome["fits"]:
+        yield f"\nfits into {memory / GIB:g} GiB: {spare} to spare"
+        return
+    yield f"\ndoes NOT fit into {memory / GIB:g} GiB: {spare} too many"
+    if outcome["changes"] is None:
+        yield "nothing that this program can change makes it fit: take more GPUs, or a smaller max_seq_len"
+        return
+    flags = " ".join(f"--{name} {json.dumps(value).strip(chr(34))}" for name, value in outcome["changes"].items())
+    yield f"cheapest change that fits ({outcome['peak_bytes_with_changes'] / GIB:.2f} GiB): {flags}"
+
+
+def layout_of(outcome: dict) -> str:
+    parts = [f"tensor parallelism {outcome['tensor_parallel']}"]
+    if outcome["sequence_parallel"]:
+        parts.append("sequence parallel")
+    if outcome["pipeline"] > 1:
+        parts.append(f"pipeline of {outcome['pipeline']}")
+    if outcome["sharding"]:
+        parts.append(f"sharding {outcome['sharding']} over {outcome['sharded_ranks']}")
+    if outcome["data_parallel"] > 1:
+        parts.append(f"data parallelism {outcome['data_parallel']}")
+    return ", ".join(parts)
+
+
+def screen_of_time(outcome: dict) -> Iterator[str]:
+    seconds, sent = outcome["seconds"], outcome["sent"]
+    yield f"\nan update of {outcome['tokens_of_update']:,} tokens, {outcome['micro_batches']} micro-batches a rank"
+    yield f"{'seconds':<11}{'GB':>8}"
+    yield f"{seconds['compute']:<11.3f}{'':>8}  products with weights at the peak rate"
+    if seconds["bubble"]:
+        yield f"{seconds['bubble']:<11.3f}{'':>8}  waiting for other stages of the pipeline"
+    for group in GROUPS:
+        if any(transfer["group"] == group for transfer in sent):
+            size = sum(transfer["payload"] for transfer in sent if transfer["group"] == group) / 1e9
+            kinds = ", ".join(dict.fromkeys(transfer["kind"] for transfer in sent if transfer["group"] == group))
+            yield f"{seconds[group]:<11.3f}{size:>8.2f}  {NAMES[group]}: {kinds}"
+    yield f"{seconds['least']:<11.3f}{'':>8}  at least; {seconds['one_by_one']:.3f} if sending and computing take turns"

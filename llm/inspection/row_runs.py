@@ -1,0 +1,100 @@
+"""A packed row taken apart for a person to look at: its trees, its runs of tokens, its mask as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from llm.core.rows.prefix_tree import Row
+
+FULL, SOME, NONE = "█", "░", "·"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Tokens start..end-1: each follows from the one before it, all are seen by the same later tokens, and no step
+    ends among them but at the last."""
+
+    start: int
+    end: int
+    level: int  # branchings above it
+    follows: int | None  # the token that the first one follows; None at the start of a tree
+
+
+def tree_bounds(row: Row) -> list[tuple[int, int]]:
+    """A tree starts at position 0."""
+    starts = np.flatnonzero(row.positions == 0).tolist()
+    return list(zip(starts, [*starts[1:], len(row)], strict=True))
+
+
+def runs_of(row: Row, start: int, end: int) -> Iterator[Run]:
+    """Of the tree start..end-1. Where several branches leave a token, the first stands directly behind it and is told
+    by its smaller end_row, the others by a position that does not go on from the token before them."""
+    positions, end_row, scored = row.positions.tolist(), row.end_row.tolist(), set(row.scored.tolist())
+    path: list[tuple[int, int]] = []  # (index, level) of the tokens that the one at hand follows, by position
+    begin = start
+    for i in range(start, end):
+        depth = positions[i]
+        branches = depth > 0 and (depth != len(path) or end_row[i] != end_row[i - 1])
+        if i > begin and (branches or i - 1 in scored):
+            yield _run(begin, i, path, positions)
+            begin = i
+        del path[depth:]
+        path.append((i, path[-1][1] + branches if path else 0))
+    yield _run(begin, end, path, positions)
+
+
+def _run(start: int, end: int, path: list[tuple[int, int]], positions: list[int]) -> Run:
+    depth = positions[start]
+    return Run(start, end, path[depth][1], path[depth - 1][0] if depth else None)
+
+
+def solutions_through(row: Row, index: int) -> np.ndarray:
+    """Numbers of the solutions that this token is part of: those with a label at or behind it."""
+    places = row.scored[row.label_at]
+    return np.unique(row.solutions[(places >= index) & (places < row.end_row[index])])
+
+
+def lengths_alone(row: Row) -> np.ndarray:
+    """Tokens of every solution by itself: it ends at its last placeholder."""
+    lengths = np.zeros(row.solution_count, "int64")
+    np.maximum.at(lengths, row.solutions, row.positions[row.scored[row.label_at]] + 1)
+    return lengths
+
+
+def verdicts(row: Row) -> dict[int, tuple[str, str, str]]:
+    """{scored position: (target, weight, how many labels or pairs)}; in pairs the target says how often the answer is
+    chosen and rejected."""
+    found = {}
+    for k, place in enumerate(row.scored.tolist()):
+        chosen, rejected = row.chosen == k, row.rejected == k
+        if compared := int(chosen.sum() + rejected.sum()):
+            target = f"+{chosen.sum()} -{rejected.sum()}"
+            weight, count = row.pair_weights[chosen | rejected].sum(), compared
+        else:
+            mine = row.label_at == k
+            weight, count = row.weights[mine].sum(), int(mine.sum())
+            target = f"{(row.weights[mine] * row.targets[mine]).sum() / max(weight, 1e-12):.4g}"
+        found[place] = target, f"{weight:.4g}", str(count)
+    return found
+
+
+def draw_mask(end_row: np.ndarray, most: int) -> list[str]:
+    """A square of at most most x most characters, each of them the same number of tokens high and wide: whether all,
+    some or none of its pairs (row i, column j) attend, j <= i < end_row[j]. Exact for rows of at most `most` tokens."""
+    length = len(end_row)
+    edges = block_edges(length, most)
+    columns = np.arange(length)
+    first, last = edges[:-1, None], edges[1:, None]
+    attending = np.clip(np.minimum(end_row, last) - np.maximum(columns, first), 0, None)  # rows of a block, by column
+    pairs = np.add.reduceat(attending, edges[:-1], axis=1)
+    sizes = np.diff(edges)
+    cells = np.where(pairs == sizes[:, None] * sizes, FULL, np.where(pairs > 0, SOME, NONE))
+    return ["".join(line) for line in cells]
+
+
+def block_edges(length: int, most: int) -> np.ndarray:
+    """Where the blocks of tokens begin, and the length."""
+    return np.append(np.arange(0, length, -(-length // most)), length)

@@ -1,0 +1,222 @@
+"""A checkpoint counts when it is whole; the best and the newest whole one are never deleted."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llm.core.checkpoint import checkpoints
+from llm.core.checkpoint.checkpoints import (
+    FILE_LIST,
+    all_checkpoints,
+    delete_old,
+    identity_differences,
+    is_complete,
+    last_complete,
+    mark_complete,
+    move_into,
+    read_json,
+    write_json,
+)
+
+
+def make(output_dir, step: int, complete=True):
+    folder = output_dir / f"checkpoint-{step}"
+    (folder / "rank").mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"weights" * 10)
+    (folder / "rank/optimizer.pdopt").write_bytes(b"moments")
+    (folder / "empty").touch()
+    if complete:
+        mark_complete(folder)
+    return folder
+
+
+def steps(folders) -> list[int]:
+    return [checkpoints.step_of(folder) for folder in folders]
+
+
+# ---- whole or not
+
+
+def test_a_folder_is_whole_once_it_is_marked_and_as_long_as_its_files_are(tmp_path):
+    folder = make(tmp_path, 5, complete=False)
+    assert not is_complete(folder)
+    mark_complete(folder)
+    assert is_complete(folder)
+    (folder / "written later.log").write_text("x")
+    assert is_complete(folder)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "rank/optimizer.pdopt", "empty"])
+def test_a_missing_file_makes_a_checkpoint_half_written(tmp_path, file):
+    """In sub-folders and of no size, too."""
+    folder = make(tmp_path, 5)
+    (folder / file).unlink()
+    assert not is_complete(folder)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "rank/optimizer.pdopt"])
+def test_a_file_that_is_cut_short_makes_a_checkpoint_half_written(tmp_path, file):
+    folder = make(tmp_path, 5)
+    content = (folder / file).read_bytes()
+    (folder / file).write_bytes(content[:-1])
+    assert not is_complete(folder)
+    (folder / file).write_bytes(content)
+    assert is_complete(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"model.safetensors": 7'])
+def test_a_broken_file_list_makes_a_checkpoint_half_written(tmp_path, text):
+    folder = make(tmp_path, 5)
+    (folder / FILE_LIST).write_text(text)
+    assert not is_complete(folder)
+
+
+def test_a_folder_may_be_marked_again_after_more_was_written(tmp_path):
+    """The list names every file but itself."""
+    folder = make(tmp_path, 5)
+    (folder / "more").write_text("more")
+    mark_complete(folder)
+    assert is_complete(folder)
+    assert set(read_json(folder / FILE_LIST)) == {"model.safetensors", "rank/optimizer.pdopt", "empty", "more"}
+
+
+def test_checkpoints_are_sorted_by_number_and_others_left_alone(tmp_path):
+    for step in (1000, 20, 3):
+        make(tmp_path, step)
+    for name in ("checkpoint-", "checkpoint-best", "checkpoint-7-old", "my-checkpoint-8", "runs"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "checkpoint-9").write_text("a file")
+    assert steps(all_checkpoints(tmp_path)) == [3, 20, 1000]
+
+
+def test_the_last_whole_one_is_found_past_half_written_ones(tmp_path):
+    assert last_complete(tmp_path) == (None, [])
+    assert last_complete(tmp_path / "nowhere") == (None, [])
+    for step, complete in ((2, True), (4, False), (10, True), (12, False), (100, False)):
+        make(tmp_path, step, complete)
+    found, passed_over = last_complete(tmp_path)
+    assert checkpoints.step_of(found) == 10
+    assert steps(passed_over) == [100, 12]
+    (tmp_path / "checkpoint-10" / "model.safetensors").unlink()
+    found, passed_over = last_complete(tmp_path)
+    assert checkpoints.step_of(found) == 2
+    assert steps(passed_over) == [100, 12, 10, 4]
+
+
+# ---- deleting
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    complete=st.lists(st.booleans(), max_size=6),
+    keep=st.integers(1, 3),
+    best=st.none() | st.integers(1, 6),
+)
+def test_deleting_keeps_the_newest_whole_ones_and_the_best(tmp_path_factory, complete, keep, best):
+    """What is left: the newest `keep` whole ones, the best, and half-written ones that are newer than any whole one
+    (the next save of that step, perhaps of another rank, is at work there). Without a whole one nothing goes."""
+    output_dir = tmp_path_factory.mktemp("out")
+    for number, whole in enumerate(complete, 1):
+        make(output_dir, number, whole)
+    wholes = [number for number, whole in enumerate(complete, 1) if whole]
+    kept = [
+        number
+        for number in range(1, len(complete) + 1)
+        if number in wholes[-keep:] or number == best or not wholes or number > wholes[-1]
+    ]
+    deleted = delete_old(output_dir, keep, best and str(output_dir / f"checkpoint-{best}"))
+    assert steps(all_checkpoints(output_dir)) == kept
+    assert steps(deleted) == sorted({*range(1, len(complete) + 1)} - {*kept})
+    assert all(is_complete(output_dir / f"checkpoint-{number}") for number in kept if number in wholes)
+    if wholes:
+        assert checkpoints.step_of(last_complete(output_dir)[0]) == wholes[-1]
+
+
+@pytest.mark.parametrize("keep", [None, 0, -1])
+def test_without_a_limit_nothing_is_deleted(tmp_path, keep):
+    for step in (1, 2, 3):
+        make(tmp_path, step, complete=step != 1)
+    assert delete_old(tmp_path, keep, None) == []
+    assert steps(all_checkpoints(tmp_path)) == [1, 2, 3]
+
+
+def test_a_kill_while_deleting_leaves_no_checkpoint_that_looks_whole(tmp_path, monkeypatch):
+    """The folder could lose its files one by one, and the list with the sizes be the last."""
+    for step in (1, 2):
+        make(tmp_path, step)
+    seen = []
+    monkeypatch.setattr(checkpoints.shutil, "rmtree", lambda folder: seen.append(is_complete(folder)))
+    delete_old(tmp_path, 1, None)
+    assert seen == [False]
+
+
+# ---- writing
+
+
+def test_json_is_written_and_read_back(tmp_path):
+    content = {"ки": [1, 2.5, None, True], "nested": {"a": "é"}}
+    write_json(tmp_path / "a.json", content)
+    assert read_json(tmp_path / "a.json") == content
+    assert "ки" in (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+@pytest.mark.parametrize("broken", ["open", "fsync", "replace"])
+def test_a_write_that_fails_leaves_what_was_there_before(tmp_path, monkeypatch, broken):
+    """A full disk shows while writing or flushing: the old file stays whole, and no part of a new one is left."""
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "state.json"
+    write_json(path, {"step": 1})
+    monkeypatch.setattr(type(path) if broken == "open" else os, broken, full)
+    with pytest.raises(OSError, match="No space left"):
+        write_json(path, {"step": 2})
+    monkeypatch.undo()
+    assert json.loads(path.read_text()) == {"step": 1}
+    assert os.listdir(tmp_path) == ["state.json"]
+
+
+def test_a_reader_never_meets_half_a_file(tmp_path, monkeypatch):
+    """Until the one rename, the name holds the old content; what is renamed is on the disk already."""
+    path = tmp_path / "state.json"
+    write_json(path, {"step": 1})
+    order, replace, fsync = [], os.replace, os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (order.append("on the disk"), fsync(file)))
+
+    def rename(source, target):
+        order.append(json.loads(path.read_text())["step"])
+        assert json.loads(source.read_text()) == {"step": 2}
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", rename)
+    write_json(path, {"step": 2})
+    assert order == ["on the disk", 1]
+
+
+def test_finished_files_are_moved_over_those_that_were_there(tmp_path):
+    source, target = tmp_path / "unfinished", tmp_path / "out"
+    for folder, text in ((source, "new"), (target, "old")):
+        (folder / "sub").mkdir(parents=True)
+        (folder / "model").write_text(text)
+        (folder / "sub" / text).write_text(text)
+    move_into(source, target)
+    found = {str(path.relative_to(target)): path.read_text() for path in target.rglob("*") if path.is_file()}
+    assert found == {"model": "new", "sub/new": "new", "sub/old": "old"}
+    assert not source.exists()
+
+
+# ---- which run
+
+
+def test_what_differs_from_the_run_of_a_checkpoint_is_told_by_name(tmp_path):
+    write_json(tmp_path / checkpoints.IDENTITY, {"seed": 1, "data": "crc 7", "gone": None})
+    assert identity_differences(tmp_path, {"seed": 1, "data": "crc 7", "gone": None}) == []
+    differences = identity_differences(tmp_path, {"seed": 2, "data": "crc 7", "new": "x"})
+    assert differences == ["new: None in the checkpoint, 'x' now", "seed: 1 in the checkpoint, 2 now"]

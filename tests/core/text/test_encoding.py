@@ -1,0 +1,326 @@
+"""A solution's ids are those of the documented text, scored at its placeholders and nowhere else."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from llm.core.records.records import Record
+from llm.core.text.encoding import StepEncoder
+from llm.core.text.reward_tokens import RewardTokens, find_reward_tokens, ids_in_context
+
+PLACEHOLDER = "ки"
+# U+2581 is SentencePiece's own sign for a blank: next to one it means something else than to a reader.
+LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="▁")
+FRAGMENTS = st.sampled_from(
+    [
+        "She spends 40 * 3 = <<40*3=120>>120",
+        "day",
+        "day.",
+        "7",
+        "1,000.5%",
+        r"\frac{1}{2}$",
+        r"\[x^2\]",
+        "=",
+        "+",
+        "-",
+        "- + -",
+        PLACEHOLDER,
+        f" {PLACEHOLDER}",
+        f"{PLACEHOLDER}\n",
+        f"is {PLACEHOLDER} is",
+        "日本語の手順。",
+        "Шаг один",
+        "عربى",
+        "e\u0301",
+        "🙂",
+        " ",
+        "  ",
+        "\n",
+        "\n\n",
+        "\n  ",
+        "\t",
+        "\r\n",
+        "\u00a0",
+        "a\u200bb",
+        "\ufeff",
+        "[INST]",
+        " </s>",
+        "<0x0A>",
+        "…",
+    ]
+)
+# As records arrive: without white space around a text, and not blank.
+TEXT = (st.lists(FRAGMENTS, min_size=1, max_size=5).map("".join) | st.text(LETTERS, max_size=12)).map(str.strip)
+STEPS = st.lists(TEXT.filter(bool), min_size=1, max_size=5).map(tuple)
+quick = settings(max_examples=150, deadline=None)
+
+
+def record(steps, src=("What is 2 + 3?",), tgt=(), labels=None) -> Record:
+    labels = labels or tuple(float(number % 2) for number in range(len(steps)))
+    return Record(tuple(src), tuple(tgt), tuple(steps), tuple(labels), "data.jsonl:1")
+
+
+def solution_text(prompt: str, steps) -> str:
+    """The documented text, written out: `question step ки\\nstep ки`."""
+    return (f"{prompt} " if prompt else "") + "\n".join(f"{step} {PLACEHOLDER}" for step in steps)
+
+
+def encoder_of(tokenizer, tokens, max_seq_len=100_000, max_prompt_len=100_000) -> StepEncoder:
+    return StepEncoder(tokenizer, tokens, max_seq_len, max_prompt_len)
+
+
+def lengths(encoder: StepEncoder, one: Record) -> tuple[int, list[int]]:
+    """Of an uncut record: the prompt's length and each step's, its placeholder included."""
+    sequence = encoder.encode(one)
+    prompt = len(encoder._prompts.encode(one).ids)
+    return prompt, np.diff([prompt - 1, *sequence.scored]).tolist()
+
+
+@pytest.fixture(scope="session")
+def byte_level(tmp_path_factory):
+    """(tokenizer, reward tokens) of Qwen's kind: byte-level BPE that splits by a pattern and puts no start token."""
+    from paddlenlp.transformers import Qwen2Tokenizer
+    from paddlenlp.transformers.gpt.tokenizer import bytes_to_unicode
+
+    letters = bytes_to_unicode()
+    vocabulary, merges = list(letters.values()), []
+    for word in (" ки", " +", " -", " step"):
+        first, *others = [letters[byte] for byte in word.encode()]
+        for other in others:
+            merges.append(f"{first} {other}")
+            first += other
+            vocabulary.append(first)
+    folder = tmp_path_factory.mktemp("byte_level")
+    (folder / "vocab.json").write_text(json.dumps({text: number for number, text in enumerate(vocabulary)}))
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *dict.fromkeys(merges)]) + "\n")
+    tokenizer = Qwen2Tokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
+    return tokenizer, find_reward_tokens(tokenizer, PLACEHOLDER, ("+", "-"))
+
+
+def assert_ids_of_the_documented_text(tokenizer, tokens, prompt, steps):
+    one = record(steps, src=(prompt,))
+    sequence = encoder_of(tokenizer, tokens).encode(one)
+    assert sequence.ids.tolist() == tokenizer(solution_text(prompt, steps))["input_ids"]
+    assert len(sequence) == len(sequence.ids)
+    assert sequence.labels.tolist() == list(one.labels)
+
+
+# ---- the text
+
+
+@quick
+@given(TEXT, STEPS)
+@example("q", ("day",))
+@example("q", ("day.", "2", r"\frac{1}{2}$", "a\nb", "x\n\n y"))
+@example("", (PLACEHOLDER, f"{PLACEHOLDER} {PLACEHOLDER}"))
+def test_ids_are_those_of_the_documented_text_with_sentencepiece(tokenizer, tokens, prompt, steps):
+    """Piece by piece must equal the whole, or the model is trained on a text that nobody else would give it. A step
+    that ends in a letter glues the placeholder to itself in a careless encoding, and one after a line break loses or
+    gains a blank."""
+    assert_ids_of_the_documented_text(tokenizer, tokens, prompt, steps)
+
+
+@quick
+@given(TEXT, STEPS)
+def test_ids_are_those_of_the_documented_text_with_byte_level_bpe(byte_level, prompt, steps):
+    assert_ids_of_the_documented_text(*byte_level, prompt, steps)
+
+
+@quick
+@given(TEXT, STEPS)
+@example(f"is {PLACEHOLDER} a word?", (f"a {PLACEHOLDER} b", PLACEHOLDER, f"c {PLACEHOLDER}"))
+def test_every_step_is_scored_at_its_placeholder_and_nowhere_else(tokenizer, tokens, prompt, steps):
+    """A record's own text may hold the placeholder: what is scored is where a step ends, whatever stands inside. Up
+    to each scored position stands the text up to that step's end."""
+    sequence = encoder_of(tokenizer, tokens).encode(record(steps, src=(prompt,)))
+    assert len(sequence.scored) == len(sequence.labels) == len(steps)
+    assert (sequence.ids[sequence.scored] == tokens.placeholder).all()
+    assert sequence.scored[-1] == len(sequence.ids) - 1
+    for number, position in enumerate(sequence.scored):
+        up_to_here = tokenizer(solution_text(prompt, steps[: number + 1]))["input_ids"]
+        assert sequence.ids[: position + 1].tolist() == up_to_here
+
+
+def test_the_placeholders_text_in_a_record_is_there_and_not_scored(tokenizer, tokens):
+    """Not only not scored, but not taken out either."""
+    one = record((f"a {PLACEHOLDER} b", "c"), src=(f"is {PLACEHOLDER} a word?",))
+    sequence = encoder_of(tokenizer, tokens).encode(one)
+    assert (sequence.ids == tokens.placeholder).sum() == 4
+    assert len(sequence.scored) == 2
+
+
+def test_a_blank_src_leaves_the_question_in_the_first_step(tokenizer, tokens):
+    """As the published set has it: no blank and no line break before the first step, which starts the text."""
+    steps = ("What is 2 + 3? Step 1: 5", "Step 2: done")
+    for src in ((), ("",), (" \n",)):
+        sequence = encoder_of(tokenizer, tokens).encode(record(steps, src=src))
+        assert sequence.ids.tolist() == tokenizer(solution_text("", steps))["input_ids"]
+        assert len(sequence.scored) == 2
+
+
+def test_several_turns_stand_in_order_line_by_line(tokenizer, tokens):
+    one = record(("5",), src=("first question ", "second", " third?"), tgt=(" first answer", "\nsecond answer"))
+    prompt = "first question\nfirst answer\nsecond\nsecond answer\nthird?"
+    sequence = encoder_of(tokenizer, tokens).encode(one)
+    assert sequence.ids.tolist() == tokenizer(solution_text(prompt, ("5",)))["input_ids"]
+
+
+def test_encoding_again_gives_the_same(tokenizer, tokens):
+    """Texts are cached as lists, which an in-place addition would spoil for the next solution."""
+    encoder = encoder_of(tokenizer, tokens)
+    one = record(("a b", "c d"))
+    first = encoder.encode(one)
+    for steps in (("a b", "other"), ("a b", "c d", "e")):
+        encoder.encode(record(steps))
+    assert encoder.encode(one).ids.tolist() == first.ids.tolist()
+
+
+# ---- the limits
+
+
+@quick
+@given(STEPS, st.integers(1, 30))
+def test_prompts_are_cut_from_the_left_and_keep_the_start_token(tokenizer, tokens, steps, max_prompt_len):
+    """What is asked stands at a prompt's end. max_prompt_len counts the start token."""
+    one = record(steps, src=("one two three four five six seven eight nine ten?",))
+    whole = encoder_of(tokenizer, tokens).encode(one)
+    prompt, _ = lengths(encoder_of(tokenizer, tokens), one)
+    encoder = encoder_of(tokenizer, tokens, max_prompt_len=max_prompt_len)
+    cut = encoder.encode(one)
+    kept = min(prompt, max_prompt_len)
+    assert cut.ids[0] == tokenizer.bos_token_id
+    assert cut.ids[1:kept].tolist() == whole.ids[prompt - kept + 1 : prompt].tolist()
+    if kept > 1:  # with nothing of the prompt left, the first step starts the text
+        assert cut.ids[kept:].tolist() == whole.ids[prompt:].tolist()
+    assert encoder.counts.prompts_cut == (max_prompt_len < prompt)
+    assert cut.labels.tolist() == list(one.labels)
+
+
+def test_a_prompt_is_cut_to_max_prompt_len_without_a_start_token_too(byte_level):
+    tokenizer, tokens = byte_level
+    encoder = encoder_of(tokenizer, tokens, max_prompt_len=4)
+    sequence = encoder.encode(record(("x",), src=("abcdefgh",)))
+    assert sequence.ids.tolist() == tokenizer(solution_text("efgh", ("x",)))["input_ids"]
+    assert encoder.counts.prompts_cut == 1
+
+
+@quick
+@given(TEXT, STEPS, st.data())
+def test_whole_steps_are_cut_from_the_end_and_counted(tokenizer, tokens, prompt, steps, data):
+    """Exactly the steps that fit stay, with their own labels: half a step has no label, and targets that were not
+    shortened with the steps would shift."""
+    one = record(steps, src=(prompt,))
+    whole = encoder_of(tokenizer, tokens).encode(one)
+    max_seq_len = data.draw(st.integers(1, len(whole) + 2))
+    fitting = int((whole.scored < max_seq_len).sum())
+    encoder = encoder_of(tokenizer, tokens, max_seq_len)
+    sequence = encoder.encode(one)
+    counts = encoder.counts
+    if not fitting:
+        assert sequence is None
+        assert counts.dropped.total() == 1 and counts.solutions == counts.steps == counts.tokens == 0
+        return
+    assert len(sequence) == whole.scored[fitting - 1] + 1 <= max_seq_len
+    assert sequence.ids.tolist() == whole.ids[: len(sequence)].tolist()
+    assert sequence.scored.tolist() == whole.scored[:fitting].tolist()
+    assert sequence.labels.tolist() == list(one.labels[:fitting])
+    assert (counts.solutions, counts.steps, counts.tokens) == (1, fitting, len(sequence))
+    assert (counts.solutions_cut, counts.steps_cut) == (fitting < len(steps), len(steps) - fitting)
+    assert counts.positive == sum(one.labels[:fitting])
+    assert not counts.dropped
+
+
+def test_a_step_fits_to_the_token(tokenizer, tokens):
+    """The placeholder is part of what has to fit."""
+    one = record(("first step", "second step"))
+    prompt, (first, second) = lengths(encoder_of(tokenizer, tokens), one)
+    for spare, steps in ((0, 2), (-1, 1)):
+        sequence = encoder_of(tokenizer, tokens, prompt + first + second + spare).encode(one)
+        assert len(sequence.scored) == steps
+    assert encoder_of(tokenizer, tokens, prompt + first).encode(one) is not None
+    assert encoder_of(tokenizer, tokens, prompt + first - 1).encode(one) is None
+
+
+def test_what_was_cut_and_dropped_adds_up(tokenizer, tokens):
+    """Over many records: every solution is kept or dropped by reason, every step of a kept one scored or cut."""
+    encoder = encoder_of(tokenizer, tokens, max_seq_len=60, max_prompt_len=10)
+    records = [
+        record([f"step {n} " * (1 + (7 * n + size) % 20) for n in range(1 + size % 5)], src=("q " * size,))
+        for size in range(1, 60)
+    ]
+    sequences = [encoder.encode(one) for one in records]
+    kept = [(one, sequence) for one, sequence in zip(records, sequences, strict=True) if sequence is not None]
+    counts = encoder.counts
+    assert counts.solutions == len(kept) and counts.dropped.total() == len(records) - len(kept) > 0
+    assert counts.steps + counts.steps_cut == sum(len(one.steps) for one, _ in kept)
+    assert counts.steps == sum(len(sequence.scored) for _, sequence in kept)
+    assert counts.solutions_cut == sum(len(sequence.scored) < len(one.steps) for one, sequence in kept) > 0
+    assert counts.tokens == sum(len(sequence) for _, sequence in kept)
+    assert counts.positive_share == pytest.approx(np.concatenate([sequence.labels for _, sequence in kept]).mean())
+    assert 0 < counts.prompts_cut < len(kept)
+
+
+# ---- the reward tokens
+
+
+def test_reward_tokens_are_the_ids_that_they_have_inside_a_text(tokenizer, tokens):
+    """Alone, a tokenizer may give them other ids, at which a model was never trained."""
+    ids = tokenizer("a ки + -", add_special_tokens=False)["input_ids"]
+    assert ids[-3:] == [tokens.placeholder, tokens.positive, tokens.negative]
+
+
+@pytest.mark.parametrize(
+    "placeholder, reward, shown",
+    [
+        ("many pieces", ("+", "-"), ["placeholder_token: 'many pieces' is", "tokens of"]),
+        ("ки", ("Ω", "-"), ["reward_tokens (first): 'Ω'", "<0xCE>", "<0xA9>"]),
+        ("ки", ("+", "Ω"), ["reward_tokens (second): 'Ω'"]),
+        ("ки", ("+", "+"), ["'+,+'", "two of them are the same"]),
+        ("+", ("+", "-"), ["placeholder_token '+'", "two of them are the same"]),
+    ],
+)
+def test_a_token_that_cannot_carry_the_score_is_refused(tokenizer, placeholder, reward, shown):
+    with pytest.raises(ValueError) as error:
+        find_reward_tokens(tokenizer, placeholder, reward)
+    for text in (*shown, "Choose"):
+        assert text in str(error.value)
+
+
+def test_all_unusable_tokens_are_told_at_once_with_their_pieces(tokenizer):
+    with pytest.raises(ValueError) as error:
+        find_reward_tokens(tokenizer, "Ωmega", ("good!", "bad?"))
+    lines = str(error.value).splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        "placeholder_token",
+        "reward_tokens (first)",
+        "reward_tokens (second)",
+    ]
+    for line, text in zip(lines, ("Ωmega", "good!", "bad?"), strict=True):
+        for piece in tokenizer.convert_ids_to_tokens(ids_in_context(tokenizer, " " + text)):
+            assert piece in line
+
+
+class WordTokenizer:
+    """Splits at blanks, knows few words, and gives every other one the id of the unknown word."""
+
+    words = ("<unk>", "a", "ки", "+", "-")
+    unk_token_id, bos_token_id = 0, None
+
+    def __call__(self, text, add_special_tokens=True):
+        ids = [self.words.index(word) if word in self.words else self.unk_token_id for word in text.split()]
+        return {"input_ids": ids}
+
+    def convert_ids_to_tokens(self, ids):
+        return [self.words[number] for number in ids]
+
+
+def test_a_token_that_the_vocabulary_lacks_is_refused():
+    """An unknown word is one token, too: all steps of the world would be scored at it."""
+    assert find_reward_tokens(WordTokenizer(), "ки", ("+", "-")) == RewardTokens(2, 3, 4)
+    with pytest.raises(ValueError, match=r"(?s)'good' is unknown to this tokenizer \(<unk>\).*'bad' is unknown"):
+        find_reward_tokens(WordTokenizer(), "ки", ("good", "bad"))
