@@ -23,7 +23,8 @@ from llm.core.records.records import (
     parse_record,
     read_records,
 )
-from llm.core.settings.parse import SettingsError, parse
+from llm.core.settings.parse import parse
+from llm.core.settings.settings import SettingsError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 READMES = [REPOSITORY / "README.md", REPOSITORY / "README.zh-CN.md"]

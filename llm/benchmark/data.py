@@ -11,10 +11,11 @@ from pathlib import Path
 from llm.alignment.rm.flashmask.data import describe_cuts
 from llm.alignment.rm.flashmask.reward_argument import split_reward_tokens
 from llm.benchmark.report import progress, whole
-from llm.core.model import load
+from llm.core.model import folder as folder_module
 from llm.core.records.records import ReadCounts, Record, iter_records
 from llm.core.rows.packing import choose_packing
-from llm.core.rows.prefix_tree import Row, grow_trees
+from llm.core.rows.prefix_tree import grow_trees
+from llm.core.rows.row import Row
 from llm.core.text.encoding import Sequence, StepEncoder
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.core.text.reward_tokens import RewardTokens, find_reward_tokens
@@ -99,7 +100,7 @@ def prompt_limit(arguments: argparse.Namespace) -> int:
 def _tokenizer(arguments: argparse.Namespace, reward_tokens: tuple[str, ...]):
     """(tokenizer, where it comes from)"""
     if arguments.tokenizer:
-        return load_tokenizer(load.find_model(arguments.tokenizer, "tokenizer")), arguments.tokenizer
+        return load_tokenizer(folder_module.find_model(arguments.tokenizer, "tokenizer")), arguments.tokenizer
     progress("training a tokenizer on the data's text")
     marks = " ".join((arguments.placeholder_token, *reward_tokens))  # each a piece of its own, as often as steps are
     texts: dict[str, None] = {}  # in the order of the data, each once

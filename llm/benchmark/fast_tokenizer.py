@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, models, normalizers
 
-from llm.core.model.load import find_model
+from llm.core.model.folder import find_model
 
 
 def tokenizer_json(tokenizer, folder: str | None) -> str:

@@ -15,7 +15,7 @@ from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.benchmark.report import whole
 from llm.core.cpu import layers as cpu_layers
 from llm.core.model import attention
-from llm.core.rows.prefix_tree import Row
+from llm.core.rows.row import Row
 from llm.core.text.reward_tokens import RewardTokens
 
 REPETITIONS = 5

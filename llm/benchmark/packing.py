@@ -9,7 +9,7 @@ import numpy as np
 
 from llm.benchmark import data
 from llm.benchmark.report import SHARE, TEXT, TIMES, TWO, WHOLE, progress, show, table
-from llm.core.rows.prefix_tree import Row
+from llm.core.rows.row import Row
 from llm.core.rows.update_loader import StepLoader
 from llm.core.text.encoding import Sequence
 

@@ -27,7 +27,7 @@ from paddlenlp.trainer import TrainerCallback, trainer
 from llm.alignment.rm.flashmask import run_reward
 from llm.core.cpu import layers
 from llm.core.parallel import gloo
-from llm.core.rows import packing
+from llm.core.rows import batch as batch_module
 
 MEASURED_UPDATE = 2
 # Methods of a process group that send tensors, and which of their arguments is as large as what the ranks make together
@@ -102,7 +102,7 @@ def counted(kind: str, position: int, method):
 
 
 def collate(*arguments, **named):
-    batch = packing.collate(*arguments, **named)
+    batch = batch_module.collate(*arguments, **named)
     Measure.shapes.add(batch["input_ids"].shape)
     return batch
 

@@ -24,7 +24,7 @@ from llm.benchmark.packing import computed_tokens
 from llm.core.cpu.kernels.build import kernels
 from llm.core.model import lora
 from llm.core.model.losses import reward_cross_entropy
-from llm.core.rows.packing import collate
+from llm.core.rows.batch import collate
 from llm.core.rows.update_loader import StepLoader
 from llm.core.text.encoding import Sequence
 from llm.core.text.reward_tokens import RewardTokens

@@ -9,7 +9,7 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-from llm.core.checkpoint.checkpoints import read_json
+from llm.core.files import read_json
 
 RIGHT, WRONG = "#2a7f62", "#c1440e"
 

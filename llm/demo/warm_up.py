@@ -29,8 +29,9 @@ import paddle
 import paddle.nn.functional as F
 from tqdm import tqdm
 
-from llm.core.model import attention, load
-from llm.core.rows.packing import collate, pack_sequential
+from llm.core.model import attention, config, forward, load
+from llm.core.rows.batch import collate
+from llm.core.rows.packing import pack_sequential
 from llm.core.rows.prefix_tree import lone_tree
 from llm.core.text.encoding import Sequence
 from llm.core.text.load_tokenizer import load_tokenizer
@@ -55,7 +56,7 @@ def main(argv: list[str]) -> None:
     make(arguments.output, arguments.seed)
     folder = str(arguments.output)
     attend, _ = attention.choose(use_flash_attention=False, flash_mask=False)
-    model = load.load_model(folder, load.load_config(folder), attend, "float32")
+    model = load.load_model(folder, config.load_config(folder), attend, "float32")
     loss = warm_up(model, load_tokenizer(folder), arguments.tokens, arguments.seed)
     model.save_pretrained(folder, safe_serialization=True)
     print(f"{folder}: base model, loss {loss:.3f} per token after {arguments.tokens:,} tokens")
@@ -101,7 +102,7 @@ def next_token_loss(model, batch: dict[str, np.ndarray]):
     ids_BS, end_row_BS = batch["input_ids"], batch["end_row"]
     at_K = np.flatnonzero(np.arange(1, ids_BS.shape[1] + 1) < end_row_BS)
     inputs = (paddle.to_tensor(batch[name]) for name in ("input_ids", "position_ids", "end_row"))
-    hidden_BSE = load.hidden_states(model, *inputs)
+    hidden_BSE = forward.hidden_states(model, *inputs)
     hidden_KE = hidden_BSE.reshape([-1, hidden_BSE.shape[-1]]).gather(paddle.to_tensor(at_K))
     return F.cross_entropy(model.lm_head(hidden_KE), paddle.to_tensor(ids_BS.reshape(-1)[at_K + 1]))
 

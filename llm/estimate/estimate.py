@@ -36,18 +36,19 @@ from typing import Optional
 from llm.alignment.rm.flashmask import reward_argument, reward_checks
 from llm.alignment.rm.flashmask.reward_argument import ModelArgument, documented
 from llm.core.console import plain_errors
-from llm.core.model.load import longest_solution
+from llm.core.model.config import longest_solution
 from llm.core.parallel import layout
 from llm.core.paths import resolve_path
-from llm.core.settings.parse import Settings, parse
+from llm.core.settings.parse import parse
+from llm.core.settings.settings import Settings
 from llm.core.train.progress import quiet_library
 from llm.estimate.changes import cheapest_change
 from llm.estimate.layouts import compare, screen_of_layouts
 from llm.estimate.memory import GIB, estimate, granularity, trained_tensors
 from llm.estimate.model_sizes import FAMILIES, KNOWN, Sizes, count, read_sizes, sizes_of, tensors
 from llm.estimate.plan import PLANNED, plan_of
-from llm.estimate.time import GROUPS, Hardware, floor
 from llm.estimate.traffic import traffic
+from llm.estimate.update_time import GROUPS, Hardware, floor
 
 SAID = {
     "weights": "what every GPU holds of the model",

@@ -9,8 +9,8 @@ from llm.estimate.changes import rows_of_update
 from llm.estimate.memory import GIB, estimate
 from llm.estimate.model_sizes import Sizes
 from llm.estimate.plan import plan_of
-from llm.estimate.time import Hardware, floor
 from llm.estimate.traffic import traffic
+from llm.estimate.update_time import Hardware, floor
 
 STAGES = ("", "stage1", "stage2", "stage3")
 RECOMPUTE = ("", "full_attn", "full")  # with FlashMask core_attn saves next to nothing

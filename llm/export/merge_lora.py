@@ -15,10 +15,10 @@ import paddle
 from paddlenlp.peft.lora.lora_layers import LoRALinear
 
 from llm.alignment.rm.flashmask.reward_argument import ModelArgument, split_reward_tokens
-from llm.core.checkpoint.checkpoints import move_into, read_json, write_json
 from llm.core.checkpoint.output_folder import SETTINGS_FILE
 from llm.core.console import plain_errors
-from llm.core.model import attention, load, lora
+from llm.core.files import move_into, read_json, write_json
+from llm.core.model import attention, folder, heads, lora
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.core.text.reward_tokens import RewardTokens, find_reward_tokens
 from llm.core.train.progress import quiet_library
@@ -43,7 +43,7 @@ def merge(adapter_dir: Path, output_dir: Path) -> list[str]:
     reward_tokens = split_reward_tokens(settings["reward_tokens"])
     tokens = find_reward_tokens(tokenizer, settings["placeholder_token"], reward_tokens)
     model = lora.load(adapter_dir, attention.choose(False, False)[0], "float32", tokens)
-    was_tied = load.is_tied(model)
+    was_tied = heads.is_tied(model)
     state = merged_state(model, tokens)
     model.config.tie_word_embeddings = False
     unfinished = output_dir / "unfinished-model"
@@ -65,7 +65,7 @@ def merge(adapter_dir: Path, output_dir: Path) -> list[str]:
 
 
 def check_folders(adapter_dir: Path, output_dir: Path) -> None:
-    missing = [name for name in (load.ADAPTER_CONFIG, SETTINGS_FILE) if not (adapter_dir / name).is_file()]
+    missing = [name for name in (folder.ADAPTER_CONFIG, SETTINGS_FILE) if not (adapter_dir / name).is_file()]
     if missing:
         raise ValueError(
             f"ADAPTER_DIR: {adapter_dir} holds no {' and no '.join(missing)}. Give the output_dir of a training with "
@@ -83,7 +83,7 @@ def merged_state(model, tokens: RewardTokens) -> dict:
     state = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(lora.ADDED)}
     if hasattr(model, lora.PLACEHOLDER_ROW):
         model.get_input_embeddings().weight[tokens.placeholder] = getattr(model, lora.PLACEHOLDER_ROW)[0]
-    head_EV = (model.lm_head.weight.t() if load.is_tied(model) else model.lm_head.weight).clone()  # t() is a view
+    head_EV = (model.lm_head.weight.t() if heads.is_tied(model) else model.lm_head.weight).clone()  # t() is a view
     head_EV[:, paddle.to_tensor([tokens.positive, tokens.negative])] = getattr(model, lora.REWARD_ROWS).t()
     return state | {"lm_head.weight": head_EV}
 

@@ -35,10 +35,11 @@ from llm.alignment.rm.flashmask.data import RewardRows, count_of, form_of_data, 
 from llm.alignment.rm.flashmask.reward_argument import ModelArgument, documented
 from llm.alignment.rm.flashmask.run_reward import read_tokenizer
 from llm.core.console import plain_errors
-from llm.core.model import load
+from llm.core.model import config, folder
 from llm.core.paths import find_files, resolve_path
-from llm.core.rows.prefix_tree import Row
-from llm.core.settings.parse import Settings, parse
+from llm.core.rows.row import Row
+from llm.core.settings.parse import parse
+from llm.core.settings.settings import Settings
 from llm.core.train.progress import quiet_library
 from llm.inspection.row_rules import broken_rules
 from llm.inspection.row_text import bytes_of, head_lines, mask_lines, token_lines, tree_lines
@@ -111,8 +112,8 @@ def is_config(path: str) -> bool:
 
 def read_rows(settings: Settings):
     """(tokenizer, reward tokens, rows) of the training data."""
-    model_path = settings["model_name_or_path"] and load.find_model(settings["model_name_or_path"])
-    longest = load.longest_solution(load.load_config(model_path)) if model_path else settings["max_seq_len"]
+    model_path = settings["model_name_or_path"] and folder.find_model(settings["model_name_or_path"])
+    longest = config.longest_solution(config.load_config(model_path)) if model_path else settings["max_seq_len"]
     reward_checks.fit_to_model(settings, longest)
     tokenizer, tokens = read_tokenizer(settings, model_path)
     reward_tokens = reward_argument.split_reward_tokens(settings["reward_tokens"])

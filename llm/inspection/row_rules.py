@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from llm.core.rows.prefix_tree import Row
+from llm.core.rows.row import Row
 
 
 def broken_rules(row: Row, placeholder: int) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llm.core.rows.prefix_tree import Row
+from llm.core.rows.row import Row
 
 FULL, SOME, NONE = "█", "░", "·"
 

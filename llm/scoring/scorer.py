@@ -11,13 +11,14 @@ from llm.alignment.rm.flashmask.data import as_outcome
 from llm.alignment.rm.flashmask.reward_argument import split_reward_tokens
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.alignment.rm.flashmask.reward_trainer import MODEL_INPUTS
-from llm.core.checkpoint.checkpoints import read_json
 from llm.core.checkpoint.output_folder import SETTINGS_FILE
-from llm.core.model import attention, load, lora
+from llm.core.files import read_json
+from llm.core.model import attention, config, load, lora
 from llm.core.model.losses import reward_scores
 from llm.core.records.records import Record
-from llm.core.rows.packing import collate
-from llm.core.rows.prefix_tree import lone_tree, make_row
+from llm.core.rows.batch import collate
+from llm.core.rows.prefix_tree import lone_tree
+from llm.core.rows.row import make_row
 from llm.core.text.encoding import StepEncoder
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.core.text.reward_tokens import find_reward_tokens
@@ -36,7 +37,7 @@ class Scorer:
         if lora.is_adapter(output_dir):
             model = lora.load(output_dir, attend, "float32", self.tokens)
         else:
-            model = load.load_model(output_dir, load.load_config(output_dir), attend, "float32")
+            model = load.load_model(output_dir, config.load_config(output_dir), attend, "float32")
         self.model = as_reward_model(model, self.tokens)
         self.model.eval()
         limits = settings["max_seq_len"], settings["max_prompt_len"]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from llm.benchmark import children, data, model, profile, run_benchmark, training, training_run
-from llm.core.rows.prefix_tree import lone_tree, make_row
+from llm.core.rows.prefix_tree import lone_tree
+from llm.core.rows.row import make_row
 from llm.core.text.encoding import Sequence
 
 SIZES = {

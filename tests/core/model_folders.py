@@ -10,6 +10,9 @@ import paddle
 import pytest
 from safetensors.numpy import save_file
 
+from llm.core.model import config as config_module
+from llm.core.model import folder as folder_module
+from llm.core.model import forward, heads
 from llm.core.model import load as backbone
 from llm.core.model.attention import block_attention
 from llm.core.text.reward_tokens import RewardTokens
@@ -120,8 +123,8 @@ def write(folder, config: dict, weights: dict, shards: int = 1):
 
 
 def load(folder, dtype: str = "float32"):
-    name = backbone.find_model(str(folder))
-    return backbone.load_model(name, backbone.load_config(name), block_attention, dtype)
+    name = folder_module.find_model(str(folder))
+    return backbone.load_model(name, config_module.load_config(name), block_attention, dtype)
 
 
 def refusal(folder) -> str:
@@ -145,9 +148,9 @@ def errors_against_numpy(model, config: dict, weights: dict) -> tuple[float, flo
     ids, positions, ends = packed_rows(config["vocab_size"])
     scored = np.array([5, 119, 120 + 69, 120 + 109, 120 + 119])
     with paddle.no_grad():
-        hidden = backbone.hidden_states(model, *(paddle.to_tensor(array) for array in (ids, positions, ends)))
+        hidden = forward.hidden_states(model, *(paddle.to_tensor(array) for array in (ids, positions, ends)))
         hidden_KE = hidden.reshape([-1, hidden.shape[-1]]).gather(paddle.to_tensor(scored))
-        logits = backbone.reward_logits(model, hidden_KE, TOKENS)
+        logits = heads.reward_logits(model, hidden_KE, TOKENS)
     rows = [numpy_forward.hidden_states(config, weights, *row) for row in zip(ids, positions, ends, strict=True)]
     expected = np.concatenate(rows)[scored]
     expected_logits = numpy_forward.reward_logits(config, weights, expected, (TOKENS.positive, TOKENS.negative))

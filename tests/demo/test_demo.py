@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from llm.core.rows.packing import collate
-from llm.core.rows.prefix_tree import lone_tree, make_row
+from llm.core.rows.batch import collate
+from llm.core.rows.prefix_tree import lone_tree
+from llm.core.rows.row import make_row
 from llm.core.text.reward_tokens import ids_in_context
 from llm.demo import run_demo
 from llm.demo.tiny_model import random_model

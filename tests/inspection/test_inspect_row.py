@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from llm.alignment.rm.flashmask import run_reward
-from llm.core.model import load
+from llm.core.model import config
+from llm.core.model import folder as folder_module
 from llm.core.records.records import LABELLED
 from llm.demo import tiny_model
 from llm.inspection import inspect_row
@@ -63,8 +64,8 @@ def test_the_rows_of_a_configuration_are_those_of_its_training(settings_of, chan
     *_, rows = read_rows(settings)
     here = {name: 1 for name in changes if name.endswith("degree")}
     trained = run_reward.read_settings(settings_of(**changes | here))
-    model = load.find_model(trained["model_name_or_path"])
-    run_reward.reward_checks.fit_to_model(trained, load.longest_solution(load.load_config(model)))
+    model = folder_module.find_model(trained["model_name_or_path"])
+    run_reward.reward_checks.fit_to_model(trained, config.longest_solution(config.load_config(model)))
     train, _ = run_reward.read_data(trained, *run_reward.read_tokenizer(trained, model), LABELLED)
     assert settings["max_seq_len"] == trained["max_seq_len"]
     assert [row.ids.tolist() for row in rows.rows] == [row.ids.tolist() for row in train.rows]

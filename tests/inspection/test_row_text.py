@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm.core.rows.prefix_tree import grow_trees, lone_tree, make_row
+from llm.core.rows.prefix_tree import grow_trees, lone_tree
+from llm.core.rows.row import make_row
 from llm.core.text.encoding import Sequence
 from llm.inspection.row_rules import broken_rules
 from llm.inspection.row_runs import (

@@ -6,36 +6,18 @@ every file, so a run killed while saving leaves a folder that is recognised as h
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shutil
 from pathlib import Path
+
+from llm.core.files import files_in, move_into, read_json, write_json
 
 FILE_LIST = "checkpoint_files.json"
 IDENTITY = "run_identity.json"
 
 
-def write_json(path: Path, content) -> None:
-    """All or nothing: a reader never sees half a file, and a failed write leaves what was there before."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, default=repr) + "\n"
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with unfinished.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def read_json(path: Path):
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def mark_complete(folder: Path) -> None:
-    sizes = {str(path.relative_to(folder)): path.stat().st_size for path in _files(folder)}
+    sizes = {str(path.relative_to(folder)): path.stat().st_size for path in files_in(folder) if path.name != FILE_LIST}
     write_json(folder / FILE_LIST, sizes)
 
 
@@ -84,17 +66,6 @@ def delete_old(output_dir: Path, keep: int | None, best: str | None) -> list[Pat
     return old
 
 
-def identity_differences(folder: Path, identity: dict) -> list[str]:
-    """What the run that wrote this checkpoint had otherwise; resuming would quietly train on something else."""
-    before = read_json(folder / IDENTITY) if (folder / IDENTITY).exists() else {}
-    names = sorted({*before, *identity})
-    return [
-        f"{name}: {before.get(name)!r} in the checkpoint, {identity.get(name)!r} now"
-        for name in names
-        if before.get(name) != identity.get(name)
-    ]
-
-
 # what a model is saved in, in one of its forms: whole or as adapters, safetensors or not, in one file or several
 MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "*.pdparams", "*.pdparams.index.json", "lora_config.json")
 
@@ -102,21 +73,8 @@ MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "*.pdparams", "*.pdp
 def replace_model(source: Path, target: Path) -> None:
     """Move the files of a finished model into `target`, and delete those of a model that stood there in another form,
     which would be taken for a part of it."""
-    new = {path.name for path in _files(source)}
+    new = {path.name for path in files_in(source)}
     move_into(source, target)
     for old in (path for pattern in MODEL_FILES for path in target.glob(pattern)):
         if old.name not in new:
             old.unlink()
-
-
-def move_into(source: Path, target: Path) -> None:
-    """Move the files of a finished folder into `target`, one rename each, over what has the same name there."""
-    for path in _files(source):
-        destination = target / path.relative_to(source)
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(path, destination)
-    shutil.rmtree(source)
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FILE_LIST)

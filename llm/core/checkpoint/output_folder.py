@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from llm.core.checkpoint import checkpoints
-from llm.core.settings.parse import Settings
+from llm.core.checkpoint import checkpoints, compatibility
+from llm.core.settings.settings import Settings
 
 SETTINGS_FILE = "settings.json"
 PROBE, LOCK = ".probe-", ".running"
@@ -105,7 +105,7 @@ def _given_checkpoint(checkpoint: Path, identity: dict) -> Path:
 
 
 def _same_run(checkpoint: Path, identity: dict) -> Path:
-    differences = checkpoints.identity_differences(checkpoint, identity)
+    differences = compatibility.identity_differences(checkpoint, identity)
     if differences:
         raise ValueError(
             f"output_dir: {checkpoint} was written by another run, and going on from it would mix the two:\n  "

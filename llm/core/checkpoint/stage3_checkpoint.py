@@ -17,7 +17,7 @@ from paddlenlp.trainer.unified_checkpoint.utils import FP32_MASTER, save_model_c
 from paddlenlp.transformers.model_utils import load_state_dict
 from safetensors.numpy import save_file
 
-from llm.core.checkpoint.checkpoints import read_json, write_json
+from llm.core.files import read_json, write_json
 from llm.core.model.weights import parameter_shapes
 from llm.core.parallel import stage3
 

@@ -18,10 +18,13 @@ from paddlenlp.peft import LoRAConfig, LoRAModel
 from paddlenlp.transformers.model_utils import load_state_dict
 from paddlenlp.utils.env import LORA_WEIGHTS_NAME
 
-from llm.core.checkpoint.checkpoints import read_json
+from llm.core.files import read_json
+from llm.core.model import config as config_module
+from llm.core.model import folder as folder_module
+from llm.core.model import heads
 from llm.core.model import load as backbone
 from llm.core.model.grow_vocabulary import grow_vocabulary
-from llm.core.settings.parse import Settings
+from llm.core.settings.settings import Settings
 from llm.core.text.reward_tokens import RewardTokens
 
 # of every layer of the supported families; backbone refuses configurations that fuse some into one
@@ -92,7 +95,7 @@ def _draw(adapted: LoRAModel, seed: int) -> None:
 
 
 def _adapted(model, tokens: RewardTokens, config: LoRAConfig, new_placeholder: bool) -> LoRAModel:
-    _add_rows(model, REWARD_ROWS, backbone.head_rows(model, tokens))
+    _add_rows(model, REWARD_ROWS, heads.head_rows(model, tokens))
     if new_placeholder:
         embedding = model.get_input_embeddings()
         _add_rows(model, PLACEHOLDER_ROW, embedding(paddle.to_tensor([tokens.placeholder])))
@@ -134,7 +137,7 @@ def describe(model: LoRAModel) -> str:
 
 
 def is_adapter(folder: str | Path) -> bool:
-    return (Path(folder) / backbone.ADAPTER_CONFIG).is_file()
+    return (Path(folder) / folder_module.ADAPTER_CONFIG).is_file()
 
 
 def load(folder: str | Path, attend, dtype: str, tokens: RewardTokens):
@@ -145,9 +148,9 @@ def load(folder: str | Path, attend, dtype: str, tokens: RewardTokens):
     if Path(base).is_absolute() and not Path(base).is_dir():
         raise ValueError(
             f"{folder} holds LoRA adapters for the model in {base}, which is not there any more. Put it back, or write "
-            f"where it is now as base_model_name_or_path in {folder / backbone.ADAPTER_CONFIG}."
+            f"where it is now as base_model_name_or_path in {folder / folder_module.ADAPTER_CONFIG}."
         )
-    base_config = backbone.load_config(base)
+    base_config = config_module.load_config(base)
     known = folder / BASE_FILE
     if known.is_file() and read_json(known)["weights"] != backbone.fingerprint(base, base_config):
         raise ValueError(
@@ -157,7 +160,7 @@ def load(folder: str | Path, attend, dtype: str, tokens: RewardTokens):
     state = _read_state(folder)
     model = backbone.load_model(base, base_config, attend, dtype)
     config.dtype, config.tensor_parallel_degree = dtype, model.config.tensor_parallel_degree
-    grow_vocabulary(model, backbone.load_config(str(folder)).vocab_size)
+    grow_vocabulary(model, config_module.load_config(str(folder)).vocab_size)
     adapted = _adapted(model, tokens, config, new_placeholder=PLACEHOLDER_ROW in state)
     _set_state(adapted, state, folder)
     return model
@@ -179,7 +182,7 @@ def _set_state(model: LoRAModel, state: dict, folder: Path) -> None:
     wrong += [name for name in both if list(expected[name].shape) != list(state[name].shape)]
     if wrong:
         raise ValueError(
-            f"{folder}: its weights are not those that {backbone.ADAPTER_CONFIG} beside them speaks of: "
+            f"{folder}: its weights are not those that {folder_module.ADAPTER_CONFIG} beside them speaks of: "
             f"{', '.join(wrong[:5])}{', ...' if len(wrong) > 5 else ''} missing, too many or of another size. "
             "Copy the folder again, with all of its files."
         )

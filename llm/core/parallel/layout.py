@@ -5,11 +5,7 @@ world = tensor x pipeline x data; the data ranks see rows of their own, and shar
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from llm.core.checkpoint.checkpoints import read_json
-from llm.core.model.weights import HEAD
-from llm.core.settings.parse import Settings
+from llm.core.settings.settings import Settings
 
 TENSOR, PIPELINE, SHARDING = "tensor_parallel_degree", "pipeline_parallel_degree", "sharding_parallel_degree"
 LAUNCH = "start it with python -m paddle.distributed.launch"
@@ -119,18 +115,6 @@ def fit_to_model(settings: Settings, config) -> None:
                 settings.refuse(
                     name, "PaddleNLP's Mistral has no code for it; write tensor_parallel_degree or sharding instead"
                 )
-
-
-def fit_to_checkpoint(settings: Settings, config, checkpoint: Path | None) -> None:
-    """A pipeline keeps the state of a matrix that two stages share under both of its names, and looks for both."""
-    if checkpoint is None or not config.tie_word_embeddings or degree(settings, PIPELINE) == 1:
-        return
-    state = read_json(checkpoint / "optimizer.safetensors.index.json")["weight_map"]
-    if len({name.partition("/")[0] for name in state if HEAD in name or "embed_tokens" in name}) < 2:
-        raise ValueError(
-            f"{PIPELINE}: {checkpoint} was saved without a pipeline, and this model's embedding is its head, too, of "
-            "which a pipeline needs two copies. Go on from it without a pipeline, or start a new run from its model."
-        )
 
 
 def of_checkpoints(settings: Settings, ranks: int) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import paddle.distributed as dist
 
-from llm.core.settings.parse import Settings
+from llm.core.parallel.ranks import from_all_ranks
+from llm.core.settings.settings import Settings
 
 # what may differ between the processes of a run
 OWN = (
@@ -56,11 +57,3 @@ def _difference(name: str, values: list) -> str:
         return ""
     others = [f"{value!r} on rank {rank}" for rank, value in enumerate(values) if repr(value) != usual]
     return f"{name}: {usual} on most ranks, {', '.join(others)}; give all nodes the same files and settings"
-
-
-def from_all_ranks(value) -> list:
-    if dist.get_world_size() == 1:
-        return [value]
-    everyone: list = []
-    dist.all_gather_object(everyone, value)
-    return everyone

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from llm.core.records.json_stream import shorten
+from llm.core.records.problem import shorten
 
 TYPE_NAMES = {
     dict: "an object",

@@ -12,9 +12,10 @@ import json
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+from llm.core.records.problem import Problem, shorten
 
 CHUNK = 1 << 18
 HEAD = 1 << 12
@@ -26,39 +27,6 @@ BLANK = re.compile(r"[ \t\r\n]*")
 OBJECT = re.compile(r'\{[ \t\r\n]*"')
 OBJECT_CUT = re.compile(r"\{[ \t\r\n]*\Z")
 UNCLOSED = ("the file ends too early", "list not closed")
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why a value of a file is of no use; `reason` is what problems are counted by, `detail` its particulars.
-
-    `whole_file` marks what is no matter of one record (a broken gzip stream): it can be neither skipped nor
-    counted in records.
-    """
-
-    place: str
-    value: str
-    reason: str
-    detail: str
-    remedy: str
-    whole_file: bool = False
-
-    def __str__(self) -> str:
-        value = f"{self.value} - " if self.value else ""
-        detail = f" ({self.detail})" if self.detail else ""
-        return f"{self.place}: {value}{self.reason}{detail}; {self.remedy}"
-
-
-def shorten(value: object, longest: int = 60) -> str:
-    """`value` as JSON that fits into a line of a report, and that every terminal and log can print."""
-    if isinstance(value, str):
-        value = value[: longest + 1]
-    elif isinstance(value, list):
-        value = [item[: longest + 1] if isinstance(item, str) else item for item in value[: longest + 1]]
-    text = json.dumps(value, ensure_ascii=False)
-    if len(text) > longest:
-        text = text[:longest] + "…"
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 
 def read_values(path: Path, chunk: int = CHUNK) -> Iterator[tuple[str, object]]:

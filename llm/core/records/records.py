@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from llm.core.paths import PathSetting, find_files, resolve_path
+from llm.core.paths import PathSetting, find_files
 from llm.core.records.fields import (
     TYPE_NAMES,
     Bad,
@@ -29,7 +29,8 @@ from llm.core.records.fields import (
     number_of,
     steps_of,
 )
-from llm.core.records.json_stream import Problem, read_values, shorten
+from llm.core.records.json_stream import read_values
+from llm.core.records.problem import Problem, shorten
 
 __all__ = [
     "BadRecords",
@@ -42,7 +43,6 @@ __all__ = [
     "parse_preference",
     "parse_record",
     "read_records",
-    "resolve_path",
 ]
 
 SHOWN = 20

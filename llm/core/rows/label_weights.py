@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from llm.core.rows.prefix_tree import Row
+from llm.core.rows.row import Row
 
 
 def weigh_labels(row: Row, smoothing: float, positive_weight: float) -> Row:

@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 import paddle
 
-from llm.core.rows.prefix_tree import Row
+from llm.core.rows.row import Row
 
 
 class StepLoader:

@@ -10,11 +10,11 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm.core.checkpoint.checkpoints import write_json
+from llm.core.files import write_json
 from llm.core.settings.values import describe, plain, show
 
 if TYPE_CHECKING:
-    from llm.core.settings.parse import Parameter, Settings
+    from llm.core.settings.settings import Parameter, Settings
 
 HIDDEN = "(hidden)"  # what is shown of a key to somebody's account; it is not saved either
 

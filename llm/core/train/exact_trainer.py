@@ -17,7 +17,7 @@ from paddlenlp.trainer import PrinterCallback, ProgressCallback, TrainerCallback
 
 from llm.core.model import pipeline
 from llm.core.parallel import stage3
-from llm.core.parallel.same_run import from_all_ranks
+from llm.core.parallel.ranks import from_all_ranks
 from llm.core.rows.update_loader import StepLoader
 from llm.core.train.gradient_clip import ExactClip, UpdateSkipped
 from llm.core.train.progress import Progress

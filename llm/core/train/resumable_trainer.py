@@ -21,6 +21,7 @@ from paddlenlp.trainer.trainer_utils import ShardingOption
 from paddlenlp.trainer.unified_checkpoint.load_save_single_card import save_single_card_checkpoint
 from paddlenlp.trainer.utils.helper import broadcast_dataset_rank0_model
 
+from llm.core import files
 from llm.core.checkpoint import checkpoints, stage3_checkpoint
 from llm.core.checkpoint import unified as unified_checkpoint
 from llm.core.parallel import rank_failure, stage3
@@ -102,7 +103,7 @@ class CheckpointTrainer(Trainer):
             super()._load_from_checkpoint(resume_from_checkpoint)
 
     def _load_running_sums(self, checkpoint: str) -> None:
-        saved = checkpoints.read_json(Path(checkpoint) / RUNNING)
+        saved = files.read_json(Path(checkpoint) / RUNNING)
         self.total = np.array(saved["total"])
         self.seconds = saved["seconds"]
         self.sums = self.share_of_rank(np.array(saved["since_last_log"]))
@@ -148,8 +149,8 @@ class CheckpointTrainer(Trainer):
             if self.is_world_process_zero():
                 if self.unified_stage3:
                     paddle.save(self.lr_scheduler.state_dict(), str(folder / SCHEDULER))
-                checkpoints.write_json(folder / RUNNING, running)
-                checkpoints.write_json(folder / checkpoints.IDENTITY, self.identity)
+                files.write_json(folder / RUNNING, running)
+                files.write_json(folder / checkpoints.IDENTITY, self.identity)
                 checkpoints.mark_complete(folder)
         except Exception as error:
             _give_up(folder, folder, error)

@@ -22,7 +22,8 @@ from tqdm import tqdm
 
 from llm.core.console import plain_errors
 from llm.core.paths import find_files
-from llm.core.records.json_stream import Problem, read_values, shorten
+from llm.core.records.json_stream import read_values
+from llm.core.records.problem import Problem, shorten
 from llm.core.records.records import Record, label_values, parse_record
 from llm.data.convert.formats import FORMATS, RIGHT, WRONG, Format, Unfit
 

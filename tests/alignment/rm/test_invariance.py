@@ -14,11 +14,13 @@ from llm.alignment.rm.flashmask.reward_metrics import step_metrics
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.alignment.rm.flashmask.reward_trainer import MODEL_INPUTS
 from llm.core.cpu.kernels.build import kernels
-from llm.core.model import attention, load
+from llm.core.model import attention, config, forward, load
 from llm.core.model.losses import pair_loss, reward_cross_entropy, reward_scores, rewards, vocabulary_cross_entropy
+from llm.core.rows.batch import collate
 from llm.core.rows.label_weights import weigh_labels
-from llm.core.rows.packing import choose_packing, collate
-from llm.core.rows.prefix_tree import grow_trees, lone_tree, make_row
+from llm.core.rows.packing import choose_packing
+from llm.core.rows.prefix_tree import grow_trees, lone_tree
+from llm.core.rows.row import make_row
 from llm.core.text.encoding import Pair, Sequence
 
 MAX_SEQ_LEN = 96
@@ -33,7 +35,7 @@ def model(request, tiny, tokens):
         pytest.skip(f"no compiled kernels: {kernels()[1]}")
     attend = getattr(attention, f"{request.param}_attention")
     folder = str(tiny / "model")
-    return as_reward_model(load.load_model(folder, load.load_config(folder), attend, "float32"), tokens)
+    return as_reward_model(load.load_model(folder, config.load_config(folder), attend, "float32"), tokens)
 
 
 def random_solutions(seed: int) -> list[Sequence]:
@@ -175,7 +177,7 @@ def test_the_loss_over_the_vocabulary_is_plain_next_token_prediction(tiny, token
     """Against full logits: cross entropy of "+" and "-" among all tokens at each placeholder, gradients too; and it is
     the same however it is packed."""
     folder = str(tiny / "model")
-    model = load.load_model(folder, load.load_config(folder), attention.block_attention, "float32")
+    model = load.load_model(folder, config.load_config(folder), attention.block_attention, "float32")
     model = as_reward_model(model, tokens, over_vocabulary=True)
     solutions = random_solutions(5)
     loss, gradients, _ = outcome(model, solutions, (True, True, True), 4, vocabulary_loss)
@@ -185,7 +187,7 @@ def test_the_loss_over_the_vocabulary_is_plain_next_token_prediction(tiny, token
     for solution in solutions:
         row = weigh_labels(make_row([lone_tree(solution)]), smoothing=0.1, positive_weight=0.4)
         arrays = {name: paddle.to_tensor(array) for name, array in collate([row], pad_id=0).items()}
-        hidden = load.hidden_states(model, *(arrays[name] for name in MODEL_INPUTS[:3]))[0]
+        hidden = forward.hidden_states(model, *(arrays[name] for name in MODEL_INPUTS[:3]))[0]
         log_p = paddle.nn.functional.log_softmax(hidden @ model.lm_head.weight, axis=-1).gather(arrays["scored"])
         target = arrays["targets"]
         alone = -(arrays["weights"] * (target * log_p[:, tokens.positive] + (1 - target) * log_p[:, tokens.negative]))

@@ -10,7 +10,8 @@ from llm.alignment.rm.flashmask import reward_checks, run_reward
 from llm.alignment.rm.flashmask.reward_argument import CLASSES, MISPRINTS, TRAINER_SETTINGS
 from llm.core.model import attention
 from llm.core.settings.display import render
-from llm.core.settings.parse import SettingsError, parse
+from llm.core.settings.parse import parse
+from llm.core.settings.settings import SettingsError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 NEEDED = ["--model_name_or_path", "m", "--train_dataset_path", "t", "--dev_dataset_path", "d"]

@@ -14,14 +14,12 @@ from llm.core.checkpoint.checkpoints import (
     FILE_LIST,
     all_checkpoints,
     delete_old,
-    identity_differences,
     is_complete,
     last_complete,
     mark_complete,
-    move_into,
-    read_json,
-    write_json,
 )
+from llm.core.checkpoint.compatibility import identity_differences
+from llm.core.files import move_into, read_json, write_json
 
 
 def make(output_dir, step: int, complete=True):

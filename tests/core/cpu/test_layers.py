@@ -19,11 +19,14 @@ from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.core.cpu import layers
 from llm.core.cpu.kernels import operators
 from llm.core.cpu.kernels.build import kernels
+from llm.core.model import config as config_module
+from llm.core.model import forward, heads
 from llm.core.model import load as backbone
 from llm.core.model.attention import block_attention, dense_attention, dense_mask, kernel_attention
 from llm.core.model.losses import reward_cross_entropy, reward_scores
-from llm.core.rows.packing import collate
-from llm.core.rows.prefix_tree import Row, grow_trees, lone_tree, make_row
+from llm.core.rows.batch import collate
+from llm.core.rows.prefix_tree import grow_trees, lone_tree
+from llm.core.rows.row import Row, make_row
 from llm.core.text.encoding import Sequence
 from llm.core.text.reward_tokens import RewardTokens
 
@@ -220,7 +223,7 @@ def library_models(tmp_path_factory):
 
 
 def load(folder, attend=block_attention):
-    return backbone.load_model(str(folder), backbone.load_config(str(folder)), attend, "float32").eval()
+    return backbone.load_model(str(folder), config_module.load_config(str(folder)), attend, "float32").eval()
 
 
 def make_solutions(lengths, seed=0) -> list[Sequence]:
@@ -258,7 +261,7 @@ def paths_in(row: Row, tree) -> list[np.ndarray]:
 
 def own_hidden(model, rows: list[Row]) -> paddle.Tensor:
     batch = {name: paddle.to_tensor(array) for name, array in collate(rows, pad_id=0).items()}
-    return backbone.hidden_states(model, batch["input_ids"], batch["position_ids"], batch["end_row"])
+    return forward.hidden_states(model, batch["input_ids"], batch["position_ids"], batch["end_row"])
 
 
 def library_hidden(model, ids: np.ndarray) -> paddle.Tensor:
@@ -324,7 +327,7 @@ def test_a_packed_row_equals_paddlenlps_forward_with_a_dense_mask(library_models
             use_cache=False,
             return_dict=True,
         ).last_hidden_state
-        mine = backbone.hidden_states(model, batch["input_ids"], batch["position_ids"], batch["end_row"])
+        mine = forward.hidden_states(model, batch["input_ids"], batch["position_ids"], batch["end_row"])
     assert_close(mine, theirs)
 
 
@@ -418,4 +421,4 @@ def test_a_tied_model_needs_no_head_of_its_own(library_models, tmp_path):
         hidden = paddle.randn([1, 3, 32])
         embedding = getattr(model, model.base_model_prefix).embed_tokens.weight
         wanted = hidden[0, 1:2] @ embedding.gather(paddle.to_tensor([TOKENS.positive, TOKENS.negative])).T
-        assert_close(backbone.reward_logits(model, hidden.reshape([-1, hidden.shape[-1]])[1:2], TOKENS), wanted)
+        assert_close(heads.reward_logits(model, hidden.reshape([-1, hidden.shape[-1]])[1:2], TOKENS), wanted)

@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from llm.core.model import config as config_module
+
 SIZE, GROWN = 40, 43
 KINDS = [("Llama", False), ("Llama", True), ("Qwen2", False), ("Qwen2", True), ("Mistral", False)]
 
@@ -40,7 +42,7 @@ def load(folder):
     from llm.core.model import load as backbone
 
     attend, _ = attention.choose(False, False)
-    return backbone.load_model(str(folder), backbone.load_config(str(folder)), attend, "float32")
+    return backbone.load_model(str(folder), config_module.load_config(str(folder)), attend, "float32")
 
 
 def rows(model) -> tuple[np.ndarray, np.ndarray]:

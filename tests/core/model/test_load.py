@@ -9,13 +9,15 @@ import pytest
 from paddlenlp.transformers import LlamaConfig, MistralConfig
 from safetensors.numpy import load_file, save_file
 
+from llm.core.model import config as config_module
+from llm.core.model import folder as folder_module
 from llm.core.model import load as backbone
 from llm.core.model.attention import block_attention
 from llm.core.text.load_tokenizer import load_tokenizer
 
 
 def load(folder):
-    return backbone.load_model(str(folder), backbone.load_config(str(folder)), block_attention, "float32")
+    return backbone.load_model(str(folder), config_module.load_config(str(folder)), block_attention, "float32")
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def weights_file(folder):
 
 def refusal_of_folder(folder, setting="model_name_or_path") -> str:
     with pytest.raises(ValueError) as error:
-        backbone.find_model(str(folder), setting)
+        folder_module.find_model(str(folder), setting)
     return str(error.value)
 
 
@@ -48,7 +50,11 @@ def change_config(folder, **changes):
 
 def test_a_whole_folder_is_found_and_loads(tiny):
     folder = tiny / "model"
-    assert backbone.find_model(str(folder)) == backbone.find_model(str(folder), "tokenizer_name_or_path") == str(folder)
+    assert (
+        folder_module.find_model(str(folder))
+        == folder_module.find_model(str(folder), "tokenizer_name_or_path")
+        == str(folder)
+    )
     assert load(folder).config.vocab_size == len(load_tokenizer(str(folder)))
 
 
@@ -94,14 +100,14 @@ def test_what_is_no_folder_and_no_name_is_refused(tmp_path):
     for path in (tmp_path / "nowhere", "./nowhere", "a/b/c"):
         message = refusal_of_folder(path)
         assert repr(str(path)) in message and "config.json" in message
-    assert backbone.find_model("owner/name") == "owner/name"
+    assert folder_module.find_model("owner/name") == "owner/name"
 
 
 @pytest.mark.parametrize("model_type", ["gpt", "bert"])
 def test_other_architectures_are_refused_by_name(broken, model_type):
     change_config(broken, model_type=model_type)
     with pytest.raises(ValueError) as error:
-        backbone.load_config(str(broken))
+        config_module.load_config(str(broken))
     for text in (str(broken), repr(model_type), "llama, mistral, qwen2"):
         assert text in str(error.value)
 
@@ -109,7 +115,7 @@ def test_other_architectures_are_refused_by_name(broken, model_type):
 def test_an_unreadable_config_is_refused(broken):
     (broken / "config.json").write_text('{"model_type": ')
     with pytest.raises(ValueError, match="no configuration could be read") as error:
-        backbone.load_config(str(broken))
+        config_module.load_config(str(broken))
     assert str(broken) in str(error.value)
 
 
@@ -145,7 +151,7 @@ def test_weights_of_another_size_are_refused(broken):
 def test_a_solution_may_be_as_long_as_positions_and_window_allow():
     """Mistral's sliding window is not cut by the mask here, so a longer solution must not come to the model."""
     config = MistralConfig(max_position_embeddings=512, sliding_window=128)
-    assert backbone.longest_solution(config) == 128
+    assert config_module.longest_solution(config) == 128
     config.sliding_window = None
-    assert backbone.longest_solution(config) == 512
-    assert backbone.longest_solution(LlamaConfig(max_position_embeddings=256)) == 256
+    assert config_module.longest_solution(config) == 512
+    assert config_module.longest_solution(LlamaConfig(max_position_embeddings=256)) == 256

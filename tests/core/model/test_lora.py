@@ -13,7 +13,8 @@ from llm.alignment.rm.flashmask import reward_argument
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.core.cpu import layers as cpu_layers
 from llm.core.cpu.kernels.build import kernels
-from llm.core.model import attention, lora
+from llm.core.model import attention, heads, lora
+from llm.core.model import config as config_module
 from llm.core.model import load as backbone
 from llm.core.model.grow_vocabulary import grow_vocabulary
 from llm.core.settings.parse import parse
@@ -28,7 +29,7 @@ def base(tiny):
 def adapted(base, tokens, targets=None, new_placeholder=False, recompute=None, attend=None):
     attend = attend or attention.choose(use_flash_attention=False, flash_mask=False)[0]
     paddle.seed(5)
-    model = as_reward_model(backbone.load_model(base, backbone.load_config(base), attend, "float32"), tokens)
+    model = as_reward_model(backbone.load_model(base, config_module.load_config(base), attend, "float32"), tokens)
     model = lora.attach(model, tokens, base, 4, 8, targets, new_placeholder)
     if recompute:
         model.apply(lambda layer: recomputed(layer, recompute))
@@ -86,7 +87,7 @@ def test_adapters_and_the_two_reward_rows_train_and_nothing_else(base, tokens):
 
 def test_it_starts_with_the_scores_of_its_base(base, tokens):
     attend, _ = attention.choose(False, False)
-    plain = as_reward_model(backbone.load_model(base, backbone.load_config(base), attend, "float32"), tokens)
+    plain = as_reward_model(backbone.load_model(base, config_module.load_config(base), attend, "float32"), tokens)
     expected = logits(plain, tokens).numpy()
     for new_placeholder in (False, True):
         model = adapted(base, tokens, new_placeholder=new_placeholder)
@@ -246,8 +247,8 @@ def test_rewards_are_read_off_the_rows_of_the_adapter(base, tokens):
     model.model.reward_rows.set_value(model.model.reward_rows * 2)
     np.testing.assert_allclose(logits(model, tokens).numpy(), before * 2, rtol=1e-5, atol=1e-6)
     swapped = RewardTokens(tokens.placeholder, tokens.negative, tokens.positive)
-    expected = backbone.head_rows(model.model, tokens).numpy()[::-1]
-    np.testing.assert_array_equal(backbone.head_rows(model.model, swapped).numpy(), expected)
+    expected = heads.head_rows(model.model, tokens).numpy()[::-1]
+    np.testing.assert_array_equal(heads.head_rows(model.model, swapped).numpy(), expected)
 
 
 @pytest.mark.parametrize("is_tied", [False, True])
@@ -267,7 +268,7 @@ def test_a_grown_vocabulary_is_the_same_after_loading(tmp_path, is_tied):
     LlamaForCausalLM(config).save_pretrained(str(tmp_path / "base"), safe_serialization=True)
     base, tokens = str(tmp_path / "base"), RewardTokens(50, 7, 8)
     attend, _ = attention.choose(False, False)
-    model = backbone.load_model(base, backbone.load_config(base), attend, "float32")
+    model = backbone.load_model(base, config_module.load_config(base), attend, "float32")
     grow_vocabulary(model, 51)
     model = lora.attach(as_reward_model(model, tokens), tokens, base, 4, 8, new_placeholder=True)
     disturb(model)

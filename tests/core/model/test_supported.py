@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from llm.core.model import load
+from llm.core.model import config as config_module
 from llm.core.model import supported as model_config
 from tests.core.model_folders import LLAMA, LLAMA3_ROPE, MISTRAL, QWEN2
 
@@ -55,7 +55,7 @@ def test_what_would_be_left_out_of_the_computation_is_refused(config, name, valu
     """PaddleNLP's models pass over these without a word. No weight is read: there is none."""
     (tmp_path / "config.json").write_text(json.dumps(config | {name: value}))
     with pytest.raises(ValueError) as error:
-        load.load_config(str(tmp_path))
+        config_module.load_config(str(tmp_path))
     shown = value.get("rope_type", value.get("type", value)) if isinstance(value, dict) else value
     for text in (str(tmp_path), name, repr(shown), supported):
         assert text in str(error.value)
@@ -83,6 +83,6 @@ def test_other_architectures_are_refused_by_name_before_weights_are_read(model_t
     config = LLAMA | {"model_type": model_type, "architectures": [architecture]}
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError) as error:
-        load.load_config(str(tmp_path))
+        config_module.load_config(str(tmp_path))
     for text in (str(tmp_path), repr(model_type), architecture, *model_config.CAUSAL_LMS, "Qwen2ForCausalLM"):
         assert text in str(error.value)

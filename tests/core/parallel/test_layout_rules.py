@@ -9,8 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from llm.alignment.rm.flashmask.reward_argument import CLASSES, MISPRINTS, TRAINER_SETTINGS
+from llm.core.checkpoint import compatibility
 from llm.core.parallel import layout
-from llm.core.settings.parse import Settings, SettingsError, parse
+from llm.core.settings.parse import parse
+from llm.core.settings.settings import Settings, SettingsError
 
 NEEDED = ["--model_name_or_path", "m", "--train_dataset_path", "t"]
 
@@ -185,14 +187,14 @@ TIED, UNTIED = SimpleNamespace(tie_word_embeddings=True), SimpleNamespace(tie_wo
 def test_a_pipeline_does_not_go_on_from_one_copy_of_a_shared_matrix(checkpoint_of):
     checkpoint = checkpoint_of(EMBEDDING, "model.norm.weight")
     with pytest.raises(ValueError, match="pipeline_parallel_degree: .* Go on from it without a pipeline, or start"):
-        layout.fit_to_checkpoint(settings_of(**pipeline(2)), TIED, checkpoint)
+        compatibility.fit_to_checkpoint(settings_of(**pipeline(2)), TIED, checkpoint)
     for values, model, start in (
         (pipeline(1), TIED, checkpoint),
         (pipeline(2), UNTIED, checkpoint),
         (pipeline(2), TIED, None),
         (pipeline(2), TIED, checkpoint_of(EMBEDDING, HEAD)),
     ):
-        layout.fit_to_checkpoint(settings_of(**values), model, start)
+        compatibility.fit_to_checkpoint(settings_of(**values), model, start)
 
 
 def test_a_unified_checkpoint_goes_on_under_any_layout_and_others_under_their_own():

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm.core.records.json_stream import LONGEST, Problem, read_values
+from llm.core.records.json_stream import LONGEST, read_values
+from llm.core.records.problem import Problem
 
 G = '{"q": ["How many?", "x {\\"y\\"} ], ["], "n": [1, -2.5e-3, true, null]}'
 GOOD = json.loads(G)

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm.core.rows.label_weights import balancing_weight, weigh_labels
-from llm.core.rows.prefix_tree import lone_tree, make_row
+from llm.core.rows.prefix_tree import lone_tree
+from llm.core.rows.row import make_row
 from llm.core.text.encoding import Sequence
 
 LABELS = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=6)

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm.core.rows import packing
-from llm.core.rows.packing import choose_packing, collate, pack_alone, pack_greedy, pack_sequential
-from llm.core.rows.prefix_tree import Row, Tree, grow_trees, lone_tree, make_row
+from llm.core.rows.batch import collate
+from llm.core.rows.packing import choose_packing, pack_alone, pack_greedy, pack_sequential
+from llm.core.rows.prefix_tree import Tree, grow_trees, lone_tree
+from llm.core.rows.row import Row, make_row
 from llm.core.text.encoding import Sequence
 
 MAX_SEQ_LEN = 24

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm.core.rows.packing import pack_alone, pack_greedy, pack_sequential
-from llm.core.rows.prefix_tree import WORTH_REPEATING, Row, Tree, grow_trees, lone_tree, make_row, split_tree
+from llm.core.rows.prefix_tree import WORTH_REPEATING, Tree, grow_trees, lone_tree, split_tree
+from llm.core.rows.row import Row, make_row
 from llm.core.text.encoding import Pair, Sequence
 
 MAX_SEQ_LEN = 16

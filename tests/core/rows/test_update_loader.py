@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm.core.rows.packing import collate
-from llm.core.rows.prefix_tree import lone_tree, make_row
+from llm.core.rows.batch import collate
+from llm.core.rows.prefix_tree import lone_tree
+from llm.core.rows.row import make_row
 from llm.core.rows.update_loader import StepLoader
 from llm.core.text.encoding import Sequence
 

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies
 
 from llm.core.settings.display import render, save
-from llm.core.settings.parse import SettingsError, parse
+from llm.core.settings.parse import parse
+from llm.core.settings.settings import SettingsError
 
 
 class Strategy(Enum):

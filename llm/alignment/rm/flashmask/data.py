@@ -19,7 +19,8 @@ from llm.core.records.records import (
     iter_records,
 )
 from llm.core.rows.packing import choose_packing
-from llm.core.rows.prefix_tree import Row, Tree, grow_trees
+from llm.core.rows.prefix_tree import Tree, grow_trees
+from llm.core.rows.row import Row
 from llm.core.text.encoding import EncodeCounts, Pair, Sequence, StepEncoder
 from llm.core.text.reward_tokens import RewardTokens
 

@@ -22,7 +22,7 @@ from llm.core.records.fields import LARGEST
 from llm.core.records.records import LABELLED, LEAST_WEIGHT, PREFERENCES
 from llm.core.rows.label_weights import balancing_weight
 from llm.core.rows.packing import STREAM_WINDOW
-from llm.core.settings.parse import Settings
+from llm.core.settings.settings import Settings
 
 # metric_for_best_model is one of these, by what is trained
 JUDGED = "accuracy balanced_accuracy accuracy_positive accuracy_negative error_precision error_recall error_f1 auc ece"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import types
 
-from llm.core.model import load, pipeline
+from llm.core.model import forward as forward_module
+from llm.core.model import heads, pipeline
 from llm.core.model.chunked_logsumexp import log_normaliser
 from llm.core.text.reward_tokens import RewardTokens
 
@@ -18,14 +19,14 @@ def as_reward_model(model, tokens: RewardTokens, over_vocabulary: bool = False):
     """
 
     def score(hidden_KE):
-        logits_K2 = load.reward_logits(model, hidden_KE, tokens)
+        logits_K2 = heads.reward_logits(model, hidden_KE, tokens)
         if over_vocabulary:
-            whole = log_normaliser(hidden_KE, model.lm_head.weight, load.is_tied(model))
+            whole = log_normaliser(hidden_KE, model.lm_head.weight, heads.is_tied(model))
             logits_K2 = logits_K2 - whole.unsqueeze(-1)
         return logits_K2
 
     def forward(self, input_ids, position_ids, end_row, scored):
-        hidden_BSE = load.hidden_states(self, input_ids, position_ids, end_row)
+        hidden_BSE = forward_module.hidden_states(self, input_ids, position_ids, end_row)
         return self.lm_head(at_scored(hidden_BSE, scored))
 
     # Past Layer.__setattr__, with which PaddleNLP guards the forward's signature for generation. The head keeps its

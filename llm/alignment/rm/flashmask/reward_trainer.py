@@ -10,10 +10,10 @@ from paddlenlp.trainer.integrations import VisualDLCallback
 
 from llm.alignment.rm.flashmask.reward_metrics import Metrics, outcome_metrics, preference_metrics, step_metrics
 from llm.alignment.rm.flashmask.reward_model import at_scored
-from llm.core.checkpoint.checkpoints import write_json
+from llm.core.files import write_json
 from llm.core.model import pipeline
 from llm.core.model.losses import pair_loss, reward_cross_entropy, reward_scores, rewards, vocabulary_cross_entropy
-from llm.core.parallel.same_run import from_all_ranks
+from llm.core.parallel.ranks import from_all_ranks
 from llm.core.records.records import PREFERENCES
 from llm.core.train.exact_trainer import ExactTrainer
 

@@ -25,14 +25,16 @@ from llm.alignment.rm.flashmask import reward_argument, reward_checks
 from llm.alignment.rm.flashmask.data import form_of_data, load_rows, weighed
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.alignment.rm.flashmask.reward_trainer import RewardTrainer, trainer_for
-from llm.core.checkpoint import output_folder
-from llm.core.checkpoint.checkpoints import write_json
+from llm.core.checkpoint import compatibility, output_folder
 from llm.core.console import plain_errors
+from llm.core.files import write_json
 from llm.core.model import attention, load, lora
+from llm.core.model import config as config_module
+from llm.core.model import folder as folder_module
 from llm.core.model.grow_vocabulary import grow_vocabulary
 from llm.core.parallel import gloo, layout, rank_failure, same_run
+from llm.core.rows.batch import collate
 from llm.core.rows.label_weights import weigh_labels
-from llm.core.rows.packing import collate
 from llm.core.settings.display import render, save
 from llm.core.settings.parse import parse
 from llm.core.text.load_tokenizer import load_tokenizer
@@ -47,10 +49,10 @@ def main(argv: list[str]) -> dict:
     gloo.install()
     with plain_errors(ValueError, OSError):
         settings = read_settings(argv)
-        model_path = load.find_model(settings["model_name_or_path"])
-        config = load.load_config(model_path)
+        model_path = folder_module.find_model(settings["model_name_or_path"])
+        config = config_module.load_config(model_path)
         layout.fit_to_model(settings, config)
-        reward_checks.fit_to_model(settings, load.longest_solution(config), config.model_type)
+        reward_checks.fit_to_model(settings, config_module.longest_solution(config), config.model_type)
         form = form_of_data(settings, data_sets(settings))
         reward_checks.fit_to_form(settings, form)
         tokenizer, tokens = read_tokenizer(settings, model_path, config)
@@ -62,7 +64,7 @@ def main(argv: list[str]) -> dict:
         base = load.fingerprint(model_path, config) if settings["lora"] else None
         identity = reward_checks.identity(settings, model_path, base, train and train.fingerprint, ranks)
         checkpoint = output_folder.prepare(settings, model_path, identity, first_rank=dist.get_rank() == 0)
-        layout.fit_to_checkpoint(settings, config, checkpoint)
+        compatibility.fit_to_checkpoint(settings, config, checkpoint)
         training_args, *others = reward_checks.build(settings)
         same_run.check(training_args.output_dir, checkpoint, identity, dev and dev.fingerprint, settings)
         attend, why = attention.choose(settings["use_flash_attention"], settings["flash_mask"])
@@ -135,10 +137,10 @@ def read_tokenizer(settings, model_path: str, config=None):
     """(tokenizer, ids of the three tokens); with the model's configuration they are known to belong together."""
     path = model_path
     if settings["tokenizer_name_or_path"]:
-        path = load.find_model(settings["tokenizer_name_or_path"], "tokenizer_name_or_path")
+        path = folder_module.find_model(settings["tokenizer_name_or_path"], "tokenizer_name_or_path")
     tokenizer = load_tokenizer(path)
     if config is not None:
-        load.check_vocabulary(config, tokenizer)
+        config_module.check_vocabulary(config, tokenizer)
     if settings["add_placeholder_token"]:
         say(add_placeholder(tokenizer, settings["placeholder_token"]))
     reward_tokens = reward_argument.split_reward_tokens(settings["reward_tokens"])

@@ -8,8 +8,8 @@ import pytest
 
 from llm.estimate.model_sizes import KNOWN, Sizes
 from llm.estimate.plan import Plan
-from llm.estimate.time import Hardware, floor, operations, rate_of
 from llm.estimate.traffic import Transfer
+from llm.estimate.update_time import Hardware, floor, operations, rate_of
 
 SMALL = Sizes(
     "llama",

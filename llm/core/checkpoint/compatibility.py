@@ -1,0 +1,34 @@
+"""Whether a checkpoint belongs to the run that is about to go on from it. No paddle here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llm.core.checkpoint.checkpoints import IDENTITY
+from llm.core.files import read_json
+from llm.core.model.weights import HEAD
+from llm.core.parallel.layout import PIPELINE, degree
+from llm.core.settings.settings import Settings
+
+
+def identity_differences(folder: Path, identity: dict) -> list[str]:
+    """What the run that wrote this checkpoint had otherwise; resuming would quietly train on something else."""
+    before = read_json(folder / IDENTITY) if (folder / IDENTITY).exists() else {}
+    names = sorted({*before, *identity})
+    return [
+        f"{name}: {before.get(name)!r} in the checkpoint, {identity.get(name)!r} now"
+        for name in names
+        if before.get(name) != identity.get(name)
+    ]
+
+
+def fit_to_checkpoint(settings: Settings, config, checkpoint: Path | None) -> None:
+    """A pipeline keeps the state of a matrix that two stages share under both of its names, and looks for both."""
+    if checkpoint is None or not config.tie_word_embeddings or degree(settings, PIPELINE) == 1:
+        return
+    state = read_json(checkpoint / "optimizer.safetensors.index.json")["weight_map"]
+    if len({name.partition("/")[0] for name in state if HEAD in name or "embed_tokens" in name}) < 2:
+        raise ValueError(
+            f"{PIPELINE}: {checkpoint} was saved without a pipeline, and this model's embedding is its head, too, of "
+            "which a pipeline needs two copies. Go on from it without a pipeline, or start a new run from its model."
+        )

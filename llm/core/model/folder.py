@@ -1,0 +1,67 @@
+"""Which folder a model setting means, and whether it holds what a model needs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from llm.core.paths import resolve_path
+from llm.core.text.load_tokenizer import TOKENIZER_FILES
+
+ADAPTER_CONFIG = "lora_config.json"
+WEIGHT_FILES = ("model.safetensors", "model_state.pdparams")
+WEIGHT_INDEXES = tuple(f"{name}.index.json" for name in WEIGHT_FILES)
+
+
+def find_model(name_or_path: str, setting: str = "model_name_or_path") -> str:
+    """A folder's absolute path, checked for what a model needs, or a model's name as PaddleNLP knows it."""
+    owner, slash, _ = name_or_path.partition("/")
+    is_near_a_folder = bool(slash) and Path(owner).is_dir()
+    looks_like_a_name = name_or_path.count("/") <= 1 and owner not in (".", "..", "~", "") and not is_near_a_folder
+    try:
+        folder = resolve_path(name_or_path)
+    except ValueError:
+        if looks_like_a_name:
+            return name_or_path
+        raise ValueError(
+            f"{setting}: {name_or_path!r} is no folder here (looked from {Path.cwd()} and from the repository's root) "
+            "and no model name of the form owner/name. Give the folder that holds config.json and the weights."
+        ) from None
+    if setting == "model_name_or_path":
+        _check_model_folder(folder)
+    elif not any((folder / file).is_file() for file in TOKENIZER_FILES):
+        raise ValueError(
+            f"{setting}: {folder} holds no tokenizer (none of {', '.join(TOKENIZER_FILES)}). Give the folder that does."
+        )
+    return str(folder)
+
+
+def _check_model_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise ValueError(f"model_name_or_path: {folder} is no folder. Give the one that holds config.json and weights.")
+    if (folder / ADAPTER_CONFIG).is_file():
+        raise ValueError(
+            f"model_name_or_path: {folder} holds LoRA adapters, which are no model by themselves. Merge them into "
+            f"their base first (python -m llm merge-lora {folder} NEW_FOLDER) and give the new folder."
+        )
+    missing = []
+    if not (folder / "config.json").is_file():
+        missing.append("config.json")
+    indexes = [folder / name for name in WEIGHT_INDEXES if (folder / name).is_file()]
+    if indexes:
+        try:
+            listed = set(json.loads(indexes[0].read_text(encoding="utf-8"))["weight_map"].values())
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise ValueError(
+                f"model_name_or_path: {indexes[0]} is no index of weights. Copy or download the folder again."
+            ) from None
+        missing += sorted(name for name in listed if not (folder / name).is_file())
+    elif not any((folder / name).is_file() for name in WEIGHT_FILES):
+        is_pickled = any(folder.glob("pytorch_model*.bin"))
+        hint = "; PyTorch's .bin files are not read, convert them to safetensors" if is_pickled else ""
+        missing.append(f"weights ({' or '.join((*WEIGHT_FILES, *WEIGHT_INDEXES))}{hint})")
+    if missing:
+        raise ValueError(
+            f"model_name_or_path: the folder {folder} is incomplete: {', '.join(missing)} missing. "
+            "Copy or download it again, or give another folder."
+        )
