@@ -17,7 +17,7 @@ NAMES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "KMP_BLOCKTIME", "MKL_DEBUG_CPU_T
 # Tells what prepare() returned, what the environment holds afterwards, and which modules came with it.
 SCRIPT = f"""
 import json, os, sys
-from llm.core import runtime
+from llm.core.cpu import environment as runtime
 chosen = runtime.prepare()
 again = runtime.prepare()
 environment = {{name: os.environ[name] for name in {NAMES!r} if name in os.environ}}
@@ -96,7 +96,7 @@ def test_mkl_is_told_the_instructions_of_amd_processors_alone(monkeypatch, cpu, 
 # Waits until its parent has ended, and tells whether it was sent a SIGTERM then. Such a child is started by its parent.
 CHILD = """
 import os, signal, time
-from llm.core import runtime
+from llm.core.cpu import environment as runtime
 parent = os.getppid()
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 runtime.prepare()
