@@ -187,7 +187,7 @@ def test_the_defaults_that_give_way_are_those_that_are_shown():
     reward_checks.resolve(settings, ranks=1, has_cuda=False)
     reward_checks.fit_to_model(settings, longest_solution=1024)
     reward_checks.fit_to_steps(settings, 4, 1)
-    shown = "".join(["defaults that gave way\n", *(f"  {line}\n" for line in settings.gave_way)])
+    shown = "".join(["defaults that gave way\n", *(f"  {line}\n" for line in settings.changes)])
     assert shown in blocks(TRAINING, "text")
 
 

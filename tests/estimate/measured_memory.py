@@ -34,9 +34,9 @@ from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.core.cpu.kernels.build import kernels
 from llm.core.model import attention, load
 from llm.core.model.losses import reward_cross_entropy
+from llm.core.model.sizes import sizes_of
 from llm.core.text.reward_tokens import RewardTokens
 from llm.estimate.memory import estimate
-from llm.estimate.model_sizes import sizes_of
 from llm.estimate.plan import Plan
 
 FEATURES = "family", "attention", "recompute", "lora_rank", "embeddings"

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from llm.core.cpu.kernels.build import kernels
+from llm.core.model.sizes import DEFAULTS, KNOWN, Sizes, sizes_of
 from llm.estimate.estimate import main, read_settings
 from llm.estimate.memory import GIB, estimate, fullest_share, kept, working
-from llm.estimate.model_sizes import DEFAULTS, KNOWN, Sizes, adapters, count, projections, sizes_of, tensors
+from llm.estimate.model_sizes import adapters, count, projections, tensors
 from llm.estimate.plan import Plan
 
 REPOSITORY = Path(__file__).resolve().parents[2]

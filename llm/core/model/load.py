@@ -39,9 +39,9 @@ def load_model(name_or_path: str, config, attend, dtype: str, training_args=None
     return model
 
 
-def fingerprint(name_or_path: str, config) -> str:
+def fingerprint(name_or_path: str, model_type: str) -> str:
     """Of the weights, so that adapters know their base again."""
-    return weights.fingerprint(_weight_files(FAMILIES[config.model_type], name_or_path))
+    return weights.fingerprint(_weight_files(FAMILIES[model_type], name_or_path))
 
 
 def share_rotary_tables(model) -> None:

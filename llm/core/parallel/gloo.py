@@ -10,10 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import sys
 import time
 import zlib
-from collections.abc import Callable
 
 import paddle
 import paddle.distributed as dist
@@ -26,6 +24,7 @@ from paddle.distributed.fleet.meta_parallel.pp_utils import p2p_communication
 from paddle.distributed.fleet.utils import hybrid_parallel_util
 
 from llm.core.parallel import gloo_sharding
+from llm.core.parallel.ranks import uses_gloo
 
 NEW_GROUP = collective._new_process_group_impl
 GLOBAL_STORE = core.create_or_get_global_tcp_store
@@ -38,36 +37,13 @@ LINES: dict[str, core.ProcessGroup] = {}  # groups of two, by their names
 def install() -> None:
     """For every group that this process forms from now on: call it before TrainingArguments are made. Nothing is
     changed for a single process, nor in a build of Paddle for GPUs."""
-    if not _is_used():
+    if not uses_gloo():
         return
     _let_groups_meet()
     _add_collectives()
     _add_tensor_parallel_operators()
     _add_pipeline()
     gloo_sharding.install()
-
-
-def run(main: Callable[[list[str]], object], argv: list[str]) -> None:
-    """A script's work, and then the end of its process without tearing it down: gloo aborts a process now and then that
-    is torn down while other ranks close their connections, and a run that has done everything looks like a failed one.
-    """
-    code = 0
-    try:
-        main(argv)
-        if _is_used():
-            with contextlib.suppress(RuntimeError, ValueError):  # another rank has left already
-                dist.barrier()  # the first rank serves the store that the others may still be asking
-    except SystemExit as stop:
-        code = stop.code if isinstance(stop.code, int) else 1
-    if not _is_used():
-        sys.exit(code)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def _is_used() -> bool:
-    return not paddle.is_compiled_with_cuda() and int(os.environ.get("PADDLE_TRAINERS_NUM", "1")) > 1
 
 
 # ---- groups

@@ -36,13 +36,14 @@ class ExactTrainer(CheckpointTrainer):
 
     sum_names: tuple[str, ...] = ()
 
-    def __init__(self, *, collate, keeps_checkpoints: bool, **kwargs):
+    def __init__(self, *, collate, keeps_checkpoints: bool, nan_policy: str, **kwargs):
         self.names = (*OF_ALL_RANKS, "loss", *self.sum_names)
         super().__init__(sum_count=len(self.names), **kwargs)
         for callback in (ProgressCallback, PrinterCallback):
             self.remove_callback(callback)
         self.add_callback(Progress(self.args.disable_tqdm))
         self.add_callback(Update(self))
+        self.nan_policy = nan_policy
         self.collate = collate
         self.keeps_checkpoints = keeps_checkpoints
         self.stop_signalled = False  # this rank was told to
@@ -167,7 +168,7 @@ class ExactTrainer(CheckpointTrainer):
         more = f" and {len(records) - SHOWN_RECORDS} more" if len(records) > SHOWN_RECORDS else ""
         told = f"update {self.state.global_step + 1}: its {what} is no number. Its records: "
         told += f"{', '.join(records[:SHOWN_RECORDS])}{more}."
-        if self.args.nan_policy == "stop":
+        if self.nan_policy == "stop":
             raise Diverged(
                 f"{told} nan_policy is stop, and no weight was changed by it. Look at the records; lower learning_rate "
                 "if the loss rose before; or write nan_policy skip to leave such updates out and count them. The same "

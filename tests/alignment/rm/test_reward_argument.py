@@ -113,7 +113,7 @@ def test_on_a_cpu_the_defaults_of_precision_device_and_sharding_give_way_with_a_
     settings = resolved()
     assert (settings["bf16"], settings["device"], settings["sharding"]) == (False, "cpu", "")
     for name in ("bf16", "device", "sharding"):
-        assert any(line.startswith(f"{name}:") for line in settings.gave_way)
+        assert any(line.startswith(f"{name}:") for line in settings.changes)
         assert f"{name}: " in render(settings)
 
 
@@ -163,7 +163,7 @@ def test_epochs_count_where_max_steps_is_not_written():
 def test_load_best_gives_way_by_default_and_is_refused_when_written(flags, why):
     settings = resolved(*flags)
     assert settings["load_best_model_at_end"] is False
-    assert why in "".join(settings.gave_way)
+    assert why in "".join(settings.changes)
     if flags[0] != "--evaluation_strategy":  # there save_strategy gives way instead
         assert why in refusal(*flags, "--load_best_model_at_end", "true")
     else:
@@ -174,7 +174,7 @@ def test_a_run_too_short_for_any_checkpoint_says_so_before_training():
     settings = resolved()  # the documented defaults: 100 updates, a checkpoint every 500
     reward_checks.fit_to_steps(settings, 100, None)
     assert settings["load_best_model_at_end"] is False
-    assert "none to choose from" in "".join(settings.gave_way)
+    assert "none to choose from" in "".join(settings.changes)
     written = resolved("--load_best_model_at_end", "true")
     with pytest.raises(SettingsError, match="none to choose from"):
         reward_checks.fit_to_steps(written, 100, None)
@@ -198,12 +198,12 @@ def test_lengths_fit_the_model():
 def test_the_window_of_prefix_sharing_is_all_of_the_data_unless_it_is_streamed():
     assert resolved()["prefix_sharing"] is True and resolved()["prefix_sharing_window"] is None
     streamed = resolved("--lazy", "true", "--max_steps", "1")
-    assert streamed["prefix_sharing_window"] == 4096 and "prefix_sharing_window" in "".join(streamed.gave_way)
+    assert streamed["prefix_sharing_window"] == 4096 and "prefix_sharing_window" in "".join(streamed.changes)
     assert resolved("--prefix_sharing_window", "7")["prefix_sharing_window"] == 7
     assert "prefix_sharing is false" in refusal("--prefix_sharing", "false", "--prefix_sharing_window", "7")
     assert "1 or more" in refusal("--prefix_sharing_window", "0")
     assert "prefix_sharing_window" not in "".join(
-        resolved("--lazy", "true", "--prefix_sharing", "false", "--max_steps", "1").gave_way
+        resolved("--lazy", "true", "--prefix_sharing", "false", "--max_steps", "1").changes
     )
 
 

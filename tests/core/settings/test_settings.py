@@ -386,9 +386,9 @@ def test_long_values_do_not_bury_the_message(config):
 
 def test_a_default_gives_way_and_says_so():
     got = read("--max_steps", "7")
-    got.give_way("bf16", False, "no kernel on this machine")
-    got.give_way("max_prompt_len", 2048, "it is already so")
-    assert got.gave_way == ["bf16: true -> false: no kernel on this machine"]
+    got.change_default("bf16", False, "no kernel on this machine")
+    got.change_default("max_prompt_len", 2048, "it is already so")
+    assert got.changes == ["bf16: true -> false: no kernel on this machine"]
     assert (got["bf16"], got.origin["bf16"], got.values) == (False, "default", {"max_steps": 7})
     assert got.build()[0].bf16 is False
 
@@ -396,10 +396,10 @@ def test_a_default_gives_way_and_says_so():
 def test_what_the_user_wrote_never_gives_way(config):
     """The user's value stays; the run is refused, with every such problem at once."""
     got = config('{"bf16": true,\n "max_seq_len": 9}', "--max_steps", "7")
-    got.give_way("bf16", False, "no kernel on this machine")
-    got.give_way("max_steps", 7, "the value wanted anyway")
+    got.change_default("bf16", False, "no kernel on this machine")
+    got.change_default("max_steps", 7, "the value wanted anyway")
     got.refuse("max_seq_len", "less than 10; write at least 10")
-    assert got["bf16"] is True and got.gave_way == []
+    assert got["bf16"] is True and got.changes == []
     for raising in (got.check, got.build):
         assert problems(raising) == [
             "prm.json:1: bf16 = true: no kernel on this machine; write false or leave it out",
@@ -413,9 +413,9 @@ def test_what_a_class_has_against_the_combination_is_one_line(config):
 
 def test_a_misspelt_name_in_the_program_is_an_error():
     with pytest.raises(KeyError):
-        read().give_way("bf61", False, "")
+        read().change_default("bf61", False, "")
     with pytest.raises(ValueError, match="expected true/false"):
-        read().give_way("bf16", "no", "")
+        read().change_default("bf16", "no", "")
 
 
 @pytest.mark.parametrize(
@@ -491,7 +491,7 @@ def test_help_keeps_the_commands_of_a_description(capsys, monkeypatch):
 def test_screen_shows_what_was_given_and_the_documented_defaults(config):
     """Every value with its origin; of the trainer's own defaults only those that were touched."""
     got = config('{"max_steps": 5,\n "scale_loss": 2}', "--paths", "a", "b", "--wandb_api_key", "s3cret")
-    got.give_way("no_cuda", True, "there is none")
+    got.change_default("no_cuda", True, "there is none")
     lines = render(got).splitlines()
     rows = [line.split(None, 1) for line in lines if line.startswith("  ") and ":" not in line.split()[0]]
     names = [name for name, _ in rows]
@@ -532,7 +532,7 @@ def test_saved_settings_start_the_same_run(config, tmp_path):
     """settings.json is a config that gives every value again, whatever the classes made of them."""
     written = {"max_steps": 5, "folder": "d", "evaluation_strategy": "epoch"}
     got = config(written, "--save_total_limit", "null")
-    got.give_way("bf16", False, "no kernel")
+    got.change_default("bf16", False, "no kernel")
     instances = got.build()
     save(got, instances, tmp_path / "out.json")
     assert sorted(os.listdir(tmp_path)) == ["out.json", "out_origin.json", "prm.json"]
@@ -546,7 +546,7 @@ def test_saved_settings_start_the_same_run(config, tmp_path):
 def test_saved_origins_tell_where_a_value_came_from_and_what_became_of_it(config, tmp_path):
     """Read beside the settings, and refused in one line when taken for a config."""
     got = config({"max_steps": 5}, "--wandb_api_key", "s3cret")
-    got.give_way("bf16", False, "no kernel")
+    got.change_default("bf16", False, "no kernel")
     save(got, got.build(), tmp_path / "out.json")
     origin = json.loads((tmp_path / "out_origin.json").read_text())
     assert origin["gave_way"] == ["bf16: true -> false: no kernel"]

@@ -8,6 +8,7 @@ import numpy as np
 import paddle
 from paddlenlp.trainer.integrations import VisualDLCallback
 
+from llm.alignment.rm.flashmask.reward_argument import TrainingArguments
 from llm.alignment.rm.flashmask.reward_metrics import Metrics, outcome_metrics, preference_metrics, step_metrics
 from llm.alignment.rm.flashmask.reward_model import at_scored
 from llm.core.files import write_json
@@ -23,6 +24,10 @@ MODEL_INPUTS = ("input_ids", "position_ids", "end_row", "scored")
 class RewardTrainer(ExactTrainer):
     """What labels and pairs have in common: an evaluation over everything that was judged, on all ranks. Subclasses say
     what a batch's `columns` are, an entry for each label or pair, and what `metrics` these have."""
+
+    def __init__(self, *, reward: TrainingArguments, **kwargs):
+        self.reward = reward
+        super().__init__(nan_policy=reward.nan_policy, **kwargs)
 
     def columns(self, logits_K2, inputs) -> list[np.ndarray]:
         raise NotImplementedError(f"{type(self).__name__} must say what of a batch is judged")
@@ -107,7 +112,7 @@ class LabelTrainer(RewardTrainer):
 
     def batch_sums(self, logits, inputs):
         logits_M2 = logits.gather(inputs["label_at"])
-        over_vocabulary = self.args.prm_loss == "vocabulary"
+        over_vocabulary = self.reward.prm_loss == "vocabulary"
         cross_entropy = vocabulary_cross_entropy if over_vocabulary else reward_cross_entropy
         loss = (inputs["weights"] * cross_entropy(logits_M2, inputs["targets"])).sum()
         with paddle.no_grad():
@@ -133,7 +138,9 @@ class LabelTrainer(RewardTrainer):
         return [column.numpy()[real_M] for column in columns]
 
     def metrics(self, scores, labels, solutions):
-        return step_metrics(scores, labels, solutions) if self.args.process_reward else outcome_metrics(scores, labels)
+        return (
+            step_metrics(scores, labels, solutions) if self.reward.process_reward else outcome_metrics(scores, labels)
+        )
 
 
 class PairTrainer(RewardTrainer):
@@ -143,7 +150,7 @@ class PairTrainer(RewardTrainer):
 
     def batch_sums(self, logits, inputs):
         chosen_P, rejected_P = self._rewards(logits, inputs)
-        losses_P = pair_loss(chosen_P, rejected_P, inputs["margins"], self.args.reward_centering)
+        losses_P = pair_loss(chosen_P, rejected_P, inputs["margins"], self.reward.reward_centering)
         loss = (inputs["pair_weights"] * losses_P).sum()
         with paddle.no_grad():
             real_P = inputs["pair_weights"] > 0

@@ -1,0 +1,107 @@
+"""A run from its start to its results: which checkpoint it resumes from, its trainer, training and evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from llm.alignment.rm.flashmask.data import RewardRows
+from llm.alignment.rm.flashmask.reward_format import RewardFormat
+from llm.alignment.rm.flashmask.reward_run import RewardRun
+from llm.alignment.rm.flashmask.reward_trainer import RewardTrainer, trainer_for
+from llm.core.checkpoint import compatibility, output_folder
+from llm.core.files import write_json
+from llm.core.model import lora, pipeline
+from llm.core.model.load import fingerprint
+from llm.core.parallel import ranks, same_run
+from llm.core.parallel.ranks import say
+from llm.core.rows.batch import collate
+from llm.core.settings import display
+from llm.core.train.library_arguments import LibraryArguments, library_arguments
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins; all of its processes agree on it."""
+
+    arguments: LibraryArguments
+    identity: dict
+    checkpoint: Path | None
+    base_weights: str | None  # under adapters
+
+
+def find_start(run: RewardRun, train: RewardRows | None, dev: RewardRows | None) -> Start:
+    """ValueError where the run may not write into its folder, or where the processes are not of one run."""
+    base = fingerprint(run.model_path, run.sizes.model_type) if run.model.lora else None
+    identity = run.identity(base, train and train.fingerprint)
+    checkpoint = output_folder.prepare(run.output_dir, run.training, run.model_path, identity, ranks.rank() == 0)
+    compatibility.check_stages(checkpoint, run.training.pipeline_parallel_degree, run.sizes.tie_word_embeddings)
+    arguments = library_arguments(
+        run.training,
+        output_dir=str(run.output_dir),
+        logging_dir=run.training.logging_dir or str(run.output_dir / "runs"),
+        greater_is_better=run.more_is_better,
+        pipeline_parallel_config=pipeline.CONFIG,
+    )
+    same_run.check(run.output_dir, checkpoint, identity, dev and dev.fingerprint, run.settings.as_dict())
+    return Start(arguments, identity, checkpoint, base)
+
+
+def make_trainer(run: RewardRun, reward_format: RewardFormat, start: Start, model, train, dev) -> RewardTrainer:
+    return trainer_for(run.form)(
+        model=model,
+        args=start.arguments,
+        train_dataset=train,
+        eval_dataset=dev,
+        tokenizer=reward_format,
+        # any id that the model has will do for padding, which is seen by itself alone
+        collate=partial(collate, pad_id=0, multiple=run.row_multiple),
+        keeps_checkpoints=run.keeps_checkpoints,
+        identity=start.identity,
+        unified=run.training.unified_checkpoint,
+        steps=run.steps,
+        steps_per_pass=run.steps_per_pass,
+        reward=run.training,
+    )
+
+
+def leave_settings(run: RewardRun, start: Start) -> None:
+    """Beside the model that the run will write, by the first rank."""
+    if ranks.rank() > 0:
+        return
+    if run.training.overwrite_output_dir and run.training.do_train:
+        output_folder.delete_checkpoints(run.output_dir)
+    display.save(run.settings, (start.arguments,), run.output_dir / output_folder.SETTINGS_FILE)
+    if start.base_weights:
+        write_json(run.output_dir / lora.BASE_FILE, {"weights": start.base_weights})
+
+
+def carry_out(trainer: RewardTrainer, checkpoint: Path | None) -> dict:
+    """Training and evaluation, as far as they are asked for."""
+    results: dict = {}
+    if trainer.args.do_train:
+        trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+        if trainer.stop_asked:
+            say(trainer.where_stopped())
+            return results
+        results |= end_training(trainer)
+    if trainer.args.do_eval:
+        metrics = trainer.evaluate()
+        trainer.write_results("eval", metrics)
+        results |= metrics
+    if trainer.args.do_train:
+        trainer.save_state()
+    trainer.close_curves()
+    say(f"results{' and model' if trainer.args.do_train else ''}: {trainer.args.output_dir}")
+    return results
+
+
+def end_training(trainer: RewardTrainer) -> dict:
+    results = {f"train_{name}": value for name, value in trainer.train_totals().items()}
+    if trainer.args.load_best_model_at_end and trainer.state.best_model_checkpoint is None:
+        say(f"no evaluation had a {trainer.args.metric_for_best_model}, so the model at the end is the last one")
+    if trainer.keeps_checkpoints:
+        trainer.save_final_model()
+    trainer.write_results("train", results)
+    return results
