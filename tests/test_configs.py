@@ -60,7 +60,6 @@ def test_its_command_is_accepted(config):
         [str(REPOSITORY / config)],
         "",
         reward_argument.MISPRINTS,
-        reward_argument.TRAINER_SETTINGS,
     )
     reward_checks.resolve(settings, ranks=ranks, has_cuda=folder != "tiny")
     assert settings["model_name_or_path"] == MODELS[folder]

@@ -5,15 +5,16 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import MISSING
+from dataclasses import MISSING, replace
 from pathlib import Path
 
 import pytest
 
 from llm.alignment.rm.flashmask import reward_checks, run_reward
 from llm.alignment.rm.flashmask.data import form_of_data
-from llm.alignment.rm.flashmask.reward_argument import CLASSES, IDENTITY, MISPRINTS, TRAINER_SETTINGS
+from llm.alignment.rm.flashmask.reward_argument import CLASSES, IDENTITY, MISPRINTS, is_unobeyed
 from llm.alignment.rm.flashmask.reward_metrics import outcome_metrics, preference_metrics, step_metrics
+from llm.core.model.sizes import KNOWN
 from llm.core.records.records import (
     BadRecords,
     Preference,
@@ -55,7 +56,7 @@ def spoken_code(page: Path) -> list[str]:
 
 
 def parsed(*flags: str):
-    return parse(CLASSES, list(flags), "", MISPRINTS, TRAINER_SETTINGS)
+    return parse(CLASSES, list(flags), "", MISPRINTS, is_unobeyed)
 
 
 @EVERY_PAGE
@@ -176,7 +177,7 @@ def test_the_refusal_of_preferences_is_the_one_that_is_shown(tmp_path, monkeypat
     (tmp_path / "pairs.jsonl").write_text(json.dumps(record), encoding="utf-8")
     settings = parsed("--model_name_or_path", "m", "--train_dataset_path", "pairs.jsonl")
     with pytest.raises(ValueError) as error:
-        form_of_data(settings, ["train_dataset_path"])
+        form_of_data({"train_dataset_path": settings["train_dataset_path"]}, process_reward=True)
     assert f"error: {error.value}\n" in blocks(DATA, "text")
 
 
@@ -185,7 +186,7 @@ def test_the_defaults_that_give_way_are_those_that_are_shown():
         "--model_name_or_path", "m", "--train_dataset_path", "t", "--dev_dataset_path", "d", "--max_steps", "4"
     )
     reward_checks.resolve(settings, ranks=1, has_cuda=False)
-    reward_checks.fit_to_model(settings, longest_solution=1024)
+    reward_checks.fit_to_model(settings, replace(KNOWN["meta-llama/Meta-Llama-3.1-8B"], max_position_embeddings=1024))
     reward_checks.fit_to_steps(settings, 4, 1)
     shown = "".join(["defaults that gave way\n", *(f"  {line}\n" for line in settings.changes)])
     assert shown in blocks(TRAINING, "text")

@@ -5,6 +5,8 @@ world = tensor x pipeline x data; the data ranks see rows of their own, and shar
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from llm.core.settings.settings import Settings
 
 TENSOR, PIPELINE, SHARDING = "tensor_parallel_degree", "pipeline_parallel_degree", "sharding_parallel_degree"
@@ -119,3 +121,21 @@ def fit_to_model(settings: Settings, sizes) -> None:
                 settings.refuse(
                     name, "PaddleNLP's Mistral has no code for it; write tensor_parallel_degree or sharding instead"
                 )
+
+
+class Asked(Protocol):
+    """The settings of a run that say how it is divided."""
+
+    unified_checkpoint: bool
+    sharding: str
+    tensor_parallel_degree: int
+    pipeline_parallel_degree: int
+    sharding_parallel_degree: int
+
+
+def of_checkpoints(asked: Asked, ranks: int) -> str:
+    """The layout that a checkpoint can be resumed under."""
+    if asked.unified_checkpoint:
+        return "any"
+    parts = {"ranks": ranks, **{name: max(getattr(asked, name), 1) for name in (TENSOR, PIPELINE, SHARDING)}}
+    return ", ".join([*(f"{name} {count}" for name, count in parts.items()), f"sharding {asked.sharding or 'none'}"])

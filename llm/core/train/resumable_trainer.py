@@ -185,7 +185,7 @@ class CheckpointTrainer(Trainer):
 def _give_up(unfinished: Path, folder: Path, error: Exception) -> NoReturn:
     if rank_failure.is_sign(error):
         raise error
-    left = "is passed over"  # other ranks may be writing into it
+    left = "is ignored"  # other ranks may be writing into it
     if dist.get_world_size() == 1:
         shutil.rmtree(unfinished, ignore_errors=True)
         left = "has been removed"

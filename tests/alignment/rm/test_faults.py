@@ -54,7 +54,7 @@ def test_kills_end_the_whole_run_and_cost_no_more_than_what_was_not_saved(undist
         run.send(signal.SIGKILL, 0, 1)
         run.end()
         assert not (folder / checkpoints.FILE_LIST).exists()
-    assert f"passed over checkpoint-{next_save}: it is half-written" in finish(flags, tmp_path).shown()
+    assert f"ignored checkpoint-{next_save}: it is half-written" in finish(flags, tmp_path).shown()
     assert_equal_runs(undisturbed, out)
 
 
@@ -80,7 +80,7 @@ def test_a_full_disk_of_one_rank_ends_the_run_and_leaves_the_earlier_checkpoint(
         with running(flags, tmp_path, disk_full={"step": 6, "rank": rank}) as run:
             assert run.end() != 0
             assert "checkpoint-6 could not be written" in run.shown(rank) and "File too large" in run.shown()
-            assert "What is half-written is passed over" in run.shown(rank)  # the other rank may be writing into it
+            assert "What is half-written is ignored" in run.shown(rank)  # the other rank may be writing into it
             assert STACK not in run.everything()
         assert whole(out) == [3]
     finish(flags, tmp_path)
@@ -106,7 +106,7 @@ def test_a_checkpoint_with_a_file_cut_short_is_refused_by_its_name_or_passed_ove
     assert f"resume_from_checkpoint: {cut.parent} is no whole checkpoint" in message
     main(settings(tiny, tmp_path, **changes))
     shown = capsys.readouterr().out
-    assert "passed over checkpoint-12" in shown and f"starts from: {out / 'checkpoint-9'}" in shown
+    assert "ignored checkpoint-12" in shown and f"starts from: {out / 'checkpoint-9'}" in shown
     assert_same_runs(undisturbed, out, 1e-4)
 
 

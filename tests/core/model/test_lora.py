@@ -13,7 +13,7 @@ from llm.alignment.rm.flashmask import reward_argument
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.core.cpu import layers as cpu_layers
 from llm.core.cpu.kernels.build import kernels
-from llm.core.model import attention, heads, lora
+from llm.core.model import attention, heads, lora, lora_settings
 from llm.core.model import config as config_module
 from llm.core.model import load as backbone
 from llm.core.model.grow_vocabulary import grow_vocabulary
@@ -120,8 +120,8 @@ def test_targets_are_exact_names(base, tokens):
 def test_targets_are_judged_before_a_model_is_loaded(targets, refused):
     """One that matches nothing is refused with its name, also if others match."""
     argv = ["--model_name_or_path", "x", "--lora", "--lora_target_modules", json.dumps(targets)]
-    settings = parse(reward_argument.CLASSES, argv, "", inherited=reward_argument.TRAINER_SETTINGS)
-    lora.check_settings(settings)
+    settings = parse(reward_argument.CLASSES, argv, "")
+    lora_settings.check_settings(settings)
     if refused is None:
         settings.check()
         return

@@ -99,21 +99,7 @@ class RewardRun:
         same = {name: self.settings[name] for name in IDENTITY}
         same |= {"model_name_or_path": self.model_path, "base_weights": base_weights, "data": data_fingerprint}
         same["rows of an update"] = self.rows_per_update
-        return {**same, "layout": self._layout_of_checkpoints()}
-
-    def _layout_of_checkpoints(self) -> str:
-        """The layout that a checkpoint can be resumed under."""
-        training = self.training
-        if training.unified_checkpoint:
-            return "any"
-        degrees = {
-            "ranks": self.ranks,
-            "tensor_parallel_degree": max(training.tensor_parallel_degree, 1),
-            "pipeline_parallel_degree": max(training.pipeline_parallel_degree, 1),
-            "sharding_parallel_degree": max(training.sharding_parallel_degree, 1),
-        }
-        sharded = f"sharding {training.sharding or 'none'}"
-        return ", ".join([*(f"{name} {count}" for name, count in degrees.items()), sharded])
+        return {**same, "layout": layout.of_checkpoints(self.training, self.ranks)}
 
     def without_effect(self) -> list[str]:
         """Lines about what this run does not do although one might expect it."""
