@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from llm.alignment.rm.flashmask.reward_argument import REPORTS
 from llm.alignment.rm.flashmask.reward_format import split_reward_tokens
+from llm.alignment.rm.flashmask.reward_metrics import OUTCOME_METRICS, PREFERENCE_METRICS, STEP_METRICS
 from llm.core.model import lora_settings
 from llm.core.model.sizes import Sizes
 from llm.core.parallel import layout
@@ -16,11 +17,8 @@ from llm.core.records.records import LABELLED, LEAST_WEIGHT, PREFERENCES
 from llm.core.rows.packing import STREAM_WINDOW
 from llm.core.settings.settings import Settings
 
-# metric_for_best_model is one of these, by what is trained
-JUDGED = "accuracy balanced_accuracy accuracy_positive accuracy_negative error_precision error_recall error_f1 auc ece"
-STEP_METRICS = f"loss {JUDGED} first_error_accuracy".split()
-OUTCOME_METRICS = f"loss {JUDGED} precision recall f1".split()
-PREFERENCE_METRICS = "loss accuracy margin_mean".split()
+# metric_for_best_model is one of the evaluation's, but for those that count or describe the data
+COUNTS = ("steps", "solutions", "answers", "pairs", "positive_share", "ties")
 PAIR_SETTINGS = ("reward_margin", "reward_centering")
 LESS_IS_BETTER = ("loss", "ece")
 
@@ -69,7 +67,7 @@ def _resolve_schedule(settings: Settings) -> None:
         settings.refuse("max_steps", "lazy streams data of unknown length; write how many updates to run")
     if not settings["do_train"]:
         settings.change_default("load_best_model_at_end", False, "do_train is false")
-    _check_best_metric(settings, list(dict.fromkeys(STEP_METRICS + OUTCOME_METRICS + PREFERENCE_METRICS)))
+    _check_best_metric(settings, STEP_METRICS | OUTCOME_METRICS | PREFERENCE_METRICS)
     if not settings["load_best_model_at_end"]:
         return
     evaluate, save = settings["evaluation_strategy"], settings["save_strategy"]
@@ -91,9 +89,10 @@ def best_metric(settings: Settings) -> str:
     return (settings["metric_for_best_model"] or "loss").removeprefix("eval_")
 
 
-def _check_best_metric(settings: Settings, metrics: list[str]) -> None:
-    if best_metric(settings) not in metrics:
-        settings.refuse("metric_for_best_model", f"is no metric of this evaluation; write one of {', '.join(metrics)}")
+def _check_best_metric(settings: Settings, metrics: dict[str, str]) -> None:
+    names = [name for name in metrics if name not in COUNTS and not name.startswith(("chosen_", "rejected_"))]
+    if best_metric(settings) not in names:
+        settings.refuse("metric_for_best_model", f"is not a metric of this evaluation; write one of {', '.join(names)}")
 
 
 def fit_to_form(settings: Settings, form: str) -> None:
