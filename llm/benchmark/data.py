@@ -11,6 +11,7 @@ from pathlib import Path
 from llm.alignment.rm.flashmask.data import describe_cuts
 from llm.alignment.rm.flashmask.reward_format import FormatValues, make_format, split_reward_tokens
 from llm.benchmark.report import progress, whole
+from llm.core import patches
 from llm.core.model import folder as folder_module
 from llm.core.records.records import ReadCounts, Record, iter_records
 from llm.core.rows.packing import choose_packing
@@ -19,7 +20,6 @@ from llm.core.rows.row import Row
 from llm.core.text.encoding import Sequence
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.core.text.reward_tokens import RewardTokens
-from llm.core.train.progress import quiet_library
 from llm.data.train_tokenizer import train_tokenizer
 
 # name: zero_padding, greedy_zero_padding, prefix_sharing
@@ -66,7 +66,7 @@ def add_options(parser: argparse.ArgumentParser, solutions: int | None = None) -
 
 
 def read(arguments: argparse.Namespace) -> Solutions:
-    quiet_library()
+    patches.apply_to_library()
     prompt_len = prompt_limit(arguments)
     reward_tokens = split_reward_tokens(arguments.reward_tokens)
     tokenizer, which = _tokenizer(arguments, reward_tokens)

@@ -16,12 +16,12 @@ from paddlenlp.peft.lora.lora_layers import LoRALinear
 
 from llm.alignment.rm.flashmask.reward_argument import ModelArgument
 from llm.alignment.rm.flashmask.reward_format import load_format
+from llm.core import patches
 from llm.core.checkpoint.output_folder import SETTINGS_FILE
 from llm.core.console import plain_errors
 from llm.core.files import move_into, read_json, write_json
 from llm.core.model import attention, folder, heads, lora
 from llm.core.text.reward_tokens import RewardTokens
-from llm.core.train.progress import quiet_library
 
 
 def main(argv: list[str]) -> None:
@@ -29,7 +29,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("ADAPTER_DIR", type=Path, help="output_dir of a training with lora true")
     parser.add_argument("OUTPUT_DIR", type=Path, help="a new or empty folder for the model")
     arguments = parser.parse_args(argv)
-    quiet_library()
+    patches.apply_to_library()
     with plain_errors(ValueError, OSError):
         for line in merge(arguments.ADAPTER_DIR, arguments.OUTPUT_DIR):
             print(line, flush=True)
@@ -41,7 +41,8 @@ def merge(adapter_dir: Path, output_dir: Path) -> list[str]:
     settings = read_json(adapter_dir / SETTINGS_FILE)
     reward_format = load_format(adapter_dir)
     tokens = reward_format.tokens
-    model = lora.load(adapter_dir, attention.choose(False, False)[0], "float32", tokens)
+    patches.apply_to_models(attention.choose(False, False)[0])
+    model = lora.load(adapter_dir, "float32", tokens)
     was_tied = heads.is_tied(model)
     state = merged_state(model, tokens)
     model.config.tie_word_embeddings = False

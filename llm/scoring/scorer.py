@@ -8,7 +8,8 @@ import paddle
 
 from llm.alignment.rm.flashmask.reward_format import as_outcome, load_format
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
-from llm.alignment.rm.flashmask.reward_trainer import MODEL_INPUTS
+from llm.alignment.rm.flashmask.reward_objective import MODEL_INPUTS
+from llm.core import patches
 from llm.core.model import attention, config, load, lora
 from llm.core.model.losses import reward_scores
 from llm.core.records.records import Record
@@ -24,10 +25,11 @@ class Scorer:
     def __init__(self, output_dir: str):
         self.format = load_format(output_dir)
         attend, _ = attention.choose(use_flash_attention=False, flash_mask=False)
+        patches.apply_to_models(attend)
         if lora.is_adapter(output_dir):
-            model = lora.load(output_dir, attend, "float32", self.format.tokens)
+            model = lora.load(output_dir, "float32", self.format.tokens)
         else:
-            model = load.load_model(output_dir, config.load_config(output_dir), attend, "float32")
+            model = load.load_model(output_dir, config.load_config(output_dir), "float32")
         self.model = as_reward_model(model, self.format.tokens)
         self.model.eval()
         self.encoder = self.format.encoder()

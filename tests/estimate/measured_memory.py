@@ -18,6 +18,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[0] = str(REPOSITORY)
 
+from llm.core import patches
 from llm.core.cpu import environment
 
 environment.prepare()
@@ -54,7 +55,7 @@ RECOMPUTE = "off", "core_attn", "full_attn", "full"
 
 
 def build(family: str, attending: str, recompute: str, lora_rank: int, embeddings: str):
-    attention.install(attention.kernel_attention if attending == "flash" else attention.dense_attention)
+    patches.apply_to_models(attention.kernel_attention if attending == "flash" else attention.dense_attention)
     config = load.FAMILIES[family].config_class(**CONFIG, tie_word_embeddings=embeddings == "tied")
     config.recompute, config.recompute_granularity = recompute != "off", "full" if recompute == "off" else recompute
     model = load.FAMILIES[family](config)

@@ -116,8 +116,9 @@ def is_adapter(folder: str | Path) -> bool:
     return (Path(folder) / folder_module.ADAPTER_CONFIG).is_file()
 
 
-def load(folder: str | Path, attend, dtype: str, tokens: RewardTokens):
-    """The causal LM with its adapters in place: the base from where it was, the rest from the folder."""
+def load(folder: str | Path, dtype: str, tokens: RewardTokens):
+    """The causal LM with its adapters in place: the base from where it was, the rest from the folder. PaddleNLP
+    has to be patched before."""
     folder = Path(folder)
     config = LoRAConfig.from_pretrained(str(folder))
     base = config.base_model_name_or_path
@@ -134,7 +135,7 @@ def load(folder: str | Path, attend, dtype: str, tokens: RewardTokens):
             "or replaced since. Put the base of the adapters back, or train adapters for this one."
         )
     state = _read_state(folder)
-    model = backbone.load_model(base, base_config, attend, dtype)
+    model = backbone.load_model(base, base_config, dtype)
     config.dtype, config.tensor_parallel_degree = dtype, model.config.tensor_parallel_degree
     grow_vocabulary(model, config_module.load_config(str(folder)).vocab_size)
     adapted = _adapted(model, tokens, config, new_placeholder=PLACEHOLDER_ROW in state)

@@ -36,6 +36,17 @@ def from_all_ranks(value: Any) -> list:
     return everyone
 
 
+def sum_over_ranks(values: list[float]) -> list[float]:
+    if count() == 1:
+        return values
+    import paddle
+    import paddle.distributed as dist
+
+    total = paddle.to_tensor(values, dtype="float64")
+    dist.all_reduce(total)
+    return total.tolist()
+
+
 def run(main: Callable[[list[str]], object], argv: list[str]) -> None:
     """A script's work, and then the end of its process without tearing it down: gloo now and then aborts a process that
     is torn down while other ranks close their connections, and a finished run would look like a failed one."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from paddlenlp.trainer import TrainerCallback
-from paddlenlp.utils.log import logger
 from tqdm import tqdm
 
 SHOWN_IN_BAR = ("loss", "accuracy")
@@ -46,12 +45,3 @@ def format_value(name: str, value) -> str:
     if isinstance(value, float):
         return FORMATS.get(name.removeprefix("eval_"), "{:.4f}").format(value)
     return "undefined" if value is None else str(value)
-
-
-def quiet_library() -> None:
-    """PaddleNLP's warnings and errors stay; its account of every file and setting goes, and two warnings: one at every
-    save of a single process although nobody asked for asynchronous saving, and that stage3 has no unified checkpoints,
-    which it has here (stage3_checkpoint.py)."""
-    untrue = "Asynchronous saving is not supported", "Unified checkpoint currently do not support sharding stage3"
-    logger.set_level("WARNING")
-    logger.logger.addFilter(lambda record: not any(text in record.getMessage() for text in untrue))

@@ -119,7 +119,7 @@ def test_a_sigterm_to_a_single_process_saves_and_ends_it_with_exit_code_0(tiny, 
         run.wait_until(out.exists, "output_dir")
         run.process.terminate()
         assert run.end() == -signal.SIGTERM and whole(out) == []
-    moments = [(2, "_settle", 3), (6, "_judge", 7), (10, "_settle", 11)]
+    moments = [(2, "_settle", 3), (6, "evaluate", 7), (10, "_settle", 11)]
     for step, inside, last in moments:
         shown = finish(flags, tmp_path, 1, sigterm={"step": step, "inside": inside}).shown()
         assert f"stopped by SIGTERM after update {last} of 11: checkpoint-{last} is saved" in shown

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from llm.core import patches
 from llm.core.model import config as config_module
 
 SIZE, GROWN = 40, 43
@@ -39,10 +40,9 @@ def small_folder(folder, family: str, tied: bool):
 
 def load(folder):
     from llm.core.model import attention
-    from llm.core.model import load as backbone
 
     attend, _ = attention.choose(False, False)
-    return backbone.load_model(str(folder), config_module.load_config(str(folder)), attend, "float32")
+    return patches.load_model(str(folder), config_module.load_config(str(folder)), attend, "float32")
 
 
 def rows(model) -> tuple[np.ndarray, np.ndarray]:

@@ -9,16 +9,16 @@ from dataclasses import replace
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from llm.core import patches
 from llm.core.model import config as config_module
 from llm.core.model import folder as folder_module
-from llm.core.model import load as backbone
 from llm.core.model.attention import block_attention
 from llm.core.model.sizes import KNOWN
 from llm.core.text.load_tokenizer import load_tokenizer
 
 
 def load(folder):
-    return backbone.load_model(str(folder), config_module.load_config(str(folder)), block_attention, "float32")
+    return patches.load_model(str(folder), config_module.load_config(str(folder)), block_attention, "float32")
 
 
 @pytest.fixture

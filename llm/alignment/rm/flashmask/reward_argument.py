@@ -18,7 +18,6 @@ MISPRINTS = {"max_seq_le": "max_seq_len", "eval_strategy": "evaluation_strategy"
 STRATEGIES = ["no", "steps", "epoch"]
 GRANULARITIES = ["full", "full_attn", "core_attn"]
 SCHEDULES = ["linear", "cosine", "constant", "constant_with_warmup", "polynomial"]
-REPORTS = ["visualdl", "tensorboard", "wandb", "none"]
 
 
 def setting(default: Any, meaning: str, **metadata) -> Any:

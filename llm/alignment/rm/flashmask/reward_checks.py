@@ -6,7 +6,6 @@ What the user wrote is obeyed or refused, never changed. No paddle here.
 
 from __future__ import annotations
 
-from llm.alignment.rm.flashmask.reward_argument import REPORTS
 from llm.alignment.rm.flashmask.reward_format import split_reward_tokens
 from llm.alignment.rm.flashmask.reward_metrics import OUTCOME_METRICS, PREFERENCE_METRICS, STEP_METRICS
 from llm.core.model import lora_settings
@@ -15,6 +14,7 @@ from llm.core.parallel import layout
 from llm.core.records.fields import LARGEST
 from llm.core.records.records import LABELLED, LEAST_WEIGHT, PREFERENCES
 from llm.core.rows.packing import STREAM_WINDOW
+from llm.core.settings.reports import problem_of_reports
 from llm.core.settings.settings import Settings
 
 # metric_for_best_model is one of the evaluation's, but for those that count or describe the data
@@ -163,8 +163,8 @@ def _resolve_data(settings: Settings) -> None:
     tokens = split_reward_tokens(settings["reward_tokens"])
     if len(tokens) != 2 or not all(tokens) or tokens[0] == tokens[1]:
         settings.refuse("reward_tokens", 'needs two different tokens separated by one comma, such as "+,-"')
-    if unknown := [name for name in settings["report_to"] or () if name not in REPORTS]:
-        settings.refuse("report_to", f"does not know {', '.join(unknown)}; write some of {', '.join(REPORTS)}")
+    if why := problem_of_reports(settings["report_to"] or ()):
+        settings.refuse("report_to", why)
     if not settings["placeholder_token"].strip():
         settings.refuse("placeholder_token", "is blank; write the token that ends a step, such as ки")
 

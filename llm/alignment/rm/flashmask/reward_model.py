@@ -8,8 +8,9 @@ from paddlenlp.trainer import set_seed
 
 from llm.alignment.rm.flashmask.reward_format import RewardFormat
 from llm.alignment.rm.flashmask.reward_run import RewardRun
+from llm.core import patches
 from llm.core.model import forward as forward_module
-from llm.core.model import heads, load, lora, pipeline
+from llm.core.model import heads, lora, pipeline
 from llm.core.model.chunked_logsumexp import log_normaliser
 from llm.core.model.config import load_config
 from llm.core.model.grow_vocabulary import grow_vocabulary
@@ -51,7 +52,7 @@ def as_reward_model(model, tokens: RewardTokens, over_vocabulary: bool = False):
 def build_model(run: RewardRun, reward_format: RewardFormat, attend, arguments: LibraryArguments):
     """The model that trains: loaded, with a row for an added placeholder, as a reward model, with adapters if asked."""
     set_seed(run.training.seed)
-    model = load.load_model(run.model_path, load_config(run.model_path), attend, run.weight_dtype, arguments)
+    model = patches.load_model(run.model_path, load_config(run.model_path), attend, run.weight_dtype, arguments)
     grow_vocabulary(model, len(reward_format.tokenizer))
     model = as_reward_model(model, reward_format.tokens, over_vocabulary=run.training.prm_loss == "vocabulary")
     if not run.model.lora:
