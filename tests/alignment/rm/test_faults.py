@@ -42,7 +42,7 @@ def test_kills_end_the_whole_run_and_cost_no_more_than_what_was_not_saved(undist
         assert STACK not in run.everything()
         assert "Container failed" in run.shown()
     with running(flags, tmp_path, slow={"seconds": 0.5}) as run:  # without its launcher, a rank saves and ends
-        run.wait_for_line("step 6/12")
+        run.wait_for_line("update 6/12")
         assert "checkpoint-3" in run.shown()
         run.process.kill()
         run.end()
@@ -64,7 +64,7 @@ def test_a_sigterm_to_a_rank_or_the_launcher_saves_and_ends_the_run(undisturbed,
     assert "stopped by SIGTERM after update 5 of 12: checkpoint-5 is saved" in stopped
     assert whole(out) == [3, 5]
     with running(flags, tmp_path, slow={"seconds": 0.5}) as run:
-        run.wait_for_line("step 6/12")
+        run.wait_for_line("update 6/12")
         run.process.terminate()
         assert run.end() == signal.SIGTERM  # the launcher's own exit code
         last = whole(out)[-1]

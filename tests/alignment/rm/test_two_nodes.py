@@ -60,7 +60,7 @@ def test_where_a_rank_is_killed_the_other_node_ends_and_says_why(start, data_set
     """Not after half an hour of silence, and with no process left behind on either node."""
     nodes = start(**data_sets["steps"], **LAYOUTS["stage1"][1], max_steps=100_000, eval_steps=100_000)
     (first, log), (second, _) = nodes
-    wait_for("step 2/", log / "log", first)
+    wait_for("update 2/", log / "log", first)
     ranks = [rank for launcher, _ in nodes for rank in children(launcher.pid)]
     assert len(ranks) == 2
     (killed,) = children(second.pid)
