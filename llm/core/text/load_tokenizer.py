@@ -46,7 +46,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     if OF_PIECES in config and files.keys() & set(PIECES_FILES):
         of_pieces = config.pop(OF_PIECES)
         config = {name: value for name, value in config.items() if name not in OF_CLASSES} | of_pieces
-        del files["tokenizer.json"]
+        files.pop("tokenizer.json", None)
     kind = config.get("tokenizer_class") or config.get("init_class") or ""
     if "tokenizer.json" in files:
         return JsonTokenizer(Backend.from_str(files["tokenizer.json"].decode()), kind, config, files)

@@ -30,7 +30,7 @@ class SentencePieceTokenizer(Tokenizer):
         # Whether a blank goes before a text, and before what follows a special token, as transformers has it.
         self._blank_first = config.get("add_prefix_space") is not False and self.sp_model.normalize("a") == f"{BLANK}a"
         self._blank_later = self._blank_first and config.get("legacy") is not False
-        self._like_pieces = list(config.get("like_pieces", ()))  # added tokens that have the blank before them inside
+        self._like_pieces = list(config.pop("like_pieces", ()))  # added tokens that have the blank before them inside
         self._ids, self._patterns = {}, {}
         self._length = self.sp_model.get_piece_size()
         self._add_listed_tokens()
@@ -66,14 +66,25 @@ class SentencePieceTokenizer(Tokenizer):
         self._like_pieces.append(content)
         return self._add_new(AddedToken(content, special=True, normalized=True))
 
+    def note_on_saving(self) -> str | None:
+        if self._as_json() is not None:
+            return None
+        return (
+            "tokenizer: its SentencePiece model cannot be written as a tokenizer.json, because it is no BPE model, has "
+            "pieces that a user defined, or normalises text. PaddleNLP and transformers read the model itself, each in "
+            "its own way, and may give other ids than this project."
+        )
+
     def _files_to_save(self) -> dict[str, bytes]:
+        like_pieces = {"like_pieces": self._like_pieces} if self._like_pieces else {}
         backend = self._as_json()
         if backend is not None:
             settings = {name: self.config[name] for name in OF_CLASSES if name in self.config}
-            return self._files_of(backend, **{OF_PIECES: settings | {"like_pieces": self._like_pieces}})
+            return self._files_of(backend, **{OF_PIECES: settings | like_pieces})
+        # Under the name that each library looks for, to be read in its own way.
         model = self.sp_model.serialized_model_proto()
         added = listed({self._ids[content]: token for content, token in self.added.items()})
-        config = self.config | {"tokenizer_class": self.kind, "added_tokens_decoder": added}
+        config = {**self.config, "tokenizer_class": self.kind, "added_tokens_decoder": added, **like_pieces}
         return self._files_with(config) | dict.fromkeys(PIECES_FILES, model)
 
     def _as_json(self) -> Backend | None:

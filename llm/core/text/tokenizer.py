@@ -12,6 +12,7 @@ from llm.core.text.pieces_as_json import puts_blank_first, take_blank_before
 
 CONFIG_FILE = "tokenizer_config.json"
 LLAMA = ("LlamaTokenizer", "CodeLlamaTokenizer")  # and these with Fast
+TEMPLATE_FILE = "chat_template.json"
 OLDER_FILES = ("special_tokens_map.json", "added_tokens.json")
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")  # of an added token
 NAMED = ("bos_token", "eos_token", "unk_token", "pad_token")
@@ -118,6 +119,10 @@ class Tokenizer:
         self._add(token, number)
         return number
 
+    def note_on_saving(self) -> str | None:
+        """What other programs cannot read as it is read here."""
+        return None
+
     def save_pretrained(self, folder: str) -> None:
         """Files that this project, PaddleNLP's AutoTokenizer and transformers read, with the same ids."""
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -141,8 +146,13 @@ class Tokenizer:
         return self._files_with(config) | {"tokenizer.json": backend.to_str(pretty=True).encode()}
 
     def _files_with(self, config: dict) -> dict[str, bytes]:
-        """Without the older files, whose content is in the configuration."""
+        """Without the older files, whose content is in the configuration. PaddleNLP fails at a chat_template.json of
+        transformers' form, so its template goes there, too."""
         kept = {name: content for name, content in self.files.items() if name not in OLDER_FILES}
+        template = json.loads(kept.get(TEMPLATE_FILE, b"{}")).get("chat_template")
+        if template is not None:
+            del kept[TEMPLATE_FILE]
+            config = {**config, "chat_template": config.get("chat_template") or template}
         return kept | {CONFIG_FILE: (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()}
 
 

@@ -5,6 +5,7 @@ transformers is no part of the pinned environment: its part is skipped unless it
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from importlib.util import find_spec
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 import sentencepiece
+from tokenizers import Tokenizer as Backend
+from tokenizers import pre_tokenizers
 
 from llm.core.records.records import Record
 from llm.core.text.encoding import StepEncoder
@@ -112,8 +115,6 @@ def saved(request, is_added, tmp_path_factory):
         add_placeholder(tokenizer, PLACEHOLDER)
     tokenizer.save_pretrained(str(folder))
     (folder / "config.json").write_text(json.dumps({"model_type": model_type}))
-    expected = {text: ids_here(tokenizer, text) for text in TEXTS}
-    (folder / "expected.json").write_text(json.dumps(expected))
     return folder, tokenizer
 
 
@@ -134,23 +135,142 @@ def ids_of_paddlenlp(folder: Path):
 
 
 def ids_of_transformers(folder: Path):
-    if find_spec("transformers") is None:
-        pytest.skip("transformers is not installed")
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(folder))
     return lambda text: tokenizer(text)["input_ids"]
 
 
-READERS = {
-    "this project": ids_of_this_project,
-    "PaddleNLP": ids_of_paddlenlp,
-    "transformers": ids_of_transformers,
-}
+READERS = [
+    ids_of_this_project,
+    ids_of_paddlenlp,
+    pytest.param(
+        ids_of_transformers,
+        marks=pytest.mark.skipif(find_spec("transformers") is None, reason="transformers is not installed"),
+    ),
+]
 
 
 @pytest.mark.parametrize("reader", READERS)
 def test_every_reader_gives_the_ids_of_the_tokenizer_that_was_saved(saved, reader):
     folder, tokenizer = saved
-    ids = READERS[reader](folder)
+    ids = reader(folder)
     assert {text: ids(text) for text in TEXTS} == {text: ids_here(tokenizer, text) for text in TEXTS}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_with_an_added_placeholder_a_solutions_text_as_a_whole_has_the_ids_of_training(saved, is_added, reader):
+    """As it is documented: a blank before every placeholder, a line break behind it. Training never tokenises them
+    together."""
+    if not is_added:
+        return
+    folder, tokenizer = saved
+    question, steps = "What is 2 + 3?", ("2 + 3 = 5", "so: don't add.", "日本語")
+    record = Record((question,), (), steps, (1.0,) * len(steps), "data.jsonl:1")
+    tokens = find_reward_tokens(tokenizer, PLACEHOLDER, ("+", "-"))
+    sequence = StepEncoder(tokenizer, tokens, 1000, 1000).encode(record)
+    text = f"{question} " + "\n".join(f"{step} {PLACEHOLDER}" for step in steps)
+    assert reader(folder)(text) == [*sequence.ids.tolist(), *tokenizer.suffix]
+
+
+def test_a_sentencepiece_model_gives_the_ids_of_the_tokenizer_json_that_was_made_of_it(saved, tmp_path):
+    """Whichever of the two a folder has lost."""
+    folder, tokenizer = saved
+    if "sentencepiece" not in json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8")):
+        return
+    names = {"tokenizer.json", "tokenizer.model", "sentencepiece.bpe.model"} & {file.name for file in folder.iterdir()}
+    for name in names:
+        shutil.copytree(folder, tmp_path / name)
+        for other in names - {name}:
+            (tmp_path / name / other).unlink()
+        ids = ids_of_this_project(tmp_path / name)
+        assert {text: ids(text) for text in TEXTS} == {text: ids_here(tokenizer, text) for text in TEXTS}
+
+
+def test_the_same_tokenizer_is_saved_as_the_same_bytes_again(saved, tmp_path):
+    folder, _ = saved
+    load_tokenizer(str(folder)).save_pretrained(str(tmp_path))
+    for file in tmp_path.iterdir():
+        assert file.read_bytes() == (folder / file.name).read_bytes(), file.name
+
+
+# ---- what no tokenizer.json can express
+
+
+def train(folder: Path, texts: list[str], **settings) -> Path:
+    """A folder of another kind of SentencePiece model, with nothing but the model."""
+    model = io.BytesIO()
+    defaults = {"model_type": "bpe", "byte_fallback": True, "vocab_size": 340, "minloglevel": 2}
+    kept = {"normalization_rule_name": "identity", "remove_extra_whitespaces": False}
+    options = defaults | kept | settings
+    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(texts), model_writer=model, **options)
+    folder.mkdir()
+    (folder / "tokenizer.model").write_bytes(model.getvalue())
+    return folder
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"model_type": "unigram", "vocab_size": 285},
+        {"normalization_rule_name": "nmt_nfkc"},
+        {"remove_extra_whitespaces": True},
+        {"user_defined_symbols": ["<sep>"]},
+    ],
+    ids=str,
+)
+def test_a_model_that_divides_text_in_other_ways_is_saved_as_it_is_and_said(tmp_path, settings):
+    texts = ["Tom has 3 pens and buys 4 more pens.", "So he has 3 + 4 = 7 pens, that is seven pens.", "pens and hens"]
+    tokenizer = load_tokenizer(str(train(tmp_path / "base", texts, **settings)))
+    assert "PaddleNLP and transformers" in tokenizer.note_on_saving()
+    tokenizer.add_special_token(PLACEHOLDER)
+    tokenizer.save_pretrained(str(tmp_path / "out"))
+    names = {file.name for file in (tmp_path / "out").iterdir()}
+    assert names == {"tokenizer.model", "sentencepiece.bpe.model", "tokenizer_config.json"}
+    for text in TEXTS:
+        assert ids_here(load_tokenizer(str(tmp_path / "out")), text) == ids_here(tokenizer, text)
+    assert ids_of_paddlenlp(tmp_path / "out")("Tom has pens") == ids_here(tokenizer, "Tom has pens")
+
+
+def test_other_models_of_byte_pairs_are_saved_with_a_tokenizer_json(tmp_path):
+    texts = ["Tom has 3 pens and buys 4 more pens.", "So he has 3 + 4 = 7 pens, that is seven pens.", "pens and hens"]
+    for number, settings in enumerate(({"byte_fallback": False, "vocab_size": 60}, {"add_dummy_prefix": False})):
+        tokenizer = load_tokenizer(str(train(tmp_path / f"base{number}", texts, **settings)))
+        assert tokenizer.note_on_saving() is None
+        tokenizer.save_pretrained(str(tmp_path / f"out{number}"))
+        ids = ids_of_paddlenlp(tmp_path / f"out{number}")
+        assert {text: ids(text) for text in TEXTS} == {text: ids_here(tokenizer, text) for text in TEXTS}
+
+
+def test_a_blank_that_cannot_be_kept_away_is_said(llama2, tmp_path):
+    """Of a tokenizer.json that begins every text between special tokens with a blank as it divides it."""
+    shutil.copytree(llama2, tmp_path / "base")
+    pieces_and_json(tmp_path / "base")
+    backend = Backend.from_file(str(tmp_path / "base/tokenizer.json"))
+    backend.normalizer = None
+    backend.pre_tokenizer = pre_tokenizers.Metaspace("▁", "always", split=False)
+    backend.save(str(tmp_path / "base/tokenizer.json"))
+    line = add_placeholder(load_tokenizer(str(tmp_path / "base")), PLACEHOLDER)
+    assert f"▁a {PLACEHOLDER} ▁ <0x0A> a" in line and "\n" not in line
+    assert "as a whole" not in add_placeholder(load_tokenizer(str(llama2)), PLACEHOLDER)
+
+
+# ---- the rest of the folder
+
+
+def test_paddlenlp_reads_a_folder_whose_chat_template_has_a_file_of_transformers_form(qwen2, tmp_path):
+    from paddlenlp.transformers import AutoTokenizer
+
+    shutil.copytree(qwen2, tmp_path / "base")
+    rewrite(tmp_path / "base", chat_template=...)
+    (tmp_path / "base/chat_template.json").write_text(json.dumps({"chat_template": "{{ messages[0].content }}"}))
+    load_tokenizer(str(tmp_path / "base")).save_pretrained(str(tmp_path / "out"))
+    template = AutoTokenizer.from_pretrained(str(tmp_path / "out")).chat_template
+    assert template.render(messages=[{"role": "user", "content": "2 + 3?"}]) == "2 + 3?"
+
+
+def test_padding_is_as_the_model_s_own_class_has_it(llama2, qwen2, tmp_path):
+    for folder, side, token in ((llama2, "left", None), (qwen2, None, "<|endoftext|>")):
+        load_tokenizer(str(folder)).save_pretrained(str(tmp_path / folder.name))
+        config = json.loads((tmp_path / folder.name / "tokenizer_config.json").read_text(encoding="utf-8"))
+        assert (config.get("padding_side"), config["pad_token"]) == (side, token)

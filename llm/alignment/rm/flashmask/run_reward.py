@@ -139,6 +139,8 @@ def read_tokenizer(settings, model_path: str, config=None):
     if settings["tokenizer_name_or_path"]:
         path = folder_module.find_model(settings["tokenizer_name_or_path"], "tokenizer_name_or_path")
     tokenizer = load_tokenizer(path)
+    if note := tokenizer.note_on_saving():
+        say(note)
     if config is not None:
         config_module.check_vocabulary(config, tokenizer)
     if settings["add_placeholder_token"]:
