@@ -81,6 +81,12 @@ def pieces_and_json(folder: Path) -> None:
     backend_of(model, blank_first=True, blank_later=True).save(str(folder / "tokenizer.json"))
 
 
+def tokens_in_older_files(folder: Path) -> None:
+    size = len(load_tokenizer(str(folder)))
+    (folder / "added_tokens.json").write_text(json.dumps({"<think>": size, "<|eot_id|>": size + 1}))
+    (folder / "special_tokens_map.json").write_text(json.dumps({"additional_special_tokens": ["<|eot_id|>"]}))
+
+
 # name -> (fixture, what is changed in its folder, model_type)
 FOLDERS = {
     "tokenizer.model": ("llama2", lambda folder: None, "llama"),
@@ -89,6 +95,7 @@ FOLDERS = {
     "tokenizer.model, ends": ("llama2", lambda f: rewrite(f, add_bos_token=False, add_eos_token=True), "llama"),
     "tokenizer.model and json": ("llama2", pieces_and_json, "mistral"),
     "sentencepiece.bpe.model": ("llama2", pieces_without_config, "llama"),
+    "older files": ("llama2", tokens_in_older_files, "llama"),
     "PaddleNLP's LlamaTokenizer": ("llama2", pieces_of_paddlenlp, "llama"),
     "Llama 3": ("llama3", lambda folder: None, "llama"),
     "Llama 3, Llama's class": ("llama3", lambda f: rewrite(f, tokenizer_class="LlamaTokenizer", legacy=True), "llama"),
@@ -269,7 +276,18 @@ def test_paddlenlp_reads_a_folder_whose_chat_template_has_a_file_of_transformers
     assert template.render(messages=[{"role": "user", "content": "2 + 3?"}]) == "2 + 3?"
 
 
-def test_padding_is_as_the_model_s_own_class_has_it(llama2, qwen2, tmp_path):
+def test_what_an_older_file_says_otherwise_is_not_what_others_read(llama2, tmp_path):
+    """Here tokenizer_config.json counts; PaddleNLP reads special_tokens_map.json last."""
+    from paddlenlp.transformers import AutoTokenizer
+
+    shutil.copytree(llama2, tmp_path / "base")
+    (tmp_path / "base/special_tokens_map.json").write_text(json.dumps({"eos_token": "<unk>"}))
+    tokenizer = load_tokenizer(str(tmp_path / "base"))
+    tokenizer.save_pretrained(str(tmp_path / "out"))
+    assert AutoTokenizer.from_pretrained(str(tmp_path / "out")).eos_token == tokenizer.eos_token == "</s>"
+
+
+def test_padding_is_as_the_models_own_class_has_it(llama2, qwen2, tmp_path):
     for folder, side, token in ((llama2, "left", None), (qwen2, None, "<|endoftext|>")):
         load_tokenizer(str(folder)).save_pretrained(str(tmp_path / folder.name))
         config = json.loads((tmp_path / folder.name / "tokenizer_config.json").read_text(encoding="utf-8"))
