@@ -9,7 +9,7 @@ from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
 
 from llm.core.text.pieces_as_json import BLANK, backend_of, take_blank_before
-from llm.core.text.tokenizer import CONFIG_FILE, NAMED, OF_CLASSES, Tokenizer, add_to, listed
+from llm.core.text.tokenizer import CONFIG_FILE, NAMED, OF_CLASSES, Tokenizer, add_to
 
 PIECES_FILES = ("tokenizer.model", "sentencepiece.bpe.model")  # as transformers and PaddleNLP call it
 # In tokenizer_config.json: what to obey with the model itself, which is read here and not the tokenizer.json beside it.
@@ -83,9 +83,9 @@ class SentencePieceTokenizer(Tokenizer):
             return self._files_of(backend, **{OF_PIECES: settings | like_pieces})
         # Under the name that each library looks for, to be read in its own way.
         model = self.sp_model.serialized_model_proto()
-        added = listed({self._ids[content]: token for content, token in self.added.items()})
-        config = {**self.config, "tokenizer_class": self.kind, "added_tokens_decoder": added, **like_pieces}
-        return self._files_with(config) | dict.fromkeys(PIECES_FILES, model)
+        added = {self._ids[content]: token for content, token in self.added.items()}
+        config = {**self.config, "tokenizer_class": self.kind, **like_pieces}
+        return self._files_with(config, added) | dict.fromkeys(PIECES_FILES, model)
 
     def _as_json(self) -> Backend | None:
         """None where the tokenizers library would give other ids."""

@@ -49,6 +49,8 @@ class Tokenizer:
         self.named = {name: _content({**defaults, **known, **config}.get(name)) for name in NAMED}
         self.bos_token, self.eos_token, self.unk_token, _ = self.named.values()
         others = config.get("additional_special_tokens", known.get("additional_special_tokens")) or []
+        if isinstance(config.get("extra_special_tokens"), list):  # what transformers 5 calls them, and 4 fails at
+            others = [*others, *config.pop("extra_special_tokens")]
         self.additional = [*map(_content, others)]
         # Not what pads: nothing is padded with it here, and many a folder names one that its model has no row for.
         self.special = [*filter(None, (self.bos_token, self.eos_token, self.unk_token)), *self.additional]
@@ -130,7 +132,7 @@ class Tokenizer:
             (Path(folder) / name).write_bytes(content)
 
     def _files_of(self, backend: Backend, **settings) -> dict[str, bytes]:
-        """What was read, with a tokenizer.json and a configuration that names every special token."""
+        """What was read, with a tokenizer.json and a configuration for what reads it."""
         kept = {name: value for name, value in self.config.items() if name not in OF_CLASSES}
         side = {"padding_side": "left"} if self.kind.startswith(LLAMA) else {}  # as these classes have it
         config = {
@@ -138,25 +140,25 @@ class Tokenizer:
             "model_input_names": ["input_ids", "attention_mask"],
             **side,
             **kept,
-            **self.named,
-            "additional_special_tokens": self.additional,
-            "added_tokens_decoder": listed(backend.get_added_tokens_decoder()),
             **settings,
         }
-        return self._files_with(config) | {"tokenizer.json": backend.to_str(pretty=True).encode()}
+        added = backend.get_added_tokens_decoder()
+        return self._files_with(config, added) | {"tokenizer.json": backend.to_str(pretty=True).encode()}
 
-    def _files_with(self, config: dict) -> dict[str, bytes]:
-        """Without the older files, whose content is in the configuration. PaddleNLP fails at a chat_template.json of
-        transformers' form, so its template goes there, too."""
+    def _files_with(self, config: dict, added: dict[int, AddedToken]) -> dict[str, bytes]:
+        """The configuration names every special token, so the older files that do are left out. PaddleNLP fails at a
+        chat_template.json of transformers' form, so its template goes there, too."""
+        tokens = {"additional_special_tokens": self.additional, "added_tokens_decoder": _listed(added)}
+        config = {**config, **self.named, **tokens}
         kept = {name: content for name, content in self.files.items() if name not in OLDER_FILES}
         template = json.loads(kept.get(TEMPLATE_FILE, b"{}")).get("chat_template")
         if template is not None:
             del kept[TEMPLATE_FILE]
-            config = {**config, "chat_template": config.get("chat_template") or template}
+            config["chat_template"] = config.get("chat_template") or template
         return kept | {CONFIG_FILE: (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()}
 
 
-def listed(added: dict[int, AddedToken]) -> dict[str, dict]:
+def _listed(added: dict[int, AddedToken]) -> dict[str, dict]:
     """added_tokens_decoder as transformers writes it."""
     return {
         str(number): {"content": token.content, **{flag: getattr(token, flag) for flag in FLAGS}}

@@ -99,6 +99,11 @@ FOLDERS = {
     "PaddleNLP's LlamaTokenizer": ("llama2", pieces_of_paddlenlp, "llama"),
     "Llama 3": ("llama3", lambda folder: None, "llama"),
     "Llama 3, Llama's class": ("llama3", lambda f: rewrite(f, tokenizer_class="LlamaTokenizer", legacy=True), "llama"),
+    "Llama 3, transformers 5": (
+        "llama3",
+        lambda f: rewrite(f, tokenizer_class="TokenizersBackend", extra_special_tokens=["<|eot_id|>"]),
+        "llama",
+    ),
     "Qwen2": ("qwen2", lambda folder: None, "qwen2"),
     "vocab and merges": ("qwen2_merges", lambda folder: None, "qwen2"),
     "PaddleNLP's Qwen2Tokenizer": ("qwen2_merges", merges_of_paddlenlp, "qwen2"),
@@ -285,6 +290,16 @@ def test_what_an_older_file_says_otherwise_is_not_what_others_read(llama2, tmp_p
     tokenizer = load_tokenizer(str(tmp_path / "base"))
     tokenizer.save_pretrained(str(tmp_path / "out"))
     assert AutoTokenizer.from_pretrained(str(tmp_path / "out")).eos_token == tokenizer.eos_token == "</s>"
+
+
+def test_special_tokens_have_the_name_that_every_transformers_reads(llama3, tmp_path):
+    """Version 5 writes a list as extra_special_tokens, at which version 4 fails."""
+    shutil.copytree(llama3, tmp_path / "base")
+    rewrite(tmp_path / "base", extra_special_tokens=["<|start_header_id|>"], additional_special_tokens=["<|eot_id|>"])
+    load_tokenizer(str(tmp_path / "base")).save_pretrained(str(tmp_path / "out"))
+    config = json.loads((tmp_path / "out/tokenizer_config.json").read_text(encoding="utf-8"))
+    assert config["additional_special_tokens"] == ["<|eot_id|>", "<|start_header_id|>"]
+    assert "extra_special_tokens" not in config
 
 
 def test_padding_is_as_the_models_own_class_has_it(llama2, qwen2, tmp_path):
