@@ -155,7 +155,7 @@ class Tokenizer:
         if template is not None:
             del kept[TEMPLATE_FILE]
             config["chat_template"] = config.get("chat_template") or template
-        return kept | {CONFIG_FILE: (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()}
+        return kept | {CONFIG_FILE: (json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()}
 
 
 def _listed(added: dict[int, AddedToken]) -> dict[str, dict]:
