@@ -34,7 +34,7 @@ def write_model(tiny: Path, folder: Path, **changes) -> Path:
     }
     config = Qwen2Config(**sizes | changes)
     Qwen2ForCausalLM(config).save_pretrained(str(folder), safe_serialization=True)
-    for file in ("sentencepiece.bpe.model", "tokenizer_config.json", "special_tokens_map.json"):
+    for file in ("tokenizer.json", "tokenizer.model", "tokenizer_config.json"):
         (folder / file).write_bytes((tiny / "model" / file).read_bytes())
     return folder
 
