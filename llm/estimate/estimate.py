@@ -37,6 +37,7 @@ from llm.alignment.rm.flashmask import reward_argument, reward_checks
 from llm.alignment.rm.flashmask.reward_argument import ModelArgument, documented
 from llm.core.console import plain_errors
 from llm.core.model.config import longest_solution
+from llm.core.model.families import FAMILIES
 from llm.core.parallel import layout
 from llm.core.paths import resolve_path
 from llm.core.settings.parse import parse
@@ -45,7 +46,7 @@ from llm.core.train.progress import quiet_library
 from llm.estimate.changes import cheapest_change
 from llm.estimate.layouts import compare, screen_of_layouts
 from llm.estimate.memory import GIB, estimate, granularity, trained_tensors
-from llm.estimate.model_sizes import FAMILIES, KNOWN, Sizes, count, read_sizes, sizes_of, tensors
+from llm.estimate.model_sizes import KNOWN, Sizes, count, read_sizes, sizes_of, tensors
 from llm.estimate.plan import PLANNED, plan_of
 from llm.estimate.traffic import traffic
 from llm.estimate.update_time import GROUPS, Hardware, floor

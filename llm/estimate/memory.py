@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from llm.estimate.model_sizes import VECTORS, Sizes, adapters, count, parts, projections, stages, tensors
+from llm.core.model.families import family_of
+from llm.core.model.shapes import projections
+from llm.estimate.model_sizes import VECTORS, Sizes, adapters, count, parts, stages, tensors
 from llm.estimate.plan import FLOAT32, Plan
 
 GIB = 1 << 30
@@ -122,8 +124,10 @@ def kept(sizes: Sizes, plan: Plan) -> int:
 
 
 def granularity(sizes: Sizes, plan: Plan) -> str:
-    """PaddleNLP's Mistral recomputes whole layers whatever recompute_granularity says."""
-    return "full" if plan.recompute and sizes.model_type == "mistral" else plan.recompute
+    """Empty where nothing is recomputed. A family that cannot recompute parts of a layer recomputes all of it."""
+    if not plan.recompute:
+        return ""
+    return plan.recompute if plan.recompute in family_of(sizes).granularities else "full"
 
 
 def stream(sizes: Sizes, plan: Plan) -> int:
@@ -132,12 +136,12 @@ def stream(sizes: Sizes, plan: Plan) -> int:
 
 
 def norm(sizes: Sizes, plan: Plan) -> int:
-    """Of a token: the norm's input in float32 (Llama's and Qwen2's twice where it comes in bf16), and what is
-    multiplied by its weights."""
+    """Of a token: the norm's input in float32 (in some families twice if it comes in bf16), and what is multiplied by
+    its weights."""
     hidden = sizes.hidden_size // plan.parts_of_tokens
     if plan.precision != "bf16 O2":
         return 2 * FLOAT32 * hidden
-    return ((1 if sizes.model_type == "mistral" else 2) * FLOAT32 + 2) * hidden
+    return (family_of(sizes).float32_inputs_of_norm * FLOAT32 + 2) * hidden
 
 
 def inputs_of_products(sizes: Sizes, plan: Plan, products: int) -> int:
@@ -153,8 +157,8 @@ def of_layer(sizes: Sizes, plan: Plan) -> int:
 
 
 def of_mlp(sizes: Sizes, plan: Plan) -> int:
-    """Its norm, its input, both projections, their product (Mistral: what the activation made of one, too)."""
-    values = (4 if sizes.model_type == "mistral" else 3) * sizes.intermediate_size // plan.tensor_parallel
+    """Its norm, its input, both projections, their product and, in some families, the activation of one."""
+    values = family_of(sizes).tensors_of_mlp * sizes.intermediate_size // plan.tensor_parallel
     values += low_rank(plan, "gate_proj", "up_proj", "down_proj")
     token = norm(sizes, plan) + inputs_of_products(sizes, plan, 2) + plan.bytes_of_value * values
     return plan.rows * plan.tokens * token
@@ -211,7 +215,9 @@ def working(sizes: Sizes, plan: Plan) -> int:
     rows = 0 if plan.lora_rank else plan.bytes_of_weight * matrix  # the two rows' gradient is as large as the head
     head = residual + rows + (of_normaliser(sizes, matrix, plan) if plan.whole_vocabulary else 0)
     largest = max(mlp, attention, head) if sizes.is_last else max(mlp, attention)
-    if sizes.tied and sizes.is_first and sizes.is_last and rows:  # it waits for the embedding's, which comes last
+    if (
+        sizes.tie_word_embeddings and sizes.is_first and sizes.is_last and rows
+    ):  # it waits for the embedding's, which comes last
         largest = max(rows + max(mlp, attention), head, 2 * rows - kept(sizes, plan))
     return largest + (2 * plan.bytes_of_weight * matrix if plan.sharding == "stage3" else 0)
 

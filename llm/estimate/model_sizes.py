@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from llm.core.model.supported import problem_of_architecture, problems_of_settings, with_rope_settings
-
-FAMILIES = ("llama", "mistral", "qwen2")
-REQUIRED = "vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads".split()
-# What PaddleNLP takes for a member that config.json lacks.
-DEFAULTS = {
-    "llama": {"num_key_value_heads": None, "max_position_embeddings": 2048},
-    "mistral": {"num_key_value_heads": 8, "max_position_embeddings": 131072, "sliding_window": 4096},
-    "qwen2": {"num_key_value_heads": 32, "max_position_embeddings": 32768},
-}
+from llm.core.model import shapes
+from llm.core.model.families import FAMILIES
+from llm.core.model.shapes import ROW_PARALLEL, projections
+from llm.core.model.supported import check
 
 
 @dataclass(frozen=True)
@@ -34,15 +29,11 @@ class Sizes:
     is_last: bool = True  # false of one that lacks the last norm and the head
 
     @property
-    def tied(self) -> bool:
-        """Whether embedding and head are one matrix; PaddleNLP's Mistral never makes them one."""
-        return self.tie_word_embeddings and self.model_type != "mistral"
-
-    @property
     def key_value_size(self) -> int:
         return self.hidden_size // self.num_attention_heads * self.num_key_value_heads
 
 
+VECTORS = ("norm", "bias")
 # The models of llm/config and their larger sisters, whose folders need not be at hand.
 KNOWN = {
     "meta-llama/Meta-Llama-3.1-8B": Sizes("llama", 128256, 4096, 14336, 32, 32, 8, False, 131072),
@@ -58,64 +49,23 @@ def read_sizes(config: Path) -> Sizes:
         content = json.loads(config.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise ValueError("it is no object of settings")
-        content = with_rope_settings(content)
     except (OSError, ValueError) as error:
         raise ValueError(f"model_name_or_path: {config} cannot be read ({error}). Copy the folder again.") from error
-    problem = problem_of_architecture(content)
-    if problems := [problem] if problem else problems_of_settings(content):
-        raise ValueError(f"model_name_or_path: training would refuse the model of {config}: {'; '.join(problems)}")
-    return sizes_of(content, str(config))
+    return sizes_of(content, f"model_name_or_path: {config}")
 
 
 def sizes_of(content: dict, where: str) -> Sizes:
-    """From the members of a config.json."""
-    family = content.get("model_type")
-    if family not in FAMILIES:
-        raise ValueError(f"{where}: model_type {family!r} is not supported; supported are {', '.join(FAMILIES)}.")
-    missing = [name for name in REQUIRED if name not in content]
-    if missing:
-        raise ValueError(f"{where}: lacks {', '.join(missing)}. Give the folder of the whole model.")
-    known = {"tie_word_embeddings": False, **DEFAULTS[family], **content}
+    """From the members of a config.json; ValueError where training would refuse it."""
+    content = check(content, where)
+    known = {"tie_word_embeddings": False, **FAMILIES[content["model_type"]].defaults, **content}
     values = {field.name: known[field.name] for field in fields(Sizes) if field.name in known}
-    heads = values["num_attention_heads"]
-    values["num_key_value_heads"] = values["num_key_value_heads"] or heads
-    numbers = *REQUIRED, "num_key_value_heads", "max_position_embeddings"
-    wrong = [name for name in numbers if type(values[name]) is not int or values[name] < 1]
-    if wrong:
-        said = ", ".join(f"{name} {values[name]!r}" for name in wrong)
-        raise ValueError(f"{where}: {said}: must be a whole number of 1 or more.")
-    if values["hidden_size"] % heads or heads % values["num_key_value_heads"]:
-        raise ValueError(
-            f"{where}: hidden_size {values['hidden_size']} is no multiple of num_attention_heads {heads}, or that no "
-            f"multiple of num_key_value_heads {values['num_key_value_heads']}. Correct the one that is wrong."
-        )
-    return Sizes(**values)
-
-
-def projections(sizes: Sizes) -> dict[str, tuple[int, int]]:
-    """{name of a matrix of every layer: (inputs, outputs)}"""
-    hidden, inner, key_value = sizes.hidden_size, sizes.intermediate_size, sizes.key_value_size
-    return {
-        "q_proj": (hidden, hidden),
-        "k_proj": (hidden, key_value),
-        "v_proj": (hidden, key_value),
-        "o_proj": (hidden, hidden),
-        "gate_proj": (hidden, inner),
-        "up_proj": (hidden, inner),
-        "down_proj": (inner, hidden),
-    }
-
-
-VECTORS = ("norm", "bias")
-# Tensor parallelism cuts the inputs of the first and the outputs of the others
-ROW_PARALLEL, COLUMN_PARALLEL = ("o_proj", "down_proj"), ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")
+    return Sizes(**values | {"num_key_value_heads": values["num_key_value_heads"] or values["num_attention_heads"]})
 
 
 def parts(sizes: Sizes, name: str, tensor_parallel: int) -> int:
-    """Into how many parts tensor parallelism cuts a matrix."""
-    if name in ("embed_tokens", "lm_head") and sizes.vocab_size % tensor_parallel:
-        return 1
-    return tensor_parallel
+    """Into how many parts tensor parallelism cuts a tensor."""
+    is_whole = name == "norm" or name in ("embed_tokens", "lm_head") and sizes.vocab_size % tensor_parallel
+    return 1 if is_whole else tensor_parallel
 
 
 def stages(sizes: Sizes, pipeline: int) -> list[Sizes]:
@@ -137,32 +87,32 @@ def stages(sizes: Sizes, pipeline: int) -> list[Sizes]:
 
 def tensors(sizes: Sizes, tensor_parallel: int = 1) -> list[tuple[str, int]]:
     """(name, elements on one rank) of every weight, in the model's order."""
-    hidden = sizes.hidden_size
-    vocabulary = sizes.vocab_size * hidden
-    found = []
-    if sizes.is_first:
-        found.append(("embed_tokens", vocabulary // parts(sizes, "embed_tokens", tensor_parallel)))
-    for _ in range(sizes.num_hidden_layers):
-        for name, (inputs, outputs) in projections(sizes).items():
-            cut = parts(sizes, name, tensor_parallel)
-            found.append((name, inputs * outputs // cut))
-            if sizes.model_type == "qwen2" and name in ("q_proj", "k_proj", "v_proj"):
-                found.append(("bias", outputs // cut))
-        found += [("norm", hidden), ("norm", hidden)]
-    if sizes.is_last:
-        found.append(("norm", hidden))
-        if not (sizes.tied and sizes.is_first):  # else it is the embedding; of a tied pair both ends have one
-            found.append(("lm_head", vocabulary // parts(sizes, "lm_head", tensor_parallel)))
-    return found
+
+    def on_a_rank(weights: dict[str, list[int]]) -> list[tuple[str, int]]:
+        named = [(short_name(weight), math.prod(shape)) for weight, shape in weights.items()]
+        return [(name, elements // parts(sizes, name, tensor_parallel)) for name, elements in named]
+
+    ends = shapes.of_ends(sizes)
+    has_head = sizes.is_last and not (sizes.tie_word_embeddings and sizes.is_first)  # of a tied pair both ends have one
+    before = {shapes.EMBEDDING: ends[shapes.EMBEDDING]} if sizes.is_first else {}
+    after = {shapes.NORM: ends[shapes.NORM]} if sizes.is_last else {}
+    after |= {shapes.HEAD: ends[shapes.HEAD]} if has_head else {}
+    return on_a_rank(before) + on_a_rank(shapes.of_layer(sizes)) * sizes.num_hidden_layers + on_a_rank(after)
+
+
+def short_name(weight: str) -> str:
+    """The projection or table that it belongs to, or which of the VECTORS it is."""
+    owner, kind = weight.split(".")[-2:]
+    return "norm" if "norm" in owner else "bias" if kind == "bias" else owner
 
 
 def adapters(sizes: Sizes, rank: int, targets: list[str] | None, tensor_parallel: int = 1) -> list[tuple[str, int]]:
     """(name, elements on one rank) of what LoRA trains: two matrices a projection, and the two reward rows."""
-    shapes = projections(sizes)
+    matrices = projections(sizes)
     found = []
     for _ in range(sizes.num_hidden_layers):
-        for name in dict.fromkeys(targets or shapes):
-            inputs, outputs = shapes[name]
+        for name in dict.fromkeys(targets or matrices):
+            inputs, outputs = matrices[name]
             cut = parts(sizes, name, tensor_parallel)
             whole, divided = (outputs, inputs) if name in ROW_PARALLEL else (inputs, outputs)
             found += [("lora", whole * rank), ("lora", divided // cut * rank)]

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from llm.core.model.shapes import projections
 from llm.estimate.memory import granularity
-from llm.estimate.model_sizes import Sizes, adapters, projections, stages
+from llm.estimate.model_sizes import Sizes, adapters, stages
 from llm.estimate.plan import Plan
 from llm.estimate.traffic import RECOMPUTED, Transfer, on_the_wire
 

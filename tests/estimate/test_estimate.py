@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from llm.core.cpu.kernels.build import kernels
+from llm.core.model.families import FAMILIES
+from llm.core.model.shapes import projections
 from llm.estimate.estimate import main, read_settings
 from llm.estimate.memory import GIB, estimate, fullest_share, kept, working
-from llm.estimate.model_sizes import DEFAULTS, KNOWN, Sizes, adapters, count, projections, sizes_of, tensors
+from llm.estimate.model_sizes import KNOWN, Sizes, adapters, count, sizes_of, tensors
 from llm.estimate.plan import Plan
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -149,12 +151,10 @@ def test_published_parameter_counts():
 
 
 @pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("family", DEFAULTS)
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 def test_parameters_are_those_that_paddle_counts(family, tied):
-    """Tensor for tensor, and those of LoRA's adapters; PaddleNLP's Mistral does not tie its embeddings."""
+    """Tensor for tensor, and those of LoRA's adapters."""
     from paddlenlp.peft import LoRAConfig, LoRAModel
-
-    from llm.core.model.load import FAMILIES
 
     config = {
         "vocab_size": 50,
@@ -165,8 +165,13 @@ def test_parameters_are_those_that_paddle_counts(family, tied):
         "num_key_value_heads": 2,
         "tie_word_embeddings": tied,
     }
-    sizes = sizes_of({"model_type": family, **config}, "here")
-    model = FAMILIES[family](FAMILIES[family].config_class(**config))
+    if tied and not family.can_tie_head:
+        with pytest.raises(ValueError, match="tie_word_embeddings True: supported is False"):
+            sizes_of({"model_type": family.model_type, **config}, "here")
+        return
+    sizes = sizes_of({"model_type": family.model_type, **config}, "here")
+    causal_lm = family.causal_lm()
+    model = causal_lm(causal_lm.config_class(**config))
     assert sorted(p.size for p in model.parameters()) == sorted(size for _, size in tensors(sizes))
     targets = ["q_proj", "v_proj", "down_proj"]
     adapted = LoRAModel(model, LoRAConfig(r=4, target_modules=[f".*{name}" for name in targets]))
@@ -275,7 +280,8 @@ def test_sizes_as_flags(capsys):
     sizes["max_position_embeddings"] = 8192
     words = [word for name, value in sizes.items() for word in (f"--{name}", value)]
     assert outcome_of(capsys, MISTRAL, "--tensor_parallel_degree", 1, *words)[0]["parameters"] == count(tensors(SMALL))
-    assert "lacks vocab_size" in refusal(capsys, MISTRAL, *words[:2])
+    told = refusal(capsys, MISTRAL, *words[:2])
+    assert "the sizes written as flags: " in told and "vocab_size is missing" in told
 
 
 @pytest.mark.parametrize(
@@ -314,7 +320,7 @@ def test_what_is_wrong_with_a_folder_is_told(tmp_path, capsys):
         ("{", "cannot be read"),
         ("[]", "cannot be read"),
         ('{"model_type": "gpt2"}', "model_type 'gpt2'"),
-        ('{"model_type": "llama"}', "vocab_size None: a whole number"),
+        ('{"model_type": "llama"}', "vocab_size is missing: a whole number"),
         (json.dumps(small), "num_attention_heads 3: hidden_size 8 is no multiple"),
         (json.dumps(small | {"vocab_size": "10"}), "vocab_size '10': a whole number"),
     ):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from llm.core.checkpoint.checkpoints import IDENTITY
 from llm.core.files import read_json
-from llm.core.model.weights import HEAD
+from llm.core.model.shapes import HEAD
 from llm.core.parallel.layout import PIPELINE, degree
 from llm.core.settings.settings import Settings
 

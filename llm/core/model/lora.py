@@ -24,11 +24,10 @@ from llm.core.model import folder as folder_module
 from llm.core.model import heads
 from llm.core.model import load as backbone
 from llm.core.model.grow_vocabulary import grow_vocabulary
+from llm.core.model.shapes import PROJECTIONS
 from llm.core.settings.settings import Settings
 from llm.core.text.reward_tokens import RewardTokens
 
-# of every layer of the supported families; backbone refuses configurations that fuse some into one
-PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 BASE_FILE = "lora_base.json"  # which weights the adapters belong to; lora_config.json knows the folder alone
 REWARD_ROWS, PLACEHOLDER_ROW = "reward_rows", "placeholder_row"
 ADDED = ".lora_A", ".lora_B", REWARD_ROWS, PLACEHOLDER_ROW  # how the names of all end that a base does not have
