@@ -124,10 +124,8 @@ def kept(sizes: Sizes, plan: Plan) -> int:
 
 
 def granularity(sizes: Sizes, plan: Plan) -> str:
-    """Empty where nothing is recomputed. A family that cannot recompute parts of a layer recomputes all of it."""
-    if not plan.recompute:
-        return ""
-    return plan.recompute if plan.recompute in family_of(sizes).granularities else "full"
+    """What is recomputed: a family that cannot recompute parts of a layer recomputes all of it."""
+    return plan.recompute if family_of(sizes).recomputes_parts or not plan.recompute else "full"
 
 
 def stream(sizes: Sizes, plan: Plan) -> int:

@@ -25,6 +25,7 @@ class Sizes:
     tie_word_embeddings: bool
     max_position_embeddings: int
     sliding_window: int | None = None
+    spare_rows: int = 0  # known rows of the embedding that no token of its tokenizer has
     is_first: bool = True  # false of a stage of a pipeline that lacks the embedding
     is_last: bool = True  # false of one that lacks the last norm and the head
 
@@ -38,9 +39,9 @@ VECTORS = ("norm", "bias")
 KNOWN = {
     "meta-llama/Meta-Llama-3.1-8B": Sizes("llama", 128256, 4096, 14336, 32, 32, 8, False, 131072),
     "mistralai/Mistral-7B-v0.1": Sizes("mistral", 32000, 4096, 14336, 32, 32, 8, False, 32768, 4096),
-    "Qwen/Qwen2.5-Math-7B-Instruct": Sizes("qwen2", 152064, 3584, 18944, 28, 28, 4, False, 4096),
+    "Qwen/Qwen2.5-Math-7B-Instruct": Sizes("qwen2", 152064, 3584, 18944, 28, 28, 4, False, 4096, spare_rows=399),
     "meta-llama/Meta-Llama-3.1-70B": Sizes("llama", 128256, 8192, 28672, 80, 64, 8, False, 131072),
-    "Qwen/Qwen2.5-Math-72B-Instruct": Sizes("qwen2", 152064, 8192, 29568, 80, 64, 8, False, 4096),
+    "Qwen/Qwen2.5-Math-72B-Instruct": Sizes("qwen2", 152064, 8192, 29568, 80, 64, 8, False, 4096, spare_rows=399),
 }
 
 

@@ -289,11 +289,14 @@ def test_sizes_as_flags(capsys):
     [
         ("--model_name_or_path null", "no folder here"),
         ("--model_name_or_path someone/unknown", "no folder here, and none of the models whose sizes are known"),
-        ("--gpus 6", "cannot be divided by it"),
-        ("--gpus 8 --sharding_parallel_degree 8", "leave 2 with data of their own, which cannot be divided by it"),
-        ("--gpus 3 --tensor_parallel_degree 3", "num_attention_heads 32 cannot be divided by it"),
+        ("--gpus 6", "the run has 6 processes, which it does not divide"),
+        ("--gpus 8 --sharding_parallel_degree 8", "leave 2 with data of their own, which it does not divide"),
+        ("--gpus 3 --tensor_parallel_degree 3", "does not divide the model's num_attention_heads 32"),
         ("--pipeline_parallel_degree 2", "Mistral has no code for it"),
-        ("--recompute true --recompute_granularity core_attn", "Mistral recomputes whole layers or nothing"),
+        (
+            "--recompute true --recompute_granularity core_attn",
+            "PaddleNLP's Mistral recomputes whole layers or nothing",
+        ),
         ("--link_gb 0", "must be from 1 to"),
         ("--gpus 0", "must be from 1 to"),
         ("--overhead -1", "must be from 0 to"),

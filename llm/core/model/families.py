@@ -18,7 +18,7 @@ class Family:
     defaults: dict  # what PaddleNLP assumes where config.json lacks a size
     has_pipeline: bool = True
     has_sequence_parallel: bool = True
-    granularities: tuple[str, ...] = GRANULARITIES
+    recomputes_parts: bool = True  # whether recompute can be of less than a layer
     can_tie_head: bool = True
     biased: tuple[str, ...] = ()  # projections with a bias
     window_counts: bool = False  # whether sliding_window limits what a token attends to
@@ -59,7 +59,7 @@ FAMILIES = {
             {"num_key_value_heads": 8, "max_position_embeddings": 131072, "sliding_window": 4096},
             has_pipeline=False,
             has_sequence_parallel=False,
-            granularities=("full",),  # whatever recompute_granularity says
+            recomputes_parts=False,
             can_tie_head=False,
             window_counts=True,
             mask_argument="attention_mask",
