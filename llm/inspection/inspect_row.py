@@ -31,10 +31,10 @@ from itertools import islice
 from typing import Optional
 
 from llm.alignment.rm.flashmask import reward_argument, reward_checks
-from llm.alignment.rm.flashmask.data import RewardRows, count_of, form_of_data, load_rows
+from llm.alignment.rm.flashmask.data import RewardRows, form_of_data, load_rows
 from llm.alignment.rm.flashmask.reward_argument import ModelArgument, documented
 from llm.alignment.rm.flashmask.run_reward import read_tokenizer
-from llm.core.console import plain_errors
+from llm.core.console import count_of, plain_errors
 from llm.core.model import config, folder
 from llm.core.paths import find_files, resolve_path
 from llm.core.rows.row import Row

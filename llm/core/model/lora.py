@@ -18,6 +18,7 @@ from paddlenlp.peft import LoRAConfig, LoRAModel
 from paddlenlp.transformers.model_utils import load_state_dict
 from paddlenlp.utils.env import LORA_WEIGHTS_NAME
 
+from llm.core.console import listed
 from llm.core.files import read_json
 from llm.core.model import config as config_module
 from llm.core.model import folder as folder_module
@@ -181,9 +182,8 @@ def _set_state(model: LoRAModel, state: dict, folder: Path) -> None:
     wrong += [name for name in both if list(expected[name].shape) != list(state[name].shape)]
     if wrong:
         raise ValueError(
-            f"{folder}: its weights are not those that {folder_module.ADAPTER_CONFIG} beside them speaks of: "
-            f"{', '.join(wrong[:5])}{', ...' if len(wrong) > 5 else ''} missing, too many or of another size. "
-            "Copy the folder again, with all of its files."
+            f"{folder}: its weights are not those of its {folder_module.ADAPTER_CONFIG}: {listed(wrong)} missing, too "
+            "many or of another size. Copy the folder again, with all of its files."
         )
     for name, parameter in expected.items():
         parameter.set_value(state[name].astype(parameter.dtype))

@@ -18,12 +18,11 @@ import numpy as np
 import paddle
 from safetensors import safe_open
 
-from llm.core.console import in_short
+from llm.core.console import in_short, listed
 from llm.core.model import shapes
 from llm.core.model.shapes import HEAD
 
 NUMBERS = {"F32", "F16", "BF16", "U16", "float32", "float16", "uint16"}
-SHOWN = 5
 SAMPLES, SAMPLE_BYTES = 64, 1 << 16  # of a file's content in its fingerprint
 
 
@@ -99,23 +98,23 @@ def check(files: list[Path], config, where: str) -> dict[str, Wanted]:
     problems = []
     if lacking:
         problems.append(
-            f"the files lack {len(lacking)} weights of this architecture ({_some(lacking)}); they would start at "
+            f"the files lack {len(lacking)} weights of this architecture ({listed(lacking)}); they would start at "
             "random. Give the folder of the complete causal LM."
         )
     if unknown:
         problems.append(
-            f"the files hold {len(unknown)} weights that this architecture has no place for ({_some(unknown)}); a part "
-            "of the model would be left out. config.json belongs to another model: check model_type, architectures, "
-            "num_hidden_layers."
+            f"the files hold {len(unknown)} weights that this architecture has no place for ({listed(unknown)}); a "
+            "part of the model would be left out. config.json belongs to another model: check model_type, "
+            "architectures, num_hidden_layers."
         )
     if misshapen:
         problems.append(
-            f"{len(misshapen)} weights have another shape than config.json describes ({_some(misshapen)}). config.json "
-            "belongs to another model: check vocab_size, hidden_size, intermediate_size, num_attention_heads, "
-            "num_key_value_heads."
+            f"{len(misshapen)} weights have another shape than config.json describes ({listed(misshapen)}). "
+            "config.json belongs to another model: check vocab_size, hidden_size, intermediate_size, "
+            "num_attention_heads, num_key_value_heads."
         )
     if numbers:
-        problems.append(f"{len(numbers)} weights are neither float32, float16 nor bfloat16 ({_some(numbers)}).")
+        problems.append(f"{len(numbers)} weights are neither float32, float16 nor bfloat16 ({listed(numbers)}).")
     if problems:
         whole = " ".join(problems)
         raise ValueError(f"model_name_or_path: the weights in {where!r} do not fit its config.json: {whole}")
@@ -143,7 +142,7 @@ def _is_of_hugging_face(names, family: str, where: str) -> bool:
     if len(forms) == 1:
         return forms == {"model"}
     raise ValueError(
-        f"model_name_or_path: the weights in {where!r} are named {_some(sorted(names))}. A {family!r} model, which "
+        f"model_name_or_path: the weights in {where!r} are named {listed(sorted(names))}. A {family!r} model, which "
         f"config.json says this is, has names that begin with {family}. (PaddleNLP) or model. (Hugging Face). Give the "
         "folder of the complete causal LM with the config.json that belongs to it."
     )
@@ -204,7 +203,3 @@ def fingerprint(files: list[Path]) -> str:
                 content.seek(size * number // SAMPLES)
                 value = zlib.crc32(content.read(SAMPLE_BYTES), value)
     return f"crc32 {value:08x}"
-
-
-def _some(texts: list[str]) -> str:
-    return ", ".join(texts[:SHOWN]) + (", ..." if len(texts) > SHOWN else "")

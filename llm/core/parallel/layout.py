@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from llm.core.console import count_of
 from llm.core.model.families import family_of
 from llm.core.settings.settings import Settings
 
@@ -106,23 +107,20 @@ def problems_of_run(layout: Layout, task: Task) -> Iterator[Problem]:
 def _problems_of_degrees(layout: Layout) -> Iterator[Problem]:
     ranks, parts = layout.ranks, layout.tensor * layout.pipeline
     degrees = {TENSOR: layout.tensor, PIPELINE: layout.pipeline, SHARDING: layout.sharding_degree}
+    processes = count_of(ranks, "process", "processes")
     wrong = [name for name, count in degrees.items() if ranks % count]
     for name in wrong:
-        yield name, f"the run has {_processes(ranks)}, which it does not divide; {LAUNCH} and as many processes"
+        yield name, f"the run has {processes}, which it does not divide; {LAUNCH} and as many processes"
     if layout.sharding_degree > 1 and not layout.sharding:
         yield SHARDING, "sharding is empty; write sharding stage1, stage2 or stage3"
     elif wrong:
         return
     elif ranks % parts:
-        why = f"times {TENSOR} it is {parts}, which does not divide the {_processes(ranks)} of the run"
+        why = f"times {TENSOR} it is {parts}, which does not divide the {processes} of the run"
         yield PIPELINE, f"{why}; {LAUNCH} and as many processes, or lower one of them"
     elif layout.data_ranks % layout.sharding_degree:
-        why = f"{_processes(ranks)} in groups of {parts} leave {layout.data_ranks} with data of their own"
+        why = f"{processes} in groups of {parts} leave {layout.data_ranks} with data of their own"
         yield SHARDING, f"{why}, which it does not divide; lower it"
-
-
-def _processes(count: int) -> str:
-    return "1 process" if count == 1 else f"{count} processes"
 
 
 def problems_of_model(layout: Layout, config) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ import paddle.distributed as dist
 from paddle.distributed.fleet.meta_optimizers.dygraph_optimizer import HybridParallelOptimizer
 from paddlenlp.trainer import PrinterCallback, ProgressCallback, TrainerCallback
 
+from llm.core.console import listed
 from llm.core.model import pipeline
 from llm.core.parallel import stage3
 from llm.core.parallel.ranks import from_all_ranks
@@ -164,9 +165,8 @@ class ExactTrainer(CheckpointTrainer):
         """Says which records the update was of: those of the micro-batches whose loss is no number, or all."""
         mine = [(number, self.args.dataset_rank) for number, batch in enumerate(batches) if not np.isfinite(batch[0])]
         records = self.train_loader.records_of(sum(from_all_ranks(mine), []))
-        more = f" and {len(records) - SHOWN_RECORDS} more" if len(records) > SHOWN_RECORDS else ""
         told = f"update {self.state.global_step + 1}: its {what} is no number. Its records: "
-        told += f"{', '.join(records[:SHOWN_RECORDS])}{more}."
+        told += f"{listed(records, SHOWN_RECORDS)}."
         if self.args.nan_policy == "stop":
             raise Diverged(
                 f"{told} nan_policy is stop, and no weight was changed by it. Look at the records; lower learning_rate "

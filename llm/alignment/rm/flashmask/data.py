@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
+from llm.core.console import count_of
 from llm.core.records.records import (
     FIELDS,
     LABELLED,
@@ -100,10 +101,6 @@ def describe_cuts(counts: EncodeCounts) -> list[str]:
         cut, tokens = count_of(counts.answers_cut, "answer"), count_of(counts.answer_tokens_cut, "token")
         lines.append(f"  {cut} lost {tokens} from the end to max_seq_len")
     return lines
-
-
-def count_of(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def form_of_data(settings, names: list[str]) -> str:
