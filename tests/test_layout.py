@@ -41,6 +41,7 @@ WITHOUT_PADDLE = (
     "core/records",
     "core/text",
     "core/rows",
+    "core/checkpoint/compatibility",
     "core/model/config",
     "core/model/families",
     "core/model/folder",
