@@ -176,7 +176,7 @@ def attending(sizes: Sizes, plan: Plan) -> int:
     """Values of a token: q and k before the rotary embedding, and with their halves exchanged; q, k and v that attend;
     their result; cosine and sine."""
     t, head_size = plan.tensor_parallel, sizes.hidden_size // sizes.num_attention_heads
-    hidden, key_value = sizes.hidden_size // t, sizes.key_value_size // t
+    hidden, key_value = (projections(sizes)[name][1] // t for name in ("q_proj", "k_proj"))
     return 4 * hidden + 4 * key_value + 2 * head_size
 
 

@@ -29,10 +29,6 @@ class Sizes:
     is_first: bool = True  # false of a stage of a pipeline that lacks the embedding
     is_last: bool = True  # false of one that lacks the last norm and the head
 
-    @property
-    def key_value_size(self) -> int:
-        return self.hidden_size // self.num_attention_heads * self.num_key_value_heads
-
 
 VECTORS = ("norm", "bias")
 # The models of llm/config and their larger sisters, whose folders need not be at hand.
