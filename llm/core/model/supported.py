@@ -40,8 +40,8 @@ def check(settings: dict, where: str) -> dict:
         raise ValueError(f"{where}: {problem}")
     if problems := problems_of_settings(settings):
         raise ValueError(
-            f"{where}: these settings are not supported here: {'; '.join(problems)}. They would change what the model "
-            "computes: give another model, or correct what is wrong."
+            f"{where}: {'; '.join(problems)}. What is not supported would change what the model computes: give another "
+            "model, or correct what is wrong."
         )
     return settings
 
