@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from llm.alignment.rm.flashmask.run_reward import main
-from llm.export.merge_lora import merge
+from llm.export.merging import merge
 from llm.scoring.scorer import Scorer
 from tests.alignment.rm.runs import SCRIPT, assert_same_runs, history, launch, refusal
 
