@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 INSTALLED := $(VENV)/installed-$(shell cat requirements.txt requirements-shared.txt | cksum | cut -d' ' -f1)
 
-.PHONY: demo test lint install peer
+.PHONY: demo test lint docs install peer
 
 demo: install
 	$(VENV)/bin/python -m llm demo
@@ -13,6 +13,11 @@ test: install
 
 lint: install
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+# Pages and schema that are generated from the code.
+docs: install
+	$(VENV)/bin/python docs/generate_reference.py
 
 # TRL in an environment of its own, for python -m llm benchmark peer.
 peer:

@@ -4,6 +4,11 @@ import sys
 from importlib import import_module
 
 VERBS = {
+    "train": (
+        "llm.alignment.rm.flashmask.run_reward",
+        "train and evaluate a reward model from a configuration",
+    ),
+    "schema": ("llm.alignment.rm.flashmask.reward_schema", "print a JSON schema of the settings, for editors"),
     "benchmark": ("llm.benchmark.run_benchmark", "measure packing, attention and training here, and beside TRL"),
     "demo": ("llm.demo.run_demo", "generate data, train a tiny process reward model on a CPU, score three solutions"),
     "estimate": ("llm.estimate.estimate", "does a training run fit into its GPUs' memory, and what would make it fit"),

@@ -11,7 +11,7 @@ from pathlib import Path
 from paddle.distributed import parallel
 
 from llm.alignment.rm.flashmask import run_reward
-from llm.core.parallel import gloo
+from llm.core.parallel import ranks
 
 
 def run(variables: dict[str, str], folder: Path, log: Path, flags: list[str], faults: dict) -> None:
@@ -26,6 +26,6 @@ def run(variables: dict[str, str], folder: Path, log: Path, flags: list[str], fa
     if faults:
         from tests.alignment.rm import faulty_run  # reads the rank while it is imported
 
-        gloo.run(faulty_run.main, [json.dumps(faults), *flags])
+        ranks.run(faulty_run.main, [json.dumps(faults), *flags])
     else:
-        gloo.run(run_reward.main, flags)
+        ranks.run(run_reward.main, flags)

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
+from llm.alignment.rm.flashmask import reward_start
 from llm.alignment.rm.flashmask.run_reward import main
 from tests import forked_rank
 from tests.alignment.rm import faulty_run
@@ -63,7 +64,7 @@ def refusal(capsys, flags: list[str], command: Callable[[list[str]], object] = m
 # ---- processes that are only to train: forked, without the launcher
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload([forked_rank.__name__])
+FORKS.set_forkserver_preload([reward_start.__name__, forked_rank.__name__])
 
 
 def train_ranks(flags: list[str], folder: Path, ranks: int = 2, **faults) -> str:

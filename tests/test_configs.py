@@ -33,7 +33,7 @@ EVERY_CONFIG = pytest.mark.parametrize("config", EXPECTED)
 
 
 def test_every_configuration_exists_and_has_one_row():
-    on_disk = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "llm/config").rglob("*.json")}
+    on_disk = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "llm/config").rglob("*_argument.json")}
     assert on_disk == set(EXPECTED) == set(OF_CONFIG) and len(ROWS) == len(EXPECTED)
 
 
@@ -60,7 +60,6 @@ def test_its_command_is_accepted(config):
         [str(REPOSITORY / config)],
         "",
         reward_argument.MISPRINTS,
-        reward_argument.TRAINER_SETTINGS,
     )
     reward_checks.resolve(settings, ranks=ranks, has_cuda=folder != "tiny")
     assert settings["model_name_or_path"] == MODELS[folder]

@@ -5,15 +5,24 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import MISSING
+from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from llm.alignment.rm.flashmask import reward_checks, run_reward
 from llm.alignment.rm.flashmask.data import form_of_data
-from llm.alignment.rm.flashmask.reward_argument import CLASSES, IDENTITY, MISPRINTS, TRAINER_SETTINGS
-from llm.alignment.rm.flashmask.reward_metrics import outcome_metrics, preference_metrics, step_metrics
+from llm.alignment.rm.flashmask.reward_argument import CLASSES, IDENTITY, MISPRINTS, is_unobeyed
+from llm.alignment.rm.flashmask.reward_metrics import (
+    OUTCOME_METRICS,
+    PREFERENCE_METRICS,
+    STEP_METRICS,
+    outcome_metrics,
+    preference_metrics,
+    step_metrics,
+)
+from llm.core.model.sizes import KNOWN
 from llm.core.records.records import (
     BadRecords,
     Preference,
@@ -27,6 +36,10 @@ from llm.core.settings.parse import parse
 from llm.core.settings.settings import SettingsError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY / "docs"))
+
+from generate_reference import files
+
 READMES = [REPOSITORY / "README.md", REPOSITORY / "README.zh-CN.md"]
 PAGES = sorted((REPOSITORY / "docs").glob("*.md"))
 TRAINING, DATA = REPOSITORY / "docs/training.md", REPOSITORY / "docs/data.md"
@@ -55,7 +68,7 @@ def spoken_code(page: Path) -> list[str]:
 
 
 def parsed(*flags: str):
-    return parse(CLASSES, list(flags), "", MISPRINTS, TRAINER_SETTINGS)
+    return parse(CLASSES, list(flags), "", MISPRINTS, is_unobeyed)
 
 
 @EVERY_PAGE
@@ -105,20 +118,23 @@ def test_the_readmes_name_the_same_commands_code_pages_and_figures():
         assert all(f"(docs/{page.name})" in text_of(readme) for readme in READMES)
 
 
-def defaults_shown() -> dict[str, str]:
-    """{setting: its default} of the tables of settings, which stand before the refusals."""
-    tables = text_of(TRAINING).split("## Refusals")[0]
-    return dict(re.findall(r"^\| `(\w+)` \| ([^|]+?) \|", tables, re.MULTILINE))
+def test_generated_files_are_those_of_the_code():
+    """make docs writes them."""
+    for path, text in files().items():
+        assert text_of(path) == text, f"{path} is stale: run make docs"
 
 
-def test_every_setting_is_explained_with_its_default():
-    shown, parameters = defaults_shown(), parsed("--model_name_or_path", "m").parameters
-    for name, parameter in parameters.items():
-        assert name in shown, f"docs/training.md has no row for {name}"
-        default = parameter.default
-        wanted = "required" if default is MISSING else f"`{json.dumps(default, ensure_ascii=False)}`"
-        assert shown[name] == wanted, name
-    assert shown.keys() == parameters.keys()
+def test_the_schema_takes_every_configuration_and_refuses_what_training_refuses():
+    schema = json.loads(text_of(REPOSITORY / "llm/config/reward.schema.json"))
+    for config in (REPOSITORY / "llm/config").rglob("*_argument.json"):
+        settings = json.loads(text_of(config))
+        assert (config.parent / settings["$schema"]).resolve() == REPOSITORY / "llm/config/reward.schema.json"
+        jsonschema.validate(settings, schema)
+    good = {"model_name_or_path": "m", "report_to": "visualdl", "train_dataset_path": ["a"], "max_steps": 5}
+    jsonschema.validate(good, schema)
+    for name, value in (("max_step", 5), ("max_steps", 2.5), ("sharding", "stage4"), ("report_to", [5]), ("bf16", 0)):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(good | {name: value}, schema)
 
 
 def test_what_a_resumed_run_compares_is_listed():
@@ -128,9 +144,9 @@ def test_what_a_resumed_run_compares_is_listed():
 
 
 def test_every_metric_of_an_evaluation_is_explained():
-    every = step_metrics([0.9, 0.1], [1, 0], [0, 0]) | outcome_metrics([0.9], [1]) | preference_metrics([1.0], [0.0])
-    for name in every:
-        assert f"`eval_{name}`" in text_of(TRAINING), name
+    assert step_metrics([0.9, 0.1], [1, 0], [0, 0]).keys() | {"loss"} == STEP_METRICS.keys()
+    assert outcome_metrics([0.9], [1]).keys() | {"loss"} == OUTCOME_METRICS.keys()
+    assert preference_metrics([1.0], [0.0]).keys() | {"loss"} == PREFERENCE_METRICS.keys()
 
 
 @EVERY_PAGE
@@ -176,7 +192,7 @@ def test_the_refusal_of_preferences_is_the_one_that_is_shown(tmp_path, monkeypat
     (tmp_path / "pairs.jsonl").write_text(json.dumps(record), encoding="utf-8")
     settings = parsed("--model_name_or_path", "m", "--train_dataset_path", "pairs.jsonl")
     with pytest.raises(ValueError) as error:
-        form_of_data(settings, ["train_dataset_path"])
+        form_of_data({"train_dataset_path": settings["train_dataset_path"]}, process_reward=True)
     assert f"error: {error.value}\n" in blocks(DATA, "text")
 
 
@@ -185,9 +201,9 @@ def test_the_defaults_that_give_way_are_those_that_are_shown():
         "--model_name_or_path", "m", "--train_dataset_path", "t", "--dev_dataset_path", "d", "--max_steps", "4"
     )
     reward_checks.resolve(settings, ranks=1, has_cuda=False)
-    reward_checks.fit_to_model(settings, longest_solution=1024)
+    reward_checks.fit_to_model(settings, replace(KNOWN["meta-llama/Meta-Llama-3.1-8B"], max_position_embeddings=1024))
     reward_checks.fit_to_steps(settings, 4, 1)
-    shown = "".join(["defaults that gave way\n", *(f"  {line}\n" for line in settings.gave_way)])
+    shown = "".join(["defaults that gave way\n", *(f"  {line}\n" for line in settings.changes)])
     assert shown in blocks(TRAINING, "text")
 
 

@@ -11,6 +11,7 @@ FILES = sorted((REPOSITORY / "llm").rglob("*.py"))
 BASE = {"core.console", "core.files", "core.paths"}
 PLAIN = BASE | {"core.settings", "core.records", "core.text"}
 CORE = PLAIN | {"core.cpu", "core.rows", "core.model", "core.parallel", "core.checkpoint", "core.train"}
+TASK = CORE | {"core.patches"}
 MAY_IMPORT = {
     "core.console": set(),
     "core.files": set(),
@@ -21,17 +22,18 @@ MAY_IMPORT = {
     "core.rows": BASE | {"core.records", "core.text"},
     "core.cpu": BASE,
     "core.model": PLAIN | {"core.cpu"},
-    "core.parallel": BASE | {"core.settings"},
+    "core.parallel": BASE | {"core.settings", "core.cpu"},
     "core.checkpoint": PLAIN | {"core.rows", "core.model", "core.parallel"},
     "core.train": CORE,
-    "alignment.rm": CORE,
-    "scoring": CORE | {"alignment.rm"},
-    "inspection": CORE | {"alignment.rm"},
-    "estimate": CORE | {"alignment.rm"},
-    "export": CORE | {"alignment.rm", "scoring"},
+    "core.patches": CORE,
+    "alignment.rm": TASK,
+    "scoring": TASK | {"alignment.rm"},
+    "inspection": TASK | {"alignment.rm"},
+    "estimate": TASK | {"alignment.rm"},
+    "export": TASK | {"alignment.rm", "scoring"},
     "data": PLAIN,
-    "demo": CORE | {"alignment.rm", "data", "scoring"},
-    "benchmark": CORE | {"alignment.rm", "data", "estimate", "scoring"},
+    "demo": TASK | {"alignment.rm", "data", "scoring"},
+    "benchmark": TASK | {"alignment.rm", "data", "estimate", "scoring"},
 }
 WITHOUT_PADDLE = (
     "core/console",

@@ -9,17 +9,17 @@ from itertools import islice
 from pathlib import Path
 
 from llm.alignment.rm.flashmask.data import describe_cuts
-from llm.alignment.rm.flashmask.reward_argument import split_reward_tokens
+from llm.alignment.rm.flashmask.reward_format import FormatValues, make_format, split_reward_tokens
 from llm.benchmark.report import progress, whole
+from llm.core import patches
 from llm.core.model import folder as folder_module
 from llm.core.records.records import ReadCounts, Record, iter_records
 from llm.core.rows.packing import choose_packing
 from llm.core.rows.prefix_tree import grow_trees
 from llm.core.rows.row import Row
-from llm.core.text.encoding import Sequence, StepEncoder
+from llm.core.text.encoding import Sequence
 from llm.core.text.load_tokenizer import load_tokenizer
-from llm.core.text.reward_tokens import RewardTokens, find_reward_tokens
-from llm.core.train.progress import quiet_library
+from llm.core.text.reward_tokens import RewardTokens
 from llm.data.train_tokenizer import train_tokenizer
 
 # name: zero_padding, greedy_zero_padding, prefix_sharing
@@ -66,13 +66,22 @@ def add_options(parser: argparse.ArgumentParser, solutions: int | None = None) -
 
 
 def read(arguments: argparse.Namespace) -> Solutions:
-    quiet_library()
+    patches.apply_to_library()
     prompt_len = prompt_limit(arguments)
     reward_tokens = split_reward_tokens(arguments.reward_tokens)
     tokenizer, which = _tokenizer(arguments, reward_tokens)
-    tokens = find_reward_tokens(tokenizer, arguments.placeholder_token, reward_tokens)
+    values = FormatValues(
+        placeholder_token=arguments.placeholder_token,
+        reward_tokens=arguments.reward_tokens,
+        max_seq_len=arguments.max_seq_len,
+        max_prompt_len=prompt_len,
+        use_chat_template=False,
+        process_reward=True,
+        score_last_step_only=False,
+    )
+    reward_format = make_format(values, tokenizer)
     progress("encoding")
-    encoder = StepEncoder(tokenizer, tokens, arguments.max_seq_len, prompt_len)
+    encoder = reward_format.encoder()
     counts = ReadCounts()
     records = iter_records(arguments.DATA, reward_tokens, counts, arguments.skip_bad_records)
     encoded = ((record, encoder.encode(record)) for record in islice(records, arguments.solutions))
@@ -82,7 +91,7 @@ def read(arguments: argparse.Namespace) -> Solutions:
             f"{', '.join(arguments.DATA)}: no record can be scored: {dict(encoder.counts.dropped)}. "
             f"Raise max_seq_len ({arguments.max_seq_len}) or lower max_prompt_len ({prompt_len})."
         )
-    solutions = Solutions(*map(list, zip(*kept, strict=True)), tokenizer, tokens, [])
+    solutions = Solutions(*map(list, zip(*kept, strict=True)), tokenizer, reward_format.tokens, [])
     solutions.about = [
         f"data: {', '.join(arguments.DATA)}: {len(kept):,} solutions with {solutions.label_count:,} labels, "
         f"{solutions.token_count:,} tokens ({solutions.token_count / len(kept):,.0f} a solution)",

@@ -13,7 +13,7 @@ from paddlenlp.transformers.llama import modeling
 
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.benchmark.report import whole
-from llm.core.cpu import layers as cpu_layers
+from llm.core import patches
 from llm.core.model import attention
 from llm.core.rows.row import Row
 from llm.core.text.reward_tokens import RewardTokens
@@ -57,8 +57,7 @@ def sizes(arguments: argparse.Namespace, tokenizer) -> dict[str, int]:
 def random_reward_model(size: dict[str, int], tokens: RewardTokens):
     """(model, which attention it has). The parts that a profile tells apart are marked for it."""
     attend, why = attention.choose(use_flash_attention=False, flash_mask=False)
-    attention.install(_marked("attention", attend))
-    cpu_layers.install()
+    patches.apply_to_models(_marked("attention", attend))
     for name in ("swiglu", "apply_rotary_pos_emb"):
         setattr(modeling, name, _marked("layers", getattr(modeling, name)))
     paddle.seed(0)

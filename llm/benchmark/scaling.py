@@ -16,13 +16,13 @@ import paddle
 from llm.alignment.rm.flashmask import reward_argument
 from llm.benchmark.children import REPOSITORY
 from llm.benchmark.report import ONE, TEXT, WHOLE, progress, show, table
+from llm.core import patches
 from llm.core.model.load import FAMILIES
+from llm.core.model.sizes import sizes_of
 from llm.core.settings.parse import parse
-from llm.core.train.progress import quiet_library
 from llm.data.train_tokenizer import train_tokenizer
 from llm.estimate import memory as estimate_memory
 from llm.estimate import traffic
-from llm.estimate.model_sizes import sizes_of
 from llm.estimate.plan import PLANNED, Plan, plan_of
 
 SIZES = {
@@ -90,7 +90,7 @@ def main(argv: list[str], set_here: dict[str, str]) -> None:
     parser.add_argument("--recompute", choices=RECOMPUTE, help="recompute_granularity (default: nothing is recomputed)")
     parser.add_argument("--lora", action="store_true", help="train adapters of rank 8")
     arguments = parser.parse_args(argv)
-    quiet_library()
+    patches.apply_to_library()
     common = {
         **RUN,
         "lora": arguments.lora,
@@ -173,7 +173,7 @@ def modelled_plan(settings: dict, ranks: int, rows: int, tokens: int) -> Plan:
     """Of what runs here: this project's kernel keeps what FlashMask keeps, and gloo sends no parts of a tensor."""
     words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
     words += ["--model_name_or_path", "-"]
-    parsed = parse(reward_argument.CLASSES, words, "", reward_argument.MISPRINTS, reward_argument.TRAINER_SETTINGS)
+    parsed = parse(reward_argument.CLASSES, words, "")
     plan = plan_of({name: parsed[name] for name in PLANNED}, ranks)
     return replace(plan, rows=rows, tokens=tokens, flash_mask=True, partial_sends=False)
 

@@ -24,9 +24,8 @@ import paddle.distributed as dist
 from paddle.base import core
 from paddlenlp.trainer import TrainerCallback, trainer
 
-from llm.alignment.rm.flashmask import run_reward
-from llm.core.cpu import layers
-from llm.core.parallel import gloo
+from llm.alignment.rm.flashmask import reward_start, run_reward
+from llm.core import patches
 from llm.core.rows import batch as batch_module
 
 MEASURED_UPDATE = 2
@@ -108,10 +107,10 @@ def collate(*arguments, **named):
 
 
 if __name__ == "__main__":
-    run_reward.collate = collate
-    layers.install = lambda: None  # PaddleNLP's own layers keep what they keep on a GPU
-    gloo.install()  # its collectives are counted, too
-    gloo.install = lambda: None
+    reward_start.collate = collate
+    patches._cpu_layers = lambda compiled: []  # PaddleNLP's own layers keep what they keep on a GPU
+    patches.apply_to_processes()  # gloo's collectives are counted, too
+    patches.apply_to_processes = patches.apply_to_library
     count_sends()
     trainer.DEFAULT_CALLBACKS.append(Measure)
     run_reward.main([sys.argv[1]])

@@ -16,11 +16,12 @@ from functools import partial
 import numpy as np
 import paddle
 
-from llm.alignment.rm.flashmask.reward_trainer import MODEL_INPUTS
+from llm.alignment.rm.flashmask.reward_objective import MODEL_INPUTS
 from llm.benchmark import data, profile
 from llm.benchmark.children import peak_bytes
 from llm.benchmark.model import matrix_rate, multiply_adds, random_reward_model
 from llm.benchmark.packing import computed_tokens
+from llm.core import patches
 from llm.core.cpu.kernels.build import kernels
 from llm.core.model import lora
 from llm.core.model.losses import reward_cross_entropy
@@ -28,7 +29,6 @@ from llm.core.rows.batch import collate
 from llm.core.rows.update_loader import StepLoader
 from llm.core.text.encoding import Sequence
 from llm.core.text.reward_tokens import RewardTokens
-from llm.core.train.progress import quiet_library
 
 
 def job_of(solutions: data.Solutions, size: dict, per_update: int, max_seq_len: int, seconds: float) -> dict:
@@ -45,7 +45,7 @@ def job_of(solutions: data.Solutions, size: dict, per_update: int, max_seq_len: 
 
 
 def measure(job: dict) -> dict:
-    quiet_library()
+    patches.apply_to_library()
     paddle.set_device("cpu")
     tokens = RewardTokens(*job["tokens"])
     model, attention = random_reward_model(job["sizes"], tokens)

@@ -71,11 +71,11 @@ def outcome(output_dir: Path) -> dict:
 def show_scores(output_dir: Path, dev: Path) -> None:
     """Print each step of three held-out solutions with its score and its label."""
     environment.prepare()
-    from llm.core.train.progress import quiet_library
+    from llm.core import patches
     from llm.demo.picture import draw
     from llm.scoring.scorer import Scorer
 
-    quiet_library()
+    patches.apply_to_library()
     scorer = Scorer(str(output_dir))
     print("\n== its judgement of three solutions to a question that it has not seen")
     judged = {}

@@ -29,13 +29,13 @@ import paddle
 import paddle.nn.functional as F
 from tqdm import tqdm
 
-from llm.core.model import attention, config, forward, load
+from llm.core import patches
+from llm.core.model import attention, config, forward
 from llm.core.rows.batch import collate
 from llm.core.rows.packing import pack_sequential
 from llm.core.rows.prefix_tree import lone_tree
 from llm.core.text.encoding import Sequence
 from llm.core.text.load_tokenizer import load_tokenizer
-from llm.core.train.progress import quiet_library
 from llm.data.generate_arithmetic import exercises, right_solutions
 from llm.demo.tiny_model import make, solution_text
 
@@ -52,11 +52,11 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--seed", type=int, default=0, help="other weights and texts for another seed")
     parser.add_argument("--tokens", type=int, default=TOKENS, help="text to read (default: %(default)s)")
     arguments = parser.parse_args(argv)
-    quiet_library()
+    patches.apply_to_library()
     make(arguments.output, arguments.seed)
     folder = str(arguments.output)
     attend, _ = attention.choose(use_flash_attention=False, flash_mask=False)
-    model = load.load_model(folder, config.load_config(folder), attend, "float32")
+    model = patches.load_model(folder, config.load_config(folder), attend, "float32")
     loss = warm_up(model, load_tokenizer(folder), arguments.tokens, arguments.seed)
     model.save_pretrained(folder, safe_serialization=True)
     print(f"{folder}: base model, loss {loss:.3f} per token after {arguments.tokens:,} tokens")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
+from llm.core.model.sizes import Sizes
 from llm.estimate.memory import estimate
-from llm.estimate.model_sizes import Sizes
 from llm.estimate.plan import Plan, plan_of
 
 Choices = list[tuple[int, dict]]  # (cost, settings)

@@ -23,29 +23,23 @@ docs/scaling.md what is sent and the time.
 
 from __future__ import annotations
 
-from llm.core.cpu import environment
-
-environment.prepare()  # before paddle is imported
-
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
-from typing import Optional
 
-from llm.alignment.rm.flashmask import reward_argument, reward_checks
-from llm.alignment.rm.flashmask.reward_argument import ModelArgument, documented
+from llm.alignment.rm.flashmask import reward_argument, reward_checks, reward_run
+from llm.alignment.rm.flashmask.reward_argument import ModelArgument, setting
 from llm.core.console import plain_errors
-from llm.core.model.config import longest_solution
+from llm.core.model.config import read_sizes
+from llm.core.model.sizes import FAMILIES, KNOWN, Sizes, sizes_of
 from llm.core.parallel import layout
 from llm.core.paths import resolve_path
 from llm.core.settings.parse import parse
 from llm.core.settings.settings import Settings
-from llm.core.train.progress import quiet_library
 from llm.estimate.changes import cheapest_change
 from llm.estimate.layouts import compare, screen_of_layouts
 from llm.estimate.memory import GIB, estimate, granularity, trained_tensors
-from llm.estimate.model_sizes import FAMILIES, KNOWN, Sizes, count, read_sizes, sizes_of, tensors
+from llm.estimate.model_sizes import count, tensors
 from llm.estimate.plan import PLANNED, plan_of
 from llm.estimate.traffic import traffic
 from llm.estimate.update_time import GROUPS, Hardware, floor
@@ -64,30 +58,30 @@ SAID = {
 NAMES = {"tensor": "tensor parallelism", "sharding": "sharding", "pipeline": "pipeline", "data": "data parallelism"}
 
 
-@dataclass
+@dataclass(frozen=True)
 class EstimateArgument:
-    gpus: Optional[int] = documented(None, "GPUs of the run; none: as many as the degrees of parallelism need.")  # noqa: UP045
-    memory: float = documented(80.0, "Memory of a GPU in GiB.")
-    overhead: float = documented(3.0, "What CUDA, communication and fragmentation take of it, in GiB.")
-    peak_tflops: float = documented(989.0, "Products in bfloat16, 10^12 operations a second.")
-    link_gb: float = documented(450.0, "GB a second that a GPU sends within its node.")
-    network_gb: float = documented(50.0, "GB a second that a GPU sends to other nodes.")
-    gpus_per_node: int = documented(8, "GPUs of a node.")
-    layouts: int = documented(0, "Other layouts of the same update to show, the fastest that fit first.")
-    model_type: Optional[str] = documented(None, "Sizes of a model that is not at hand: its family.", choices=FAMILIES)  # noqa: UP045
-    vocab_size: Optional[int] = documented(None, "Rows of its embedding.")  # noqa: UP045
-    hidden_size: Optional[int] = documented(None, "Its hidden size.")  # noqa: UP045
-    intermediate_size: Optional[int] = documented(None, "Its MLP's width.")  # noqa: UP045
-    num_hidden_layers: Optional[int] = documented(None, "Its layers.")  # noqa: UP045
-    num_attention_heads: Optional[int] = documented(None, "Its query heads.")  # noqa: UP045
-    num_key_value_heads: Optional[int] = documented(None, "Its key and value heads.")  # noqa: UP045
-    max_position_embeddings: Optional[int] = documented(None, "Positions that it has.")  # noqa: UP045
-    tie_word_embeddings: Optional[bool] = documented(None, "Whether embedding and head are one matrix.")  # noqa: UP045
+    gpus: int | None = setting(None, "GPUs of the run; none: as many as the degrees of parallelism need.")
+    memory: float = setting(80.0, "Memory of a GPU in GiB.")
+    overhead: float = setting(3.0, "What CUDA, communication and fragmentation take of it, in GiB.")
+    peak_tflops: float = setting(989.0, "Products in bfloat16, 10^12 operations a second.")
+    link_gb: float = setting(450.0, "GB a second that a GPU sends within its node.")
+    network_gb: float = setting(50.0, "GB a second that a GPU sends to other nodes.")
+    gpus_per_node: int = setting(8, "GPUs of a node.")
+    layouts: int = setting(0, "Other layouts of the same update to show, the fastest that fit first.")
+    model_type: str | None = setting(None, "Sizes of a model that is not at hand: its family.", choices=FAMILIES)
+    vocab_size: int | None = setting(None, "Rows of its embedding.")
+    hidden_size: int | None = setting(None, "Its hidden size.")
+    intermediate_size: int | None = setting(None, "Its MLP's width.")
+    num_hidden_layers: int | None = setting(None, "Its layers.")
+    num_attention_heads: int | None = setting(None, "Its query heads.")
+    num_key_value_heads: int | None = setting(None, "Its key and value heads.")
+    max_position_embeddings: int | None = setting(None, "Positions that it has.")
+    tie_word_embeddings: bool | None = setting(None, "Whether embedding and head are one matrix.")
 
 
-@dataclass
+@dataclass(frozen=True)
 class OptionalModel(ModelArgument):
-    model_name_or_path: Optional[str] = documented(None, "Model whose config.json is read.")  # noqa: UP045
+    model_name_or_path: str | None = setting(None, "Model whose config.json is read.")
 
 
 DEGREES = (layout.TENSOR, layout.PIPELINE, layout.SHARDING)
@@ -102,7 +96,6 @@ RANGES = (
     ("layouts", 0, 1e6),
 )
 CLASSES = (EstimateArgument, reward_argument.TrainingArguments, reward_argument.DataArgument, OptionalModel)
-INHERITED = (*reward_argument.TRAINER_SETTINGS, *(field.name for field in fields(ModelArgument)))
 GIVEN_SIZES = [field.name for field in fields(EstimateArgument) if field.name in {f.name for f in fields(Sizes)}]
 
 
@@ -110,7 +103,6 @@ def main(argv: list[str]) -> None:
     if not argv or {"-h", "--help"} & set(argv):
         print(__doc__)
         raise SystemExit(0 if argv else 2)
-    quiet_library()
     with plain_errors(ValueError, OSError):
         outcome = judge(*read_settings(argv))
     print("\n".join(screen(outcome)), end="\n\n")
@@ -118,19 +110,19 @@ def main(argv: list[str]) -> None:
 
 
 def read_settings(argv: list[str]) -> tuple[Settings, Sizes]:
-    settings = parse(CLASSES, argv, __doc__, reward_argument.MISPRINTS, INHERITED)
-    gpus = settings["gpus"] or math.prod(max(settings[name], 1) for name in DEGREES)
+    """Resolved as run_reward.py does it, for as many GPUs as the layout needs."""
+    settings = parse(CLASSES, argv, __doc__, reward_argument.MISPRINTS, reward_argument.is_unobeyed)
+    machine = reward_run.machine_for(settings)
+    gpus = settings["gpus"] or machine.ranks
     for name, least, most in RANGES:
         if settings[name] is not None and not least <= settings[name] <= most:
             settings.refuse(name, f"must be from {least} to {most:,.0f}")
     if not settings["do_train"]:
         settings.refuse("do_train", "this estimates the memory of training; leave it out")
-    reward_checks.resolve(settings, ranks=max(gpus, 1), has_cuda=True)
-    settings.give_way("gpus", gpus, "the configuration's degrees of parallelism need as many")
+    reward_checks.resolve(settings, max(gpus, 1), machine.has_cuda)
+    settings.change_default("gpus", gpus, "the configuration's degrees of parallelism need as many")
     sizes = find_sizes(settings)
-    reward_checks.fit_to_model(settings, longest_solution(sizes), sizes.model_type)
-    layout.fit_to_model(settings, sizes)
-    settings.check()
+    reward_run.fit(settings, sizes)
     return settings, sizes
 
 
@@ -149,7 +141,7 @@ def find_sizes(settings: Settings) -> Sizes:
             f"({', '.join(KNOWN)}). Give the folder that holds its config.json, or write its sizes as flags: "
             f"{', '.join(f'--{name}' for name in GIVEN_SIZES)}."
         ) from None
-    return read_sizes(folder / "config.json")
+    return read_sizes(str(folder))
 
 
 def judge(settings: Settings, sizes: Sizes) -> dict:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
+from llm.core.model.sizes import Sizes
 from llm.estimate.changes import rows_of_update
 from llm.estimate.memory import GIB, estimate
-from llm.estimate.model_sizes import Sizes
 from llm.estimate.plan import plan_of
 from llm.estimate.traffic import traffic
 from llm.estimate.update_time import Hardware, floor

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from llm.estimate.model_sizes import VECTORS, Sizes, adapters, count, parts, projections, stages, tensors
+from llm.core.model.sizes import Sizes
+from llm.estimate.model_sizes import VECTORS, adapters, count, parts, projections, stages, tensors
 from llm.estimate.plan import FLOAT32, Plan
 
 GIB = 1 << 30

@@ -10,18 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from llm.core.model.sizes import Sizes
 from llm.estimate.memory import granularity, trained_tensors
-from llm.estimate.model_sizes import (
-    COLUMN_PARALLEL,
-    ROW_PARALLEL,
-    VECTORS,
-    Sizes,
-    count,
-    parts,
-    projections,
-    stages,
-    tensors,
-)
+from llm.estimate.model_sizes import COLUMN_PARALLEL, ROW_PARALLEL, VECTORS, count, parts, projections, stages, tensors
 from llm.estimate.plan import Plan
 
 BYTES_OF_INPUTS = 8 + 8 + 4  # of a token: its id, its position, its end_row

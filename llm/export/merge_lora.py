@@ -14,14 +14,14 @@ from pathlib import Path
 import paddle
 from paddlenlp.peft.lora.lora_layers import LoRALinear
 
-from llm.alignment.rm.flashmask.reward_argument import ModelArgument, split_reward_tokens
+from llm.alignment.rm.flashmask.reward_argument import ModelArgument
+from llm.alignment.rm.flashmask.reward_format import load_format
+from llm.core import patches
 from llm.core.checkpoint.output_folder import SETTINGS_FILE
 from llm.core.console import plain_errors
 from llm.core.files import move_into, read_json, write_json
 from llm.core.model import attention, folder, heads, lora
-from llm.core.text.load_tokenizer import load_tokenizer
-from llm.core.text.reward_tokens import RewardTokens, find_reward_tokens
-from llm.core.train.progress import quiet_library
+from llm.core.text.reward_tokens import RewardTokens
 
 
 def main(argv: list[str]) -> None:
@@ -29,7 +29,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("ADAPTER_DIR", type=Path, help="output_dir of a training with lora true")
     parser.add_argument("OUTPUT_DIR", type=Path, help="a new or empty folder for the model")
     arguments = parser.parse_args(argv)
-    quiet_library()
+    patches.apply_to_library()
     with plain_errors(ValueError, OSError):
         for line in merge(arguments.ADAPTER_DIR, arguments.OUTPUT_DIR):
             print(line, flush=True)
@@ -39,17 +39,17 @@ def merge(adapter_dir: Path, output_dir: Path) -> list[str]:
     """Lines that say what was done. What is in output_dir is whole, or nothing is there."""
     check_folders(adapter_dir, output_dir)
     settings = read_json(adapter_dir / SETTINGS_FILE)
-    tokenizer = load_tokenizer(str(adapter_dir))
-    reward_tokens = split_reward_tokens(settings["reward_tokens"])
-    tokens = find_reward_tokens(tokenizer, settings["placeholder_token"], reward_tokens)
-    model = lora.load(adapter_dir, attention.choose(False, False)[0], "float32", tokens)
+    reward_format = load_format(adapter_dir)
+    tokens = reward_format.tokens
+    patches.apply_to_models(attention.choose(False, False)[0])
+    model = lora.load(adapter_dir, "float32", tokens)
     was_tied = heads.is_tied(model)
     state = merged_state(model, tokens)
     model.config.tie_word_embeddings = False
     unfinished = output_dir / "unfinished-model"
     try:
         model.save_pretrained(str(unfinished), state_dict=state, safe_serialization=True)
-        tokenizer.save_pretrained(str(unfinished))
+        reward_format.save_pretrained(str(unfinished))
         write_json(unfinished / SETTINGS_FILE, settings | without_adapters())
         move_into(unfinished, output_dir)
     finally:

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import paddle
 
-from llm.alignment.rm.flashmask.data import as_outcome
-from llm.alignment.rm.flashmask.reward_argument import split_reward_tokens
+from llm.alignment.rm.flashmask.reward_format import as_outcome, load_format
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
-from llm.alignment.rm.flashmask.reward_trainer import MODEL_INPUTS
-from llm.core.checkpoint.output_folder import SETTINGS_FILE
-from llm.core.files import read_json
+from llm.alignment.rm.flashmask.reward_objective import MODEL_INPUTS
+from llm.core import patches
 from llm.core.model import attention, config, load, lora
 from llm.core.model.losses import reward_scores
 from llm.core.records.records import Record
 from llm.core.rows.batch import collate
 from llm.core.rows.prefix_tree import lone_tree
 from llm.core.rows.row import make_row
-from llm.core.text.encoding import StepEncoder
-from llm.core.text.load_tokenizer import load_tokenizer
-from llm.core.text.reward_tokens import find_reward_tokens
 
 
 class Scorer:
@@ -29,20 +23,16 @@ class Scorer:
     the base is loaded from where it was."""
 
     def __init__(self, output_dir: str):
-        settings = read_json(Path(output_dir) / SETTINGS_FILE)
-        attend, _ = attention.choose(settings["use_flash_attention"], settings["flash_mask"])
-        self.tokenizer = load_tokenizer(output_dir)
-        reward_tokens = split_reward_tokens(settings["reward_tokens"])
-        self.tokens = find_reward_tokens(self.tokenizer, settings["placeholder_token"], reward_tokens)
+        self.format = load_format(output_dir)
+        attend, _ = attention.choose(use_flash_attention=False, flash_mask=False)
+        patches.apply_to_models(attend)
         if lora.is_adapter(output_dir):
-            model = lora.load(output_dir, attend, "float32", self.tokens)
+            model = lora.load(output_dir, "float32", self.format.tokens)
         else:
-            model = load.load_model(output_dir, config.load_config(output_dir), attend, "float32")
-        self.model = as_reward_model(model, self.tokens)
+            model = load.load_model(output_dir, config.load_config(output_dir), "float32")
+        self.model = as_reward_model(model, self.format.tokens)
         self.model.eval()
-        limits = settings["max_seq_len"], settings["max_prompt_len"]
-        self.encoder = StepEncoder(self.tokenizer, self.tokens, *limits, settings["use_chat_template"])
-        self.process_reward = settings["process_reward"]
+        self.encoder = self.format.encoder()
 
     def score(self, question: str, steps: Iterable[str]) -> list[float]:
         """p("+") of each step, or one for the whole answer where the model was trained with process_reward false;
@@ -51,7 +41,7 @@ class Scorer:
         if not steps or not all(steps):
             raise ValueError(f"steps {steps!r}: a solution needs at least one step, and none may be blank.")
         record = Record((question,), (), steps, (0.0,) * len(steps), "the solution to score")
-        if not self.process_reward:
+        if not self.format.values.process_reward:
             record = as_outcome(record)
         sequence = self.encoder.encode(record)
         if sequence is None or len(sequence.scored) < len(record.steps):

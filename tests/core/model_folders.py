@@ -10,10 +10,10 @@ import paddle
 import pytest
 from safetensors.numpy import save_file
 
+from llm.core import patches
 from llm.core.model import config as config_module
 from llm.core.model import folder as folder_module
 from llm.core.model import forward, heads
-from llm.core.model import load as backbone
 from llm.core.model.attention import block_attention
 from llm.core.text.reward_tokens import RewardTokens
 from tests.core import numpy_forward
@@ -124,7 +124,7 @@ def write(folder, config: dict, weights: dict, shards: int = 1):
 
 def load(folder, dtype: str = "float32"):
     name = folder_module.find_model(str(folder))
-    return backbone.load_model(name, config_module.load_config(name), block_attention, dtype)
+    return patches.load_model(name, config_module.load_config(name), block_attention, dtype)
 
 
 def refusal(folder) -> str:

@@ -31,9 +31,10 @@ def test_equal_seeds_make_equal_weights():
 
 
 def test_warm_up_lowers_the_loss_of_text_it_has_not_read(tokenizer):
+    from llm.core import patches
     from llm.core.model import attention
 
-    attention.install(attention.block_attention)
+    patches.apply_to_models(attention.block_attention)
     model = random_model(len(tokenizer), seed=0)
     text = as_sequence(tokenizer, "In the morning Ben has 9 shells. He pays 5, so 9 - 5 = 4.")
     batch = collate([make_row([lone_tree(text)])], 0)
@@ -44,9 +45,10 @@ def test_warm_up_lowers_the_loss_of_text_it_has_not_read(tokenizer):
 
 def test_next_token_loss_never_looks_into_the_next_text(tokenizer):
     """Two packed texts have the loss of each alone, weighted by their tokens."""
+    from llm.core import patches
     from llm.core.model import attention
 
-    attention.install(attention.block_attention)
+    patches.apply_to_models(attention.block_attention)
     model = random_model(len(tokenizer), seed=0)
     texts = [as_sequence(tokenizer, text) for text in ("4+3=7 right", "He pays 5, so 9 - 5 = 4.")]
     alone = [float(next_token_loss(model, collate([make_row([lone_tree(text)])], 0))) for text in texts]

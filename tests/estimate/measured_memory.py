@@ -18,6 +18,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[0] = str(REPOSITORY)
 
+from llm.core import patches
 from llm.core.cpu import environment
 
 environment.prepare()
@@ -34,9 +35,9 @@ from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.core.cpu.kernels.build import kernels
 from llm.core.model import attention, load
 from llm.core.model.losses import reward_cross_entropy
+from llm.core.model.sizes import sizes_of
 from llm.core.text.reward_tokens import RewardTokens
 from llm.estimate.memory import estimate
-from llm.estimate.model_sizes import sizes_of
 from llm.estimate.plan import Plan
 
 FEATURES = "family", "attention", "recompute", "lora_rank", "embeddings"
@@ -54,7 +55,7 @@ RECOMPUTE = "off", "core_attn", "full_attn", "full"
 
 
 def build(family: str, attending: str, recompute: str, lora_rank: int, embeddings: str):
-    attention.install(attention.kernel_attention if attending == "flash" else attention.dense_attention)
+    patches.apply_to_models(attention.kernel_attention if attending == "flash" else attention.dense_attention)
     config = load.FAMILIES[family].config_class(**CONFIG, tie_word_embeddings=embeddings == "tied")
     config.recompute, config.recompute_granularity = recompute != "off", "full" if recompute == "off" else recompute
     model = load.FAMILIES[family](config)

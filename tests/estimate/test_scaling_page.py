@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from llm.benchmark import scaling
+from llm.core.model.sizes import sizes_of
 from llm.estimate import estimate, traffic
 from llm.estimate import memory as estimate_memory
 from llm.estimate.memory import GIB
-from llm.estimate.model_sizes import sizes_of
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/scaling.md").read_text(encoding="utf-8")
 SCREEN, CHECKED = re.findall(r"```text\n(.*?)\n```", PAGE, re.DOTALL)

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from llm.core.model.sizes import Sizes
 from llm.estimate.memory import every_stage as memory_of_stages
-from llm.estimate.model_sizes import Sizes, count, stages, tensors
+from llm.estimate.model_sizes import count, stages, tensors
 from llm.estimate.plan import Plan
 from llm.estimate.traffic import every_stage, on_the_wire, sums, traffic
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from llm.estimate.model_sizes import KNOWN, Sizes
+from llm.core.model.sizes import KNOWN, Sizes
 from llm.estimate.plan import Plan
 from llm.estimate.traffic import Transfer
 from llm.estimate.update_time import Hardware, floor, operations, rate_of

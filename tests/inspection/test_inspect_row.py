@@ -13,12 +13,10 @@ from pathlib import Path
 import pytest
 
 from llm.alignment.rm.flashmask import run_reward
-from llm.core.model import config
-from llm.core.model import folder as folder_module
-from llm.core.records.records import LABELLED
+from llm.alignment.rm.flashmask.reward_run import resolve_run
 from llm.demo import tiny_model
 from llm.inspection import inspect_row
-from llm.inspection.inspect_row import is_config, main, read_rows, read_settings
+from llm.inspection.inspect_row import is_config, main, read_rows, read_run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -56,18 +54,17 @@ def two_solutions(tmp_path):
         {"max_seq_len": 100, "max_prompt_len": 20, "lazy": True},
         {"max_seq_len": ...},
         {"tensor_parallel_degree": 2, "sharding_parallel_degree": 2},
+        {"pipeline_parallel_degree": 2},
     ],
 )
 def test_the_rows_of_a_configuration_are_those_of_its_training(settings_of, changes):
     """With every way of packing; also of a configuration for more and other devices than there are here."""
-    settings = read_settings(settings_of(**changes))
-    *_, rows = read_rows(settings)
+    _, run = read_run(settings_of(**changes))
+    rows = read_rows(run, run_reward.read_format(run))
     here = {name: 1 for name in changes if name.endswith("degree")}
-    trained = run_reward.read_settings(settings_of(**changes | here))
-    model = folder_module.find_model(trained["model_name_or_path"])
-    run_reward.reward_checks.fit_to_model(trained, config.longest_solution(config.load_config(model)))
-    train, _ = run_reward.read_data(trained, *run_reward.read_tokenizer(trained, model), LABELLED)
-    assert settings["max_seq_len"] == trained["max_seq_len"]
+    trained = resolve_run(settings_of(**changes | here), "")
+    train, _ = run_reward.read_data(trained, run_reward.read_format(trained))
+    assert run.data.max_seq_len == trained.data.max_seq_len
     assert [row.ids.tolist() for row in rows.rows] == [row.ids.tolist() for row in train.rows]
     assert rows.fingerprint == train.fingerprint
 
@@ -105,7 +102,8 @@ def test_data_with_a_tokenizer_alone(tiny, two_solutions, capsys):
         ["1", "1", "1", "1"],
         ["0", "1", "1", "2"],
     ]
-    *_, rows = read_rows(read_settings([str(two_solutions), *map(str, flags)]))
+    _, run = read_run([str(two_solutions), *map(str, flags)])
+    rows = read_rows(run, run_reward.read_format(run))
     assert [line.split()[1] for line in tokens.splitlines()] == [str(number) for number in rows.rows[0].ids]
 
 

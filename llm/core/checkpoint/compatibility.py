@@ -6,9 +6,7 @@ from pathlib import Path
 
 from llm.core.checkpoint.checkpoints import IDENTITY
 from llm.core.files import read_json
-from llm.core.model.weights import HEAD
-from llm.core.parallel.layout import PIPELINE, degree
-from llm.core.settings.settings import Settings
+from llm.core.model.sizes import HEAD
 
 
 def identity_differences(folder: Path, identity: dict) -> list[str]:
@@ -22,13 +20,14 @@ def identity_differences(folder: Path, identity: dict) -> list[str]:
     ]
 
 
-def fit_to_checkpoint(settings: Settings, config, checkpoint: Path | None) -> None:
+def check_stages(checkpoint: Path | None, stages: int, tied: bool) -> None:
     """A pipeline keeps the state of a matrix that two stages share under both of its names, and looks for both."""
-    if checkpoint is None or not config.tie_word_embeddings or degree(settings, PIPELINE) == 1:
+    if checkpoint is None or not tied or stages <= 1:
         return
     state = read_json(checkpoint / "optimizer.safetensors.index.json")["weight_map"]
     if len({name.partition("/")[0] for name in state if HEAD in name or "embed_tokens" in name}) < 2:
         raise ValueError(
-            f"{PIPELINE}: {checkpoint} was saved without a pipeline, and this model's embedding is its head, too, of "
-            "which a pipeline needs two copies. Go on from it without a pipeline, or start a new run from its model."
+            f"pipeline_parallel_degree: {checkpoint} was saved without a pipeline, and this model's embedding is "
+            "also its head, of which a pipeline needs two copies. Resume without a pipeline, or start a new run "
+            "from its model."
         )

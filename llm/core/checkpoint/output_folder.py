@@ -8,30 +8,37 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 from llm.core.checkpoint import checkpoints, compatibility
-from llm.core.settings.settings import Settings
 
 SETTINGS_FILE = "settings.json"
 PROBE, LOCK = ".probe-", ".running"
 PASSING = (PROBE, LOCK, ".nfs", ".seen-by-all-")  # how the names of files begin that say nothing about the folder
 
 
-def prepare(settings: Settings, model_path: str, identity: dict, first_rank: bool) -> Path | None:
-    """The checkpoint to go on from, or None for a fresh start. ValueError where the run must not write there."""
-    folder = Path(settings["output_dir"]).expanduser().absolute()
+class Asked(Protocol):
+    """The settings of a run that decide it."""
+
+    do_train: bool
+    overwrite_output_dir: bool
+    resume_from_checkpoint: str | None
+
+
+def prepare(folder: Path, asked: Asked, model_path: str, identity: dict, first_rank: bool) -> Path | None:
+    """The checkpoint to resume from, or None for a fresh start. ValueError where the run must not write there."""
     _check_writable(folder, model_path)
-    given = settings["resume_from_checkpoint"]
-    if given and settings["overwrite_output_dir"]:
+    given = asked.resume_from_checkpoint
+    if given and asked.overwrite_output_dir:
         raise ValueError(
             f"overwrite_output_dir: would delete the checkpoints in {folder} before the run goes on from {given}. "
             "Leave overwrite_output_dir or resume_from_checkpoint out."
         )
     if given:
         return _given_checkpoint(Path(given).expanduser().absolute(), identity)
-    if not settings["do_train"]:
+    if not asked.do_train:
         return None
-    if settings["overwrite_output_dir"]:
+    if asked.overwrite_output_dir:
         if folder in Path(model_path).absolute().parents:
             raise ValueError(
                 f"overwrite_output_dir: would delete {model_path}, from which this run starts, with the checkpoints in "
@@ -50,17 +57,17 @@ def prepare(settings: Settings, model_path: str, identity: dict, first_rank: boo
         for half in passed_over:
             lost_files = (half / checkpoints.FILE_LIST).exists()
             why = "it is half-written (the run was stopped while saving it)"
-            print(f"passed over {half.name}: {'files are missing or cut short' if lost_files else why}", flush=True)
+            print(f"ignored {half.name}: {'files are missing or cut short' if lost_files else why}", flush=True)
     return checkpoint and _same_run(checkpoint, identity)
 
 
 @contextlib.contextmanager
-def locked(output_dir: str, first_rank: bool) -> Iterator[None]:
+def locked(output_dir: Path, first_rank: bool) -> Iterator[None]:
     """Two runs that write into one folder at the same time would mix."""
     if not first_rank:
         yield
         return
-    with (Path(output_dir) / LOCK).open("w") as file:
+    with (output_dir / LOCK).open("w") as file:
         with contextlib.suppress(OSError):  # a file system without locks
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -71,9 +78,9 @@ def locked(output_dir: str, first_rank: bool) -> Iterator[None]:
         yield
 
 
-def delete_checkpoints(output_dir: str) -> None:
+def delete_checkpoints(output_dir: Path) -> None:
     """What overwrite_output_dir asks for; once nothing can be refused any more."""
-    for old in checkpoints.all_checkpoints(Path(output_dir)):
+    for old in checkpoints.all_checkpoints(output_dir):
         shutil.rmtree(old)
 
 

@@ -9,17 +9,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from paddlenlp.trainer.unified_checkpoint import load_save_single_card
 from paddlenlp.transformers.model_utils import load_state_dict
 
 PART = re.compile(r"-\d+-of-(\d+)\.safetensors$")
 
 
-def install() -> None:
-    load_save_single_card.load_state_dict = _load_all_parts
-
-
-def _load_all_parts(first: str, *args, **kwargs) -> dict:
+def load_all_parts(first: str, *args, **kwargs) -> dict:
     folder, name = Path(first).parent, Path(first).name
     parts = sorted(folder.glob(PART.sub(r"-*-of-\1.safetensors", name)))
     if (named := PART.search(name)) and len(parts) != int(named[1]):

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.util
 import os
+import re
 import signal
+import warnings
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
+# What paddle's and paddlenlp's own imports say at every start, though nothing follows from it here: this project does
+# not compile through Paddle's extensions, and which package provides distutils is theirs to choose.
+IMPORT_WARNINGS = ("No ccache found", "Setuptools is replacing distutils", "The distutils package is deprecated")
 
 
 def prepare() -> dict[str, str]:
@@ -27,10 +33,26 @@ def prepare() -> dict[str, str]:
         wanted["MKL_DEBUG_CPU_TYPE"] = "7" if "avx512f" in cpu else "5"
     chosen = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(chosen)
+    for text in IMPORT_WARNINGS:
+        warnings.filterwarnings("ignore", message=text)
     _keep_freed_memory()
     if "PADDLE_LOCAL_SIZE" in os.environ:
         _end_with_launcher()
     return chosen
+
+
+def paddle_has_cuda() -> bool:
+    """Whether the installed PaddlePaddle is a GPU build, told by its own account of how it was built: importing it
+    takes seconds."""
+    found = importlib.util.find_spec("paddle")
+    if found is None or found.origin is None:
+        raise ValueError(
+            "PaddlePaddle is not installed. Install the CPU build (paddlepaddle) or, from PaddlePaddle's own package "
+            "index, the GPU build (paddlepaddle-gpu): docs/install.md."
+        )
+    version = (Path(found.origin).parent / "version" / "__init__.py").read_text(encoding="utf-8")
+    built_with = re.search(r"^cuda_version\s*=\s*'(.*)'", version, re.MULTILINE)
+    return built_with is not None and built_with[1] != "False"
 
 
 def threads() -> int:

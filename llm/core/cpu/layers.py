@@ -7,36 +7,44 @@ element; the half rotation as a multiplication by a constant matrix, for two sli
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 import numpy as np
 import paddle
 import paddle.nn.functional as F
-from paddlenlp.transformers.llama import modeling as llama
 from paddlenlp.transformers.mistral import modeling as mistral
 from paddlenlp.transformers.qwen2 import modeling as qwen2
 
 from llm.core.cpu.kernels import operators
 from llm.core.cpu.kernels.build import kernels
 
-NORMS = llama.LlamaRMSNorm, mistral.MistralRMSNorm, qwen2.Qwen2RMSNorm
 QWEN2_MLP, MISTRAL_MLP = qwen2.Qwen2MLP.forward, mistral.MistralMLP.forward
 
 
-def install(compiled: bool | None = None) -> None:
-    """For every model of these families in this process, on a CPU only. `compiled` None: with the kernels if they can
-    be had."""
+class Replacements(NamedTuple):
+    """Of PaddleNLP's functions and methods."""
+
+    norm_forward: Callable
+    rotate_heads: Callable
+    gate: Callable
+    qwen2_mlp: Callable
+    mistral_mlp: Callable
+
+
+def choose(compiled: bool | None = None) -> Replacements:
+    """`compiled` None: the kernels if they can be had."""
     compiled = kernels()[0] is not None if compiled is None else compiled
     norm = operators.rms_norm if compiled else rms_norm
-    turn = operators.rotate if compiled else rotate
     gate = partial(gated, operators.swiglu if compiled else F.swiglu)
-    for kind in NORMS:
-        kind.forward = lambda self, x: norm(x, self.weight, self.variance_epsilon)
-    # Mistral turns its heads through Llama's function: attention.py
-    llama.apply_rotary_pos_emb = qwen2.apply_rotary_pos_emb = partial(apply_rotary_pos_emb, turn)
-    llama.swiglu = gate
-    qwen2.Qwen2MLP.forward = lambda self, x: _qwen2_mlp(self, x, gate)
-    mistral.MistralMLP.forward = lambda self, x: _mistral_mlp(self, x, gate)
+    return Replacements(
+        norm_forward=lambda layer, x: norm(x, layer.weight, layer.variance_epsilon),
+        rotate_heads=partial(apply_rotary_pos_emb, operators.rotate if compiled else rotate),
+        gate=gate,
+        qwen2_mlp=lambda layer, x: _qwen2_mlp(layer, x, gate),
+        mistral_mlp=lambda layer, x: _mistral_mlp(layer, x, gate),
+    )
 
 
 def _qwen2_mlp(layer, x, gate):

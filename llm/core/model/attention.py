@@ -3,13 +3,12 @@
 Legend of the shapes: B rows, S tokens, H query heads, G key/value heads (H a multiple of G), D features of a head.
 Token i attends to column j where `j <= i < end_row[j]`.
 
-`install` puts this attention in the place of PaddleNLP's, because PaddleNLP ignores row indices where its flash
-attention is off (plain causal attention, silently, across the packed solutions) and a dense mask where it is on.
+llm/core/patches.py puts it in the place of PaddleNLP's, which ignores row indices where its flash attention is off
+(plain causal attention, silently, across the packed solutions) and a dense mask where it is on.
 """
 
 from __future__ import annotations
 
-import importlib
 import math
 
 import numpy as np
@@ -159,30 +158,25 @@ def choose(use_flash_attention: bool, flash_mask: bool):
     return dense_attention, "dense mask: FlashMask needs use_flash_attention and flash_mask"
 
 
-def install(attention) -> None:
-    """Every Llama, Qwen2 and Mistral model that this process builds attends through `attention` from now on. One that
-    was built before cannot be used any more: it fails, and does not compute something else."""
-    for family in ("llama", "qwen2"):
-        _install_for_attn_func(importlib.import_module(f"paddlenlp.transformers.{family}.modeling"), attention)
-    _install_for_mistral(importlib.import_module("paddlenlp.transformers.mistral.modeling"), attention)
-
-
-def _install_for_attn_func(modeling, attention) -> None:
-    """These families bind the module's function when a layer is built and hand row indices through to it."""
+def bound_in_layers(attention):
+    """What Llama and Qwen2 bind when a layer is built and hand row indices through to."""
 
     def attend(
         q, config, k, v, attention_mask, output_attentions, *args, attn_mask_startend_row_indices=None, **others
     ):
         out_BSE = attention(q, k, v, _checked(attn_mask_startend_row_indices))
-        # with sequence parallelism what follows has the tokens of all rows behind one another
+        # with sequence parallelism what follows has the tokens of all rows one after another
         return out_BSE.reshape([-1, out_BSE.shape[-1]]) if config.sequence_parallel else out_BSE
 
-    modeling.scaled_dot_product_attention = attend
-    modeling.repeat_kv = lambda states_BSGD, repeats: states_BSGD  # heads that share keys do so without copies of them
+    return attend
 
 
-def _install_for_mistral(modeling, attention) -> None:
-    """Mistral attends inside its layer and knows no row indices: here its attention_mask carries end_row instead."""
+def as_they_are(states_BSGD, repeats: int):
+    return states_BSGD
+
+
+def mistral_forward(attention):
+    """Of MistralAttention, whose attention_mask carries end_row."""
 
     def forward(self, hidden_states, attention_mask=None, position_ids=None, past_key_value=None, *args, **kw):
         end_row_BS = _checked(attention_mask)
@@ -195,14 +189,22 @@ def _install_for_mistral(modeling, attention) -> None:
         q, k = llama.apply_rotary_pos_emb(q, k, *tables, position_ids)
         return self.o_proj(attention(q, k, v, end_row_BS)), None, None
 
-    modeling.MistralAttention.forward = forward
-    modeling.MistralModel._prepare_decoder_attention_mask = lambda self, end_row_BS, *args: end_row_BS
+    return forward
+
+
+def end_row_as_mask(self, end_row_BS, *args):
+    return end_row_BS
+
+
+def is_patched() -> bool:
+    """Whether the models that are built now attend through this project's attention."""
+    return llama.scaled_dot_product_attention.__module__ == __name__
 
 
 def _checked(end_row_BS):
     if end_row_BS is None:
         raise ValueError(
             "A model with this project's attention was called without end_row. Call it through "
-            "llm.core.model.load.hidden_states, which passes end_row to every layer."
+            "llm.core.model.forward.hidden_states, which passes end_row to every layer."
         )
     return end_row_BS

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import paddle
 from paddlenlp.transformers.configuration_utils import LlmMetaConfig
 from paddlenlp.transformers.llama.modeling import LlamaForCausalLM
 from paddlenlp.transformers.mistral.modeling import MistralForCausalLM
@@ -12,25 +11,20 @@ from paddlenlp.transformers.model_utils import no_init_weights
 from paddlenlp.transformers.qwen2.modeling import Qwen2ForCausalLM
 
 from llm.core.console import in_short
-from llm.core.cpu import layers
 from llm.core.model import attention, pipeline, weights
 from llm.core.model.folder import WEIGHT_FILES
 
 FAMILIES = {"llama": LlamaForCausalLM, "mistral": MistralForCausalLM, "qwen2": Qwen2ForCausalLM}
 
 
-def load_model(name_or_path: str, config, attend, dtype: str, training_args=None):
-    """The causal LM with `attend` in every layer. Weights that the files lack are an error, not a random start."""
+def load_model(name_or_path: str, config, dtype: str, training_args=None):
+    """The causal LM, PaddleNLP being patched already. Weights that the files lack are an error, not a random start."""
+    assert attention.is_patched(), "call llm.core.patches.load_model, which patches PaddleNLP's attention first"
     LlmMetaConfig.set_llm_config(config, training_args)  # None: how the saving run divided the model means nothing here
     in_stages = config.pipeline_parallel_degree > 1
     family = (pipeline.FAMILIES if in_stages else FAMILIES)[config.model_type]
     files = _weight_files(family, name_or_path)
     wanted = weights.check(files, config, name_or_path)
-    attention.install(attend)
-    if not paddle.is_compiled_with_cuda():
-        layers.install()
-    if in_stages:
-        pipeline.install()
     config.dtype = dtype
     with no_init_weights():  # the files bring them all
         model = family.from_config(config, dtype=dtype)
@@ -39,9 +33,9 @@ def load_model(name_or_path: str, config, attend, dtype: str, training_args=None
     return model
 
 
-def fingerprint(name_or_path: str, config) -> str:
+def fingerprint(name_or_path: str, model_type: str) -> str:
     """Of the weights, so that adapters know their base again."""
-    return weights.fingerprint(_weight_files(FAMILIES[config.model_type], name_or_path))
+    return weights.fingerprint(_weight_files(FAMILIES[model_type], name_or_path))
 
 
 def share_rotary_tables(model) -> None:

@@ -24,37 +24,13 @@ from llm.core.model import folder as folder_module
 from llm.core.model import heads
 from llm.core.model import load as backbone
 from llm.core.model.grow_vocabulary import grow_vocabulary
-from llm.core.settings.settings import Settings
+from llm.core.model.lora_settings import PROJECTIONS
 from llm.core.text.reward_tokens import RewardTokens
 
-# of every layer of the supported families; backbone refuses configurations that fuse some into one
-PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 BASE_FILE = "lora_base.json"  # which weights the adapters belong to; lora_config.json knows the folder alone
 REWARD_ROWS, PLACEHOLDER_ROW = "reward_rows", "placeholder_row"
 ADDED = ".lora_A", ".lora_B", REWARD_ROWS, PLACEHOLDER_ROW  # how the names of all end that a base does not have
 WEIGHT_FILES = "peft_model*.safetensors", LORA_WEIGHTS_NAME
-
-
-def check_settings(settings: Settings) -> None:
-    """Refuse what cannot be, before a model is loaded."""
-    names = ("lora_rank", "lora_alpha", "lora_target_modules")
-    if not settings["lora"]:
-        for name in names:
-            # the settings that a run leaves behind name all three, beside "lora": false
-            idle = settings.origin["lora"] != "default" and settings[name] == settings.parameters[name].default
-            if settings.origin[name] != "default" and not idle:
-                settings.refuse(name, "lora is false, so there are no adapters; write lora true, too, or leave it out")
-        return
-    for name in names[:2]:
-        if settings[name] < 1:
-            settings.refuse(name, "must be 1 or more")
-    targets = settings["lora_target_modules"]
-    unknown = [] if targets is None else [name for name in targets if name not in PROJECTIONS]
-    if unknown or targets == []:
-        called = ", ".join(map(repr, unknown))
-        why = f"no layer that can have adapters is called {called}" if unknown else "names nothing"
-        why += "; of the head the two reward rows train as they are" if "lm_head" in unknown else ""
-        settings.refuse(names[2], f"{why}; write some of {', '.join(PROJECTIONS)}, or leave it out for all of them")
 
 
 def attach(
@@ -140,8 +116,9 @@ def is_adapter(folder: str | Path) -> bool:
     return (Path(folder) / folder_module.ADAPTER_CONFIG).is_file()
 
 
-def load(folder: str | Path, attend, dtype: str, tokens: RewardTokens):
-    """The causal LM with its adapters in place: the base from where it was, the rest from the folder."""
+def load(folder: str | Path, dtype: str, tokens: RewardTokens):
+    """The causal LM with its adapters in place: the base from where it was, the rest from the folder. PaddleNLP
+    has to be patched before."""
     folder = Path(folder)
     config = LoRAConfig.from_pretrained(str(folder))
     base = config.base_model_name_or_path
@@ -152,13 +129,13 @@ def load(folder: str | Path, attend, dtype: str, tokens: RewardTokens):
         )
     base_config = config_module.load_config(base)
     known = folder / BASE_FILE
-    if known.is_file() and read_json(known)["weights"] != backbone.fingerprint(base, base_config):
+    if known.is_file() and read_json(known)["weights"] != backbone.fingerprint(base, base_config.model_type):
         raise ValueError(
             f"{folder} holds LoRA adapters for other weights than those that are in {base} now: they were trained anew "
             "or replaced since. Put the base of the adapters back, or train adapters for this one."
         )
     state = _read_state(folder)
-    model = backbone.load_model(base, base_config, attend, dtype)
+    model = backbone.load_model(base, base_config, dtype)
     config.dtype, config.tensor_parallel_degree = dtype, model.config.tensor_parallel_degree
     grow_vocabulary(model, config_module.load_config(str(folder)).vocab_size)
     adapted = _adapted(model, tokens, config, new_placeholder=PLACEHOLDER_ROW in state)

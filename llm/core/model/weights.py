@@ -19,8 +19,8 @@ import paddle
 from safetensors import safe_open
 
 from llm.core.console import in_short
+from llm.core.model.sizes import HEAD
 
-HEAD = "lm_head.weight"
 NUMBERS = {"F32", "F16", "BF16", "U16", "float32", "float16", "uint16"}
 SHOWN = 5
 SAMPLES, SAMPLE_BYTES = 64, 1 << 16  # of a file's content in its fingerprint

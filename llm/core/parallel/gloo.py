@@ -10,22 +10,15 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import sys
 import time
 import zlib
-from collections.abc import Callable
 
 import paddle
 import paddle.distributed as dist
-from paddle import _C_ops
 from paddle.autograd import PyLayer
 from paddle.base import core
 from paddle.distributed import collective
-from paddle.distributed.fleet.meta_parallel import tensor_parallel
-from paddle.distributed.fleet.meta_parallel.pp_utils import p2p_communication
 from paddle.distributed.fleet.utils import hybrid_parallel_util
-
-from llm.core.parallel import gloo_sharding
 
 NEW_GROUP = collective._new_process_group_impl
 GLOBAL_STORE = core.create_or_get_global_tcp_store
@@ -35,52 +28,10 @@ NAMES: dict[int, str] = {}  # of groups, by their objects
 LINES: dict[str, core.ProcessGroup] = {}  # groups of two, by their names
 
 
-def install() -> None:
-    """For every group that this process forms from now on: call it before TrainingArguments are made. Nothing is
-    changed for a single process, nor in a build of Paddle for GPUs."""
-    if not _is_used():
-        return
-    _let_groups_meet()
-    _add_collectives()
-    _add_tensor_parallel_operators()
-    _add_pipeline()
-    gloo_sharding.install()
-
-
-def run(main: Callable[[list[str]], object], argv: list[str]) -> None:
-    """A script's work, and then the end of its process without tearing it down: gloo aborts a process now and then that
-    is torn down while other ranks close their connections, and a run that has done everything looks like a failed one.
-    """
-    code = 0
-    try:
-        main(argv)
-        if _is_used():
-            with contextlib.suppress(RuntimeError, ValueError):  # another rank has left already
-                dist.barrier()  # the first rank serves the store that the others may still be asking
-    except SystemExit as stop:
-        code = stop.code if isinstance(stop.code, int) else 1
-    if not _is_used():
-        sys.exit(code)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def _is_used() -> bool:
-    return not paddle.is_compiled_with_cuda() and int(os.environ.get("PADDLE_TRAINERS_NUM", "1")) > 1
-
-
 # ---- groups
 
 
-def _let_groups_meet() -> None:
-    """The ranks of a group tell each other their addresses in a key-value store. Paddle gives all groups the same one,
-    where the members of one group overwrite those of another, and both wait until they give up."""
-    collective._new_process_group_impl = _new_group
-    core.create_or_get_global_tcp_store = _global_store
-
-
-def _global_store():
+def global_store():
     """The store of all ranks, which the first one serves. Paddle would sleep for 3 seconds if that one is not ready."""
     host, port = os.environ["PADDLE_MASTER"].rsplit(":", 1)
     give_up = time.monotonic() + PATIENCE_WITH_NODES  # when Paddle's own attempts begin
@@ -91,7 +42,7 @@ def _global_store():
     return GLOBAL_STORE()
 
 
-def _new_group(backend, store, rank: int, size: int, name: str, *arguments, **options):
+def new_group(backend, store, rank: int, size: int, name: str, *arguments, **options):
     """In the store of all ranks, the first rank of a new group only says where the group's own store is."""
     if rank == 0:
         own, address = _open_store()
@@ -117,17 +68,11 @@ def _open_store() -> tuple[core.TCPStore, str]:
 # ---- collectives
 
 
-def _add_collectives() -> None:
-    """A CPU has no streams, so gloo lacks what tensor parallelism and pipelines call on the calculation's stream: the
-    same calls that wait take their place. It has no reduce_scatter at all, and a barrier that does not wait for long.
-    """
-    group = core.ProcessGroupGloo
-    group.all_reduce_on_calc_stream = lambda group, *arguments: group.all_reduce(*arguments, True)
-    group.reduce_scatter_tensor = _reduce_scatter
-    group.barrier = _barrier
+def all_reduce_and_wait(group, *arguments):
+    return group.all_reduce(*arguments, True)
 
 
-def _reduce_scatter(group, part, whole, operation, waits: bool):
+def reduce_scatter(group, part, whole, operation, waits: bool):
     """Everybody reduces all of it and keeps its own part."""
     reduced = whole.clone()
     task = group.all_reduce(reduced, operation, True)
@@ -135,7 +80,7 @@ def _reduce_scatter(group, part, whole, operation, waits: bool):
     return task
 
 
-def _barrier(group, *arguments):
+def barrier(group, *arguments):
     """Gloo gives up when a rank is 30 seconds late, as one may be that writes a checkpoint, and Paddle cannot tell it
     to wait longer. So all ranks first meet in their store. A launcher ends all ranks of its machine when one dies; that
     one on another machine has died is told by nobody, and so it is not waited for as long."""
@@ -155,11 +100,12 @@ def _barrier(group, *arguments):
 # ---- tensor parallelism
 
 
-def _add_tensor_parallel_operators() -> None:
-    """The CPU build has c_identity and c_concat by name, without kernels; broadcast_input_data refuses a CPU."""
-    _C_ops.c_identity = lambda x, *_: paddle.assign(x)
-    _C_ops.c_concat = lambda x, rank, ranks, group, *_: Concatenation.apply(x, rank, dist.get_group(group))
-    tensor_parallel.broadcast_input_data = _broadcast_input_data
+def identity(x, *_):
+    return paddle.assign(x)
+
+
+def concatenated(x, rank: int, ranks: int, group: int, *_):
+    return Concatenation.apply(x, rank, dist.get_group(group))
 
 
 class Concatenation(PyLayer):
@@ -177,7 +123,7 @@ class Concatenation(PyLayer):
         return gradient.chunk(ctx.ranks, axis=-1)[ctx.rank].contiguous()
 
 
-def _broadcast_input_data(hybrid_group, *inputs, **named):
+def broadcast_input_data(hybrid_group, *inputs, **named):
     """The first rank's batch to the others of its tensor-parallel group, in place."""
     for data in (inputs, named):
         hybrid_parallel_util._broadcast_nested_data(hybrid_group, "cpu", paddle.CPUPlace(), data)
@@ -187,22 +133,23 @@ def _broadcast_input_data(hybrid_group, *inputs, **named):
 # ---- pipeline parallelism
 
 
-def _add_pipeline() -> None:
-    """A CPU build gives ParallelEnv no device number, which a pipeline asks for. With tensor parallelism, each rank
-    would send a part of an activation and the receivers gather the parts; gloo cannot send a part."""
-    dist.ParallelEnv._device_id = 0
-    p2p_communication._is_valid_send_recv_partial = lambda tensor, ranks: False
-    group = core.ProcessGroupGloo
-    group.send, group.recv = _send, _receive
-    group.send_on_calc_stream = lambda group, tensor, target: _send(group, tensor, target, True)
-    group.recv_on_calc_stream = lambda group, tensor, source: _receive(group, tensor, source, True)
+def never(tensor, ranks: int) -> bool:
+    return False
 
 
-def _send(group, tensor, target: int, *waits: bool):
+def send_and_wait(group, tensor, target: int):
+    return send(group, tensor, target, True)
+
+
+def receive_and_wait(group, tensor, source: int):
+    return receive(group, tensor, source, True)
+
+
+def send(group, tensor, target: int, *waits: bool):
     return core.ProcessGroup.send(_line(group, group.rank(), target), tensor, 1, *waits)
 
 
-def _receive(group, tensor, source: int, *waits: bool):
+def receive(group, tensor, source: int, *waits: bool):
     return core.ProcessGroup.recv(_line(group, source, group.rank()), tensor, 0, *waits)
 
 
@@ -212,5 +159,5 @@ def _line(group, source: int, target: int):
     name = f"line from {source} to {target} of {NAMES[id(group)]}"
     if name not in LINES:
         number = zlib.crc32(name.encode()) >> 1
-        LINES[name] = _new_group("gloo", collective._default_store, int(group.rank() == target), 2, name, None, number)
+        LINES[name] = new_group("gloo", collective._default_store, int(group.rank() == target), 2, name, None, number)
     return LINES[name]

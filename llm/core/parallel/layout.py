@@ -5,6 +5,8 @@ world = tensor x pipeline x data; the data ranks see rows of their own, and shar
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from llm.core.settings.settings import Settings
 
 TENSOR, PIPELINE, SHARDING = "tensor_parallel_degree", "pipeline_parallel_degree", "sharding_parallel_degree"
@@ -15,16 +17,20 @@ def degree(settings: Settings, name: str) -> int:
     return max(settings[name], 1)
 
 
-def data_ranks(settings: Settings, ranks: int) -> int:
+def data_ranks(ranks: int, tensor: int, pipeline: int) -> int:
     """How many ranks see rows of their own."""
-    return max(ranks // (degree(settings, TENSOR) * degree(settings, PIPELINE)), 1)
+    return max(ranks // (max(tensor, 1) * max(pipeline, 1)), 1)
+
+
+def _data_ranks(settings: Settings, ranks: int) -> int:
+    return data_ranks(ranks, settings[TENSOR], settings[PIPELINE])
 
 
 def resolve(settings: Settings, ranks: int, has_cuda: bool) -> None:
     """Note what cannot be, whatever the model."""
-    if data_ranks(settings, ranks) == 1 and settings.origin["sharding"] == "default":
+    if _data_ranks(settings, ranks) == 1 and not settings.is_written("sharding"):
         parts = " with rows of its own" if ranks > 1 else ""
-        settings.give_way("sharding", "", f"one process{parts} has nothing to share")
+        settings.change_default("sharding", "", f"one process{parts} has nothing to share")
     _check_degrees(settings, ranks)
     tensor, pipeline, stage = degree(settings, TENSOR), degree(settings, PIPELINE), settings["sharding"]
     if tensor > 1 and stage == "stage3":
@@ -60,7 +66,7 @@ def resolve(settings: Settings, ranks: int, has_cuda: bool) -> None:
 def _check_options(settings: Settings, ranks: int) -> None:
     """Words for PaddleNLP that it would pass over, or that change more than speed."""
     sharding = "sharding_parallel_config"
-    if settings[sharding] and (not settings["sharding"] or data_ranks(settings, ranks) == 1):
+    if settings[sharding] and (not settings["sharding"] or _data_ranks(settings, ranks) == 1):
         settings.refuse(sharding, "nothing is sharded in this run; leave it out")
     if settings["tensor_parallel_config"] and degree(settings, TENSOR) == 1:
         settings.refuse("tensor_parallel_config", "tensor_parallel_degree is not above 1; leave it out")
@@ -96,20 +102,20 @@ def _check_degrees(settings: Settings, ranks: int) -> None:
         )
 
 
-def fit_to_model(settings: Settings, config) -> None:
+def fit_to_model(settings: Settings, sizes) -> None:
     """Note what this model cannot be divided into."""
     tensor, pipeline = degree(settings, TENSOR), degree(settings, PIPELINE)
     counts = {
-        "num_attention_heads": config.num_attention_heads,
-        "num_key_value_heads": config.num_key_value_heads,
-        "intermediate_size": config.intermediate_size,
+        "num_attention_heads": sizes.num_attention_heads,
+        "num_key_value_heads": sizes.num_key_value_heads,
+        "intermediate_size": sizes.intermediate_size,
     }
     for name, count in counts.items():
         if count % tensor:
             settings.refuse(TENSOR, f"the model's {name} {count} cannot be divided by it; write a divisor")
-    if pipeline > config.num_hidden_layers:
-        settings.refuse(PIPELINE, f"the model has {config.num_hidden_layers} layers for it; write fewer stages")
-    if config.model_type == "mistral":
+    if pipeline > sizes.num_hidden_layers:
+        settings.refuse(PIPELINE, f"the model has {sizes.num_hidden_layers} layers for it; write fewer stages")
+    if sizes.model_type == "mistral":
         for name, asked in ((PIPELINE, pipeline > 1), ("sequence_parallel", settings["sequence_parallel"])):
             if asked:
                 settings.refuse(
@@ -117,10 +123,19 @@ def fit_to_model(settings: Settings, config) -> None:
                 )
 
 
-def of_checkpoints(settings: Settings, ranks: int) -> str:
+class Asked(Protocol):
+    """The settings of a run that say how it is divided."""
+
+    unified_checkpoint: bool
+    sharding: str
+    tensor_parallel_degree: int
+    pipeline_parallel_degree: int
+    sharding_parallel_degree: int
+
+
+def of_checkpoints(asked: Asked, ranks: int) -> str:
     """The layout that a checkpoint can be resumed under."""
-    if settings["unified_checkpoint"]:
+    if asked.unified_checkpoint:
         return "any"
-    parts = {"ranks": ranks, **{name: degree(settings, name) for name in (TENSOR, PIPELINE, SHARDING)}}
-    sharded = f"sharding {settings['sharding'] or 'none'}"
-    return ", ".join([*(f"{name} {count}" for name, count in parts.items()), sharded])
+    parts = {"ranks": ranks, **{name: max(getattr(asked, name), 1) for name in (TENSOR, PIPELINE, SHARDING)}}
+    return ", ".join([*(f"{name} {count}" for name, count in parts.items()), f"sharding {asked.sharding or 'none'}"])

@@ -1,13 +1,71 @@
-"""What the ranks of a run tell each other."""
+"""Which rank this process is, and what the ranks of a run tell each other."""
 
 from __future__ import annotations
 
-import paddle.distributed as dist
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from llm.core.cpu import environment
 
 
-def from_all_ranks(value) -> list:
-    if dist.get_world_size() == 1:
+def rank() -> int:
+    """As the launcher numbers the processes; known before paddle is imported."""
+    return int(os.environ.get("PADDLE_TRAINER_ID", "0"))
+
+
+def count() -> int:
+    return int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
+
+
+def say(text: str) -> None:
+    """On the screen, once for all ranks."""
+    if rank() == 0:
+        print(text, flush=True)
+
+
+def from_all_ranks(value: Any) -> list:
+    if count() == 1:
         return [value]
+    import paddle.distributed as dist
+
     everyone: list = []
     dist.all_gather_object(everyone, value)
     return everyone
+
+
+def sum_over_ranks(values: list[float]) -> list[float]:
+    if count() == 1:
+        return values
+    import paddle
+    import paddle.distributed as dist
+
+    total = paddle.to_tensor(values, dtype="float64")
+    dist.all_reduce(total)
+    return total.tolist()
+
+
+def run(main: Callable[[list[str]], object], argv: list[str]) -> None:
+    """A script's work, and then the end of its process without tearing it down: gloo now and then aborts a process that
+    is torn down while other ranks close their connections, and a finished run would look like a failed one."""
+    code = 0
+    try:
+        main(argv)
+        if uses_gloo():
+            import paddle.distributed as dist
+
+            with contextlib.suppress(RuntimeError, ValueError):  # another rank has left already
+                dist.barrier()  # the first rank serves the store that the others may still be asking
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 1
+    if not uses_gloo():
+        sys.exit(code)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def uses_gloo() -> bool:
+    return count() > 1 and not environment.paddle_has_cuda()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import paddle.distributed as dist
 
+from llm.core.parallel import ranks
 from llm.core.parallel.ranks import from_all_ranks
-from llm.core.settings.settings import Settings
 
 # what may differ between the processes of a run
 OWN = (
@@ -19,27 +19,28 @@ OWN = (
     "report_to",
     "model_name_or_path",
     "tokenizer_name_or_path",
+    "verbose",
     "train_dataset_path",
     "dev_dataset_path",
 )
 
 
-def check(output_dir: str, checkpoint: Path | None, identity: dict, held_out: str | None, settings: Settings) -> None:
+def check(output_dir: Path, checkpoint: Path | None, identity: dict, held_out: str | None, settings: dict) -> None:
     """ValueError on every rank where one of them differs: nodes that read copies of their own, or write to their own
     disks, would train and save something that belongs to no run."""
-    if dist.get_world_size() == 1:
+    if ranks.count() == 1:
         return
-    facts = {name: settings[name] for name in settings.parameters if name not in OWN}
+    facts = {name: settings[name] for name in settings if name not in OWN}
     facts |= {**identity, "held-out data": held_out, "checkpoint to go on from": checkpoint and str(checkpoint)}
     everyone = from_all_ranks(facts)
     problems = [_difference(name, [facts[name] for facts in everyone]) for name in facts]
     token = from_all_ranks(f".seen-by-all-{uuid.uuid4().hex}")[0]
-    mark = Path(output_dir) / token
-    if dist.get_rank() == 0:
+    mark = output_dir / token
+    if ranks.rank() == 0:
         mark.touch()
     dist.barrier()
     blind = [str(rank) for rank, sees in enumerate(from_all_ranks(mark.exists())) if not sees]
-    if dist.get_rank() == 0:
+    if ranks.rank() == 0:
         mark.unlink()
     if blind:
         problems.append(

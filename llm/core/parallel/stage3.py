@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-from functools import partial
-
 import numpy as np
 from paddle.distributed import sharding
 from paddle.distributed.fleet.meta_parallel.sharding.group_sharded_stage3 import GroupShardedStage3
+
+GROUP_SHARDED_PARALLEL = sharding.group_sharded_parallel
 
 
 def is_whole(parameter) -> bool:
@@ -27,14 +26,7 @@ def set_state(wrapped: GroupShardedStage3, state: dict) -> None:
         parameter.fw_storage.set_value(whole[slice(*wrapped._param2buffer[parameter.name][wrapped._rank])])
 
 
-@contextlib.contextmanager
-def sliced(model):
-    """Inside, stage 3 cuts every matrix, and leaves vectors whole. Paddle's own limit of a million elements would leave
-    the smaller matrices of a model on every rank."""
+def shard_matrices(model, *arguments, **options):
+    """Stage 3 cuts every matrix, and leaves vectors whole."""
     longest_vector = max((parameter.size for parameter in model.parameters() if parameter.ndim == 1), default=0)
-    original = sharding.group_sharded_parallel
-    sharding.group_sharded_parallel = partial(original, segment_size=longest_vector)
-    try:
-        yield
-    finally:
-        sharding.group_sharded_parallel = original
+    return GROUP_SHARDED_PARALLEL(model, *arguments, **options | {"segment_size": longest_vector})

@@ -11,7 +11,7 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,20 +29,29 @@ OBJECT_CUT = re.compile(r"\{[ \t\r\n]*\Z")
 UNCLOSED = ("the file ends too early", "list not closed")
 
 
-def read_values(path: Path, chunk: int = CHUNK) -> Iterator[tuple[str, object]]:
+def no_progress(count: int) -> None:
+    """For who does not want to know how many bytes were read."""
+
+
+def read_values(
+    path: Path, chunk: int = CHUNK, progress: Callable[[int], object] = no_progress
+) -> Iterator[tuple[str, object]]:
     """Yields (place, value) for every value of a file; the value is a `Problem` where it cannot be read.
 
     A place is `file.jsonl:7` or `file.json, element 7 (line 23)`. UTF-8, a byte order mark may lead. In an
     array, reading goes on at the next object after one that cannot be read. `chunk` is the number of bytes
-    read at once.
+    read at once. `progress` is called with the bytes of the file, as it is on the disk, since its last call.
     """
     name = str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-    count = 0
+    count = place = 0
     try:
-        with _open(path) as stream:
+        with open(path, "rb") as file, _text_of(file) as stream:
             for item in _values(stream, name, chunk):
                 yield item
                 count += 1
+                if (here := file.tell()) != place:
+                    progress(here - place)
+                    place = here
         if not count:
             yield name, _broken(name, "no record in the file", "it is empty", "remove it from the paths")
     except (OSError, EOFError, zlib.error) as error:
@@ -51,10 +60,11 @@ def read_values(path: Path, chunk: int = CHUNK) -> Iterator[tuple[str, object]]:
         yield name, _broken(name, "file cannot be read", where, "fetch or write it anew")
 
 
-def _open(path: Path) -> BinaryIO:
-    with open(path, "rb") as stream:
-        zipped = stream.read(2) == b"\x1f\x8b"
-    return gzip.open(path) if zipped else open(path, "rb")
+def _text_of(file: BinaryIO) -> BinaryIO:
+    """The file, unpacked if it is compressed."""
+    zipped = file.read(2) == b"\x1f\x8b"
+    file.seek(0)
+    return gzip.open(file) if zipped else file
 
 
 def _values(stream: BinaryIO, name: str, chunk: int) -> Iterator[tuple[str, object]]:

@@ -29,7 +29,7 @@ from llm.core.records.fields import (
     number_of,
     steps_of,
 )
-from llm.core.records.json_stream import read_values
+from llm.core.records.json_stream import no_progress, read_values
 from llm.core.records.problem import Problem, shorten
 
 __all__ = [
@@ -128,17 +128,18 @@ def iter_records(
     counts: ReadCounts | None = None,
     skip_bad: bool = False,
     form: str = LABELLED,
+    progress: Callable[[int], object] = no_progress,
 ) -> Iterator[Record | Preference]:
     """The records of all files that `paths` means (see `find_files`), read as they are asked for.
 
     `reward_tokens` are the positive and the negative label. `counts` is added to on the way. The paths are
     looked up at once. BadRecords is raised at the end of the data if a record was bad, unless `skip_bad` is
     given, which drops and counts these; and always if a file could not be read, a record has the other form, or no
-    record was kept.
+    record was kept. `progress` is that of `read_values`.
     """
     counts = ReadCounts() if counts is None else counts
     parse = parse_preference if form == PREFERENCES else partial(parse_record, values=label_values(reward_tokens))
-    return _stream(find_files(paths), form, parse, counts, skip_bad)
+    return _stream(find_files(paths), form, parse, counts, skip_bad, progress)
 
 
 def read_records(
@@ -153,7 +154,12 @@ def read_records(
 
 
 def _stream(
-    files: list[Path], form: str, parse: Callable, counts: ReadCounts, skip_bad: bool
+    files: list[Path],
+    form: str,
+    parse: Callable,
+    counts: ReadCounts,
+    skip_bad: bool,
+    progress: Callable[[int], object],
 ) -> Iterator[Record | Preference]:
     # A file may have millions of bad records: the first are kept, of the others the number.
     broken: list[Problem] = []
@@ -162,7 +168,7 @@ def _stream(
     read = kept = 0
     mixed = False
     for path in files:
-        for place, value in read_values(path):
+        for place, value in read_values(path, progress=progress):
             if isinstance(value, Problem) and value.whole_file:
                 broken.append(value)
                 continue

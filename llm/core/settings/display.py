@@ -1,4 +1,4 @@
-"""Settings as people read them: --help, the screen before a run, and the files beside a model."""
+"""Settings as people read them: --help, the screen before a run, the table of the docs, the files beside a model."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import inspect
 import shutil
 import sys
 import textwrap
+from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,33 +17,26 @@ from llm.core.settings.values import describe, plain, show
 if TYPE_CHECKING:
     from llm.core.settings.settings import Parameter, Settings
 
-HIDDEN = "(hidden)"  # what is shown of a key to somebody's account; it is not saved either
-
-
-def is_secret(name: str) -> bool:
-    return name.endswith("_api_key")
+USAGE = (
+    "CONFIG.json holds one object of the keys below; the command line wins over it. --key alone sets a true/false, "
+    "--no_key unsets it; a list takes several words."
+)
 
 
 def help_text(parameters: dict[str, Parameter], description: str) -> str:
-    """Every parameter with type, default and meaning: a group for each class, the inherited ones last."""
+    """Every parameter with type, default and meaning, a group for each class."""
     width = shutil.get_terminal_size().columns
-    usage = (
-        "CONFIG.json holds one object of the keys below; the command line wins over it. --key alone "
-        "sets a true/false, --no_key unsets it; a list takes several words."
-    )
     lines = textwrap.wrap(f"usage: {Path(sys.argv[0]).name} [CONFIG.json] [--key value ...]", width)
-    for paragraph in [*inspect.cleandoc(description).split("\n\n"), usage]:
+    for paragraph in [*inspect.cleandoc(description).split("\n\n"), USAGE]:
         is_command = paragraph.startswith(" ")  # indented: to be copied, so its lines stay whole
         lines += ["", *(paragraph.splitlines() if is_command else textwrap.wrap(paragraph, width))]
     owner = None
     for parameter in parameters.values():
         if parameter.owner is not owner:
             owner = parameter.owner
-            inherited = "" if parameter.documented else f": what is inherited from {owner.__module__}"
-            lines += ["", *textwrap.wrap(owner.__name__ + inherited, width)]
-        default = "required" if parameter.default is MISSING else f"default {show(parameter.default)}"
+            lines += ["", owner.__name__]
         lines += textwrap.wrap(
-            f"--{parameter.name}  {describe(parameter.hint)}; {default}",
+            f"--{parameter.name}  {describe(parameter.hint)}; {default_text(parameter, 'default ')}",
             width,
             initial_indent="  ",
             subsequent_indent=" " * 10,
@@ -51,36 +45,46 @@ def help_text(parameters: dict[str, Parameter], description: str) -> str:
     return "\n".join(lines)
 
 
-def render(settings: Settings) -> str:
-    """The screen before a run: what the user wrote, the documented defaults, and those that gave way."""
-    defaults = [
-        name
-        for name, parameter in settings.parameters.items()
-        if name not in settings.values and (parameter.documented or name in settings.changed)
-    ]
-    groups = {
-        "settings given": [name for name in settings.parameters if name in settings.values],
-        "settings by default": defaults,
-    }
-    shown = [name for names in groups.values() for name in names]
-    left = max(map(len, shown), default=0)
-    middle = max((len(where(settings, name)) for name in shown), default=0)
-    lines = []
-    for title, names in groups.items():
-        lines.append(title)
-        for name in names:
-            lines.append(f"  {name:<{left}}  {where(settings, name):<{middle}}  {value_text(settings, name)}")
-    if settings.gave_way:
-        lines += ["defaults that gave way", *(f"  {line}" for line in settings.gave_way)]
+def default_text(parameter: Parameter, before: str = "") -> str:
+    return "required" if parameter.default is MISSING else f"{before}{show(parameter.default)}"
+
+
+def markdown_table(parameters: dict[str, Parameter], owner: type) -> list[str]:
+    """The parameters that a class declares, for the docs."""
+    lines = ["| setting | type | default | meaning |", "| --- | --- | --- | --- |"]
+    for parameter in parameters.values():
+        if parameter.owner is owner:
+            default = "required" if parameter.default is MISSING else f"`{show(parameter.default)}`"
+            kind = describe(parameter.hint).replace("|", "\\|")
+            lines.append(f"| `{parameter.name}` | {kind} | {default} | {parameter.help} |")
+    return lines
+
+
+def render(settings: Settings, verbose: bool = False) -> str:
+    """The screen before a run: what the user wrote, the defaults that were changed and why, and how many others there
+    are, or all of them."""
+    written = [name for name in settings.parameters if settings.is_written(name)]
+    lines = ["settings", *_columns(settings, written)]
+    if settings.changes:
+        lines += ["defaults that cannot hold here", *(f"  {line}" for line in settings.changes)]
+    others = [name for name in settings.parameters if not settings.is_written(name)]
+    if verbose:
+        lines += ["defaults", *_columns(settings, others)]
+    else:
+        count = len(others) - len(settings.changed)
+        lines.append(f"{count} other settings have their defaults: --verbose lists them")
     return "\n".join(lines)
 
 
-def value_text(settings: Settings, name: str) -> str:
-    return HIDDEN if is_secret(name) and settings[name] else show(settings[name], limit=10_000)
+def _columns(settings: Settings, names: list[str]) -> Iterator[str]:
+    left = max(map(len, names), default=0)
+    middle = max((len(where(settings, name)) for name in names), default=0)
+    for name in names:
+        yield f"  {name:<{left}}  {where(settings, name):<{middle}}  {show(settings[name], limit=10_000)}"
 
 
 def where(settings: Settings, name: str) -> str:
-    return settings.place.get(name, "default, gave way" if name in settings.changed else "default")
+    return settings.place.get(name, "changed default" if name in settings.changed else "default")
 
 
 def save(settings: Settings, instances: tuple[Any, ...], path: str | Path) -> None:
@@ -88,13 +92,13 @@ def save(settings: Settings, instances: tuple[Any, ...], path: str | Path) -> No
     NAME_origin.json where each came from and, where an instance has made something else of it, what.
     """
     path = Path(path)
-    names = [name for name in settings.parameters if not is_secret(name)]
-    origins: dict[str, dict[str, Any]] = {name: {"origin": where(settings, name)} for name in names}
+    origins: dict[str, dict[str, Any]] = {name: {"origin": where(settings, name)} for name in settings.parameters}
     for instance in instances:
         for name in origins.keys() & {field.name for field in fields(instance)}:
             if (in_use := plain(getattr(instance, name, settings[name]))) != settings[name]:
                 origins[name]["in_use"] = in_use
-    write_json(path, {name: settings[name] for name in names})
+    write_json(path, settings.as_dict())
     write_json(
-        path.with_name(f"{path.stem}_origin.json"), {"origin_of_settings": origins, "gave_way": settings.gave_way}
+        path.with_name(f"{path.stem}_origin.json"),
+        {"origin_of_settings": origins, "changed_defaults": settings.changes},
     )

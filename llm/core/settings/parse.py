@@ -2,16 +2,16 @@
 
     SCRIPT CONFIG.json [--key value ...]       SCRIPT --key value ...       SCRIPT --help
 
-`parse` reads both into `Settings`; the caller looks at them, lets defaults give way, and calls
+`parse` reads both into `Settings`; the caller looks at them, changes defaults that cannot hold, and calls
 `Settings.build` for the dataclass instances. A key is known or refused, never guessed: prefixes, misprints,
 a key given twice and a value of the wrong type are errors that say what to write, all of them at once.
 
 Accepted beyond the plain cases:
 - 5.0 and 1e3 for an integer, because each means exactly one integer (5.5 is refused).
 - A single value for a list: `"report_to": "visualdl"` is the list of that one value.
-- On the command line: `--flag` and `--no_flag` for booleans, true/false/yes/no/1/0 in any case, several
-  words or one JSON list for a list, `null` where null is allowed, `--key=--value` for a value that begins
-  with `--`.
+- On the command line: hyphens for underscores (`--max-steps`), `--flag` and `--no_flag` for booleans,
+  true/false/yes/no/1/0 in any case, several words or one JSON list for a list, `null` where null is allowed,
+  `--key=--value` for a value that begins with `--`.
 Refused although one could guess: numbers and booleans in quotes and 0 or 1 for a boolean in the file, the
 word None for null, and null for a parameter that has no null.
 """
@@ -20,16 +20,17 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from llm.core.settings.display import help_text
 from llm.core.settings.settings import Parameter, Settings, SettingsError, collect, problem
 from llm.core.settings.values import (
+    BLANK,
     describe,
     interpret,
     is_list,
@@ -43,70 +44,63 @@ from llm.core.settings.values import (
     strict_json,
 )
 
-BLANK = re.compile(r"[ \t\r\n]*")
+SCHEMA = "$schema"  # names a file that editors complete keys from: python -m llm schema
 
 
 def parse(
     classes: tuple[type, ...],
     argv: list[str],
     description: str,
-    misprints: dict[str, str] | None = None,
-    inherited: Collection[str] | None = None,
+    misprints: Mapping[str, str] = MappingProxyType({}),
+    is_unobeyed: Callable[[str], bool] = lambda name: False,
 ) -> Settings:
     """Settings for `classes` from `argv` (without the script's name), the command line over the file.
 
-    `misprints` maps wrong names that users are known to write to the right ones. All problems are raised at
-    once as SettingsError. `--help` prints every parameter and exits. Of the parameters that the classes inherit
-    only those in `inherited` may be written, if it is given: the others are refused, because nothing obeys them.
+    What is wrong is noted in the settings, whose `check` or `build` raises all of it at once, so that a caller can add
+    what else is wrong; a setting that could not be read has its default until then. `misprints` maps wrong names that
+    users are known to write to the right ones; of a name that `is_unobeyed` the message says that a library has it.
+    `--help` prints every parameter and exits.
     """
-    everything = collect(classes)
-    parameters = {
-        name: parameter
-        for name, parameter in everything.items()
-        if parameter.documented or inherited is None or name in inherited
-    }
+    parameters = collect(classes)
     config, strays, flags = split_words(argv)
     if "--help" in argv or "-h" in strays:
         print(help_text(parameters, description))
         raise SystemExit(0)
     settings = Settings(classes, parameters)
-    problems = [
+    settings.problems += [
         f"command line: {show(word)}: belongs to no flag; write CONFIG.json first and the rest as --key value"
         for word in strays
     ]
+    entries: list[tuple[str, Entry]] = []
+    readable = True
     try:
-        entries = [("file", *entry) for entry in file_entries(config)] if config is not None else []
-        readable = True
+        entries += [("file", entry) for entry in (file_entries(config) if config is not None else ())]
     except SettingsError as error:
-        entries, readable = [], False
-        problems += error.problems
-    entries += [("command line", *entry) for entry in flag_entries(flags, parameters)]
-
-    first: dict[tuple[str, str], str] = {}  # (origin, key) -> the place where it stands first
-    for origin, name, place, text, read in entries:
+        readable = False
+        settings.problems += error.problems
+    entries += [("command line", entry) for entry in flag_entries(flags, parameters)]
+    first: dict[tuple[str, str], str] = {}  # (origin, key) -> its first place
+    for origin, (name, place, text, read) in entries:
         try:
             if (origin, name) in first:
                 raise ValueError(f"given twice (before: {first[origin, name]}); keep one of them")
             first[origin, name] = place
-            if name in everything and name not in parameters:
-                raise ValueError(
-                    f"{everything[name].owner.__name__} of the library has it, but nothing here obeys it; remove it"
-                )
             if name not in parameters:
-                raise ValueError(unknown(name, parameters, misprints or {}))
+                meant = meant_by(name, parameters, misprints)
+                settings.misread |= {*meant}
+                raise ValueError(unknown(name, meant, name in misprints, is_unobeyed(name)))
             settings.values[name] = plain(parameters[name].accept(read()))
             settings.origin[name], settings.place[name] = origin, place
         except ValueError as error:
-            problems.append(problem(place, name, text, str(error)))
+            settings.problems.append(problem(place, name, text, str(error)))
+            settings.misread.add(name)
+    written = {name for _, name in first}
+    missing = [name for name, parameter in parameters.items() if parameter.default is MISSING and name not in written]
     if readable:
-        written = {name for _, name in first}
-        problems += [
-            f"{name}: has no default and is not given; write it in the file or as --{name} VALUE"
-            for name, parameter in parameters.items()
-            if parameter.default is MISSING and name not in written
+        settings.problems += [
+            f"{name}: has no default and is not given; write it in the file or as --{name} VALUE" for name in missing
         ]
-    if problems:
-        raise SettingsError(problems)
+    settings.misread |= {*missing} if readable else {*parameters}
     return settings
 
 
@@ -122,7 +116,7 @@ def split_words(argv: list[str]) -> tuple[str | None, list[str], list[tuple[str,
     for word in argv[config is not None :]:
         if word.startswith("--"):
             name, equals, value = word[2:].partition("=")
-            flags.append((name, [value] if equals else []))
+            flags.append((name.replace("-", "_"), [value] if equals else []))
         else:
             (flags[-1][1] if flags else strays).append(word)
     return config, strays, flags
@@ -199,6 +193,7 @@ def file_entries(config: str) -> list[Entry]:
     return [
         (key, f"{name}:{line}", shorten(" ".join(value.split())), partial(strict_json, value))
         for key, value, line in members(text)
+        if key != SCHEMA
     ]
 
 
@@ -220,15 +215,22 @@ def members(text: str) -> Iterator[tuple[str, str, int]]:
         at = skip(at + 1) if text[at] == "," else at
 
 
-def unknown(name: str, parameters: Iterable[str], misprints: dict[str, str]) -> str:
-    """Why a key is refused that no class has, with the nearest one that exists."""
+def meant_by(name: str, parameters: Iterable[str], misprints: Mapping[str, str]) -> list[str]:
+    """The parameters that an unknown name may have been meant to be."""
     if name in misprints:
-        return f"there is no such parameter; write {misprints[name]}"
+        return [misprints[name]]
+    longer = [known for known in parameters if name and known.startswith(name)]
+    return longer or difflib.get_close_matches(name.lower().replace("-", "_"), parameters, n=1)
+
+
+def unknown(name: str, meant: list[str], is_misprint: bool, is_unobeyed: bool) -> str:
+    """Why a key is refused that no class has."""
+    if is_unobeyed:
+        return "PaddleNLP's Trainer has it, but nothing here obeys it; remove it"
     if name.startswith(("_", "#", "/")):
         return "there is no such parameter, and JSON has no comments; remove it"
-    longer = [known for known in parameters if name and known.startswith(name)]
-    if longer:
-        names = " or ".join([*longer[:3], *([f"{len(longer) - 3} others"] if len(longer) > 3 else [])])
-        return f"there is no such parameter, and names are not abbreviated; write {names}"
-    near = difflib.get_close_matches(name.lower().replace("-", "_"), parameters, n=1)
-    return f"there is no such parameter; {f'write {near[0]}' if near else '--help lists them all'}"
+    if not meant:
+        return "there is no such parameter; --help lists them all"
+    names = " or ".join([*meant[:3], *([f"{len(meant) - 3} others"] if len(meant) > 3 else [])])
+    is_abbreviation = meant[0].startswith(name) and not is_misprint
+    return f"there is no such parameter{', and names are not abbreviated' if is_abbreviation else ''}; write {names}"

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from paddlenlp.trainer import TrainerCallback
-from paddlenlp.utils.log import logger
 from tqdm import tqdm
 
+WIDTH = 120
 SHOWN_IN_BAR = ("loss", "accuracy")
-FORMATS = {"learning_rate": "{:.2e}", "tokens_per_second": "{:.0f}", "solutions_per_second": "{:.1f}"}
+# name in a line of the log: its name on the screen, and its form; None: only in the file and the curves
+SHOWN = {
+    "accuracy_positive": ("acc+", "{:.4f}"),
+    "accuracy_negative": ("acc-", "{:.4f}"),
+    "margin_mean": ("margin", "{:.4f}"),
+    "chosen_reward_mean": ("chosen", "{:.4f}"),
+    "rejected_reward_mean": ("rejected", "{:.4f}"),
+    "learning_rate": ("lr", "{:.2e}"),
+    "gradient_norm": ("grad norm", "{:.2f}"),
+    "tokens_per_second": ("tok/s", "{:.0f}"),
+    "solutions_per_second": None,
+    "epoch": ("epoch", "{:.2f}"),
+}
+EVALUATION = "eval_"
 
 
 class Progress(TrainerCallback):
@@ -19,7 +32,7 @@ class Progress(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         if state.is_world_process_zero and not self.disable_tqdm:
-            self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="train", unit="step")
+            self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="train", unit="update")
 
     def on_step_end(self, args, state, control, **kwargs):
         if self.bar is not None:
@@ -30,7 +43,7 @@ class Progress(TrainerCallback):
             return
         if self.bar is not None:
             self.bar.set_postfix({name: f"{logs[name]:.4f}" for name in SHOWN_IN_BAR if name in logs}, refresh=False)
-        tqdm.write(f"step {state.global_step}/{state.max_steps}  {format_values(logs)}")
+        tqdm.write(line_of(logs, state.global_step, state.max_steps))
 
     def on_train_end(self, args, state, control, **kwargs):
         if self.bar is not None:
@@ -38,20 +51,28 @@ class Progress(TrainerCallback):
             self.bar = None
 
 
-def format_values(values: dict) -> str:
-    return "  ".join(f"{name} {format_value(name, value)}" for name, value in values.items())
+def line_of(logs: dict, update: int, of: int) -> str:
+    """One line of the screen for an update, and as many as it needs for an evaluation."""
+    is_evaluation = any(name.startswith(EVALUATION) for name in logs)
+    title = f"evaluation after update {update}/{of}" if is_evaluation else f"update {update}/{of}"
+    parts = [title, *(shown(name.removeprefix(EVALUATION), value) for name, value in logs.items())]
+    return wrapped([part for part in parts if part])
 
 
-def format_value(name: str, value) -> str:
-    if isinstance(value, float):
-        return FORMATS.get(name.removeprefix("eval_"), "{:.4f}").format(value)
-    return "undefined" if value is None else str(value)
+def shown(name: str, value) -> str:
+    form = SHOWN.get(name, (name, "{:.4f}"))
+    if form is None:
+        return ""
+    title, digits = form
+    return f"{title} {digits.format(value) if isinstance(value, float) else value}"
 
 
-def quiet_library() -> None:
-    """PaddleNLP's warnings and errors stay; its account of every file and setting goes, and two warnings: one at every
-    save of a single process although nobody asked for asynchronous saving, and that stage3 has no unified checkpoints,
-    which it has here (stage3_checkpoint.py)."""
-    untrue = "Asynchronous saving is not supported", "Unified checkpoint currently do not support sharding stage3"
-    logger.set_level("WARNING")
-    logger.logger.addFilter(lambda record: not any(text in record.getMessage() for text in untrue))
+def wrapped(parts: list[str]) -> str:
+    """Parts stay whole."""
+    lines = [""]
+    for part in parts:
+        if lines[-1] and len(lines[-1]) + 2 + len(part) > WIDTH:
+            lines.append("")
+        indent = "    " if len(lines) > 1 else ""
+        lines[-1] += f"  {part}" if lines[-1] else f"{indent}{part}"
+    return "\n".join(lines)

@@ -6,9 +6,8 @@ summed up since the last log.
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,12 +20,12 @@ from paddlenlp.trainer.trainer_utils import ShardingOption
 from paddlenlp.trainer.unified_checkpoint.load_save_single_card import save_single_card_checkpoint
 from paddlenlp.trainer.utils.helper import broadcast_dataset_rank0_model
 
-from llm.core import files
 from llm.core.checkpoint import checkpoints, stage3_checkpoint
-from llm.core.checkpoint import unified as unified_checkpoint
+from llm.core.files import read_json, write_json
 from llm.core.parallel import rank_failure, stage3
+from llm.core.train.tally import Tally
 
-RUNNING = "running_sums.json"
+TALLY = "running_sums.json"
 SCHEDULER = "scheduler.pdparams"  # as the library calls it
 
 
@@ -34,14 +33,20 @@ class SaveError(Exception):
     """A checkpoint or the model could not be written; what was there before is untouched."""
 
 
-class CheckpointTrainer(Trainer):
-    """`sums` and `total` are what a log line is made of, since the last one and since the first step."""
+class ResumableTrainer(Trainer):
+    """`tally_names` are the statistics that a line of the log is made of."""
 
     def __init__(
-        self, *, identity: dict, steps: int, steps_per_pass: int | None, unified: bool, sum_count: int, **kwargs
+        self,
+        *,
+        identity: dict,
+        steps: int,
+        steps_per_pass: int | None,
+        unified: bool,
+        tally_names: Iterable[str],
+        **kwargs,
     ):
         super().__init__(**kwargs)
-        unified_checkpoint.install()
         # of stage 3, which the library saves in a form of its own
         self.unified_stage3 = unified and ShardingOption.FULL_SHARD in self.args.sharding
         self.args.ignore_save_lr_and_optim = self.unified_stage3  # by the library
@@ -49,20 +54,11 @@ class CheckpointTrainer(Trainer):
         self.steps = steps
         self.steps_per_pass = steps_per_pass  # None for a stream, which has no order to vary
         self.first_pass = 0
-        self.sums = np.zeros(sum_count)
-        self.total = np.zeros(sum_count)  # over restarts
-        self.seconds = 0.0  # of training up to the last log, over restarts, without evaluation and saving
-        self.clock = time.perf_counter()
-
-    def over_ranks(self, sums: np.ndarray) -> np.ndarray:
-        raise NotImplementedError(f"{type(self).__name__} must say what its sums are over all ranks")
-
-    @contextlib.contextmanager
-    def clock_stopped(self):
-        """What is done inside does not count for the speed of training."""
-        begin = time.perf_counter()
-        yield
-        self.clock += time.perf_counter() - begin
+        self.tally = Tally(
+            tally_names,
+            copies=max(self.args.tensor_parallel_degree, 1),
+            carries_on=self.args.dataset_rank == 0 and self.args.pipeline_parallel_rank == 0,
+        )
 
     # ---- going on
 
@@ -72,7 +68,7 @@ class CheckpointTrainer(Trainer):
             if state.global_step >= self.steps:
                 return self._take_up_finished(state, resume_from_checkpoint)
             self.first_pass = state.global_step // self.steps_per_pass if self.steps_per_pass else 0
-        self.clock = time.perf_counter()
+        self.tally.start_clock()
         trained = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
         if self.unified_stage3 and self.args.load_best_model_at_end and self.state.best_model_checkpoint:
             self._load_from_checkpoint(self.state.best_model_checkpoint)  # the library looks for a file of its own form
@@ -81,7 +77,7 @@ class CheckpointTrainer(Trainer):
     def _take_up_finished(self, state: TrainerState, checkpoint: str) -> None:
         """The library would train one step more before it looked at max_steps."""
         self.state = state
-        self._load_running_sums(checkpoint)
+        self._load_tally(checkpoint)
         best = state.best_model_checkpoint if self.args.load_best_model_at_end else None
         self._load_from_checkpoint(best or checkpoint)
         if not self.unified_stage3:  # the library loads on one data rank, and leaves the others to its wrappers
@@ -94,7 +90,7 @@ class CheckpointTrainer(Trainer):
         else:
             super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
-            self._load_running_sums(checkpoint)
+            self._load_tally(checkpoint)
 
     def _load_from_checkpoint(self, resume_from_checkpoint=None):
         if resume_from_checkpoint and self.unified_stage3:
@@ -102,11 +98,8 @@ class CheckpointTrainer(Trainer):
         else:
             super()._load_from_checkpoint(resume_from_checkpoint)
 
-    def _load_running_sums(self, checkpoint: str) -> None:
-        saved = files.read_json(Path(checkpoint) / RUNNING)
-        self.total = np.array(saved["total"])
-        self.seconds = saved["seconds"]
-        self.sums = self.share_of_rank(np.array(saved["since_last_log"]))
+    def _load_tally(self, checkpoint: str) -> None:
+        self.tally.restore(read_json(Path(checkpoint) / TALLY))
 
     def _set_state_dict_in_model(self, state_dict):
         if isinstance(self.model_wrapped, GroupShardedStage3):
@@ -138,10 +131,9 @@ class CheckpointTrainer(Trainer):
         if self.is_world_process_zero() and folder.exists():
             shutil.rmtree(folder)  # the half-written one of a killed run
         self.wait_for_ranks()
-        since_last_log = self.over_ranks(self.sums).tolist()
-        running = {"total": self.total.tolist(), "since_last_log": since_last_log, "seconds": self.seconds}
+        tally = self.tally.state()
         try:
-            with self.clock_stopped():
+            with self.tally.clock_stopped():
                 super()._save_checkpoint(model, metrics)
                 if self.unified_stage3:
                     stage3_checkpoint.save_optimizer(self.model_wrapped, folder)
@@ -149,8 +141,8 @@ class CheckpointTrainer(Trainer):
             if self.is_world_process_zero():
                 if self.unified_stage3:
                     paddle.save(self.lr_scheduler.state_dict(), str(folder / SCHEDULER))
-                files.write_json(folder / RUNNING, running)
-                files.write_json(folder / checkpoints.IDENTITY, self.identity)
+                write_json(folder / TALLY, tally)
+                write_json(folder / checkpoints.IDENTITY, self.identity)
                 checkpoints.mark_complete(folder)
         except Exception as error:
             _give_up(folder, folder, error)
@@ -185,7 +177,7 @@ class CheckpointTrainer(Trainer):
 def _give_up(unfinished: Path, folder: Path, error: Exception) -> NoReturn:
     if rank_failure.is_sign(error):
         raise error
-    left = "is passed over"  # other ranks may be writing into it
+    left = "is ignored"  # other ranks may be writing into it
     if dist.get_world_size() == 1:
         shutil.rmtree(unfinished, ignore_errors=True)
         left = "has been removed"

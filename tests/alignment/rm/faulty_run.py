@@ -22,27 +22,28 @@ environment.prepare()
 from paddlenlp.transformers.llama import modeling as llama
 
 from llm.alignment.rm.flashmask import run_reward
-from llm.alignment.rm.flashmask.reward_trainer import LabelTrainer
+from llm.alignment.rm.flashmask.reward_objective import LabelObjective
 from llm.core.checkpoint import checkpoints
 from llm.core.model import attention
-from llm.core.parallel import gloo
+from llm.core.parallel import ranks
+from llm.core.train.exact_trainer import ExactTrainer
 
 RANK = int(os.environ.get("PADDLE_TRAINER_ID", "0"))
 
 
 def before(name: str, action) -> None:
     """`action(trainer)` before every call of this method of the trainer."""
-    method = getattr(LabelTrainer, name)
+    method = getattr(ExactTrainer, name)
 
     def disturbed(trainer, *args, **kwargs):
         action(trainer)
         return method(trainer, *args, **kwargs)
 
-    setattr(LabelTrainer, name, disturbed)
+    setattr(ExactTrainer, name, disturbed)
 
 
 def sigterm(step: int, rank: int = 0, inside: str = "_settle", number: int = signal.SIGTERM) -> None:
-    """After so many updates: inside the next one, or inside the evaluation (`_judge`)."""
+    """After so many updates: inside the next one, or inside the evaluation (`evaluate`)."""
 
     def act(trainer):
         if RANK == rank and trainer.state.global_step == step:
@@ -84,16 +85,18 @@ def disk_full(step: int, rank: int = 0) -> None:
 
 def not_a_number(line: int, gradient: bool = False) -> None:
     """The loss of the micro-batch with the record of this line, or its gradient alone."""
-    batch_sums = LabelTrainer.batch_sums
+    loss_and_statistics, trainers = LabelObjective.loss_and_statistics, []
+    before("_share_of_update", trainers.append)
 
-    def disturbed(trainer, logits, inputs):
-        loss, statistics = batch_sums(trainer, logits, inputs)
+    def disturbed(objective, logits, inputs):
+        loss, statistics = loss_and_statistics(objective, logits, inputs)
+        trainer = trainers[-1]
         rows = trainer.train_loader._rows_of(len(trainer._of_update), trainer.args.dataset_rank)
         if any(record.endswith(f"train.jsonl:{line}") for row in rows for record in row.records):
             loss = loss + (loss * 0).sqrt() if gradient else loss * float("nan")
         return loss, statistics
 
-    LabelTrainer.batch_sums = disturbed
+    LabelObjective.loss_and_statistics = disturbed
 
 
 def count_forwards(file: str) -> None:
@@ -126,4 +129,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    gloo.run(main, sys.argv[1:])
+    ranks.run(main, sys.argv[1:])

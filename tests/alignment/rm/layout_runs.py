@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from llm.alignment.rm.flashmask.run_reward import main
+from llm.core import patches
 from llm.core.model import config as config_module
-from llm.core.model import load
 from llm.core.model.attention import block_attention
 from tests import factories
 from tests.runs import train_ranks
@@ -90,5 +90,5 @@ def differences(wanted: dict, found: dict) -> dict:
 
 def weights_of(folder: Path) -> dict[str, np.ndarray]:
     """Of the whole model, as one process loads it from the files of a run."""
-    model = load.load_model(str(folder), config_module.load_config(str(folder)), block_attention, "float32")
+    model = patches.load_model(str(folder), config_module.load_config(str(folder)), block_attention, "float32")
     return {name: weight.numpy() for name, weight in model.state_dict().items()}

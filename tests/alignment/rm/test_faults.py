@@ -10,13 +10,13 @@ import pytest
 from llm.alignment.rm.flashmask.run_reward import main
 from llm.core.checkpoint import checkpoints
 from tests.factories import twelve_updates
-from tests.runs import STACK, assert_same_runs, finish, refusal, running
+from tests.runs import STACK, assert_same_runs, refusal, running, train_ranks
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
-    finish(twelve_updates(tiny, folder), folder)
+    train_ranks(twelve_updates(tiny, folder), folder)
     return folder / "out"
 
 
@@ -42,7 +42,7 @@ def test_kills_end_the_whole_run_and_cost_no_more_than_what_was_not_saved(undist
         assert STACK not in run.everything()
         assert "Container failed" in run.shown()
     with running(flags, tmp_path, slow={"seconds": 0.5}) as run:  # without its launcher, a rank saves and ends
-        run.wait_for_line("step 6/12")
+        run.wait_for_line("update 6/12")
         assert "checkpoint-3" in run.shown()
         run.process.kill()
         run.end()
@@ -54,23 +54,23 @@ def test_kills_end_the_whole_run_and_cost_no_more_than_what_was_not_saved(undist
         run.send(signal.SIGKILL, 0, 1)
         run.end()
         assert not (folder / checkpoints.FILE_LIST).exists()
-    assert f"passed over checkpoint-{next_save}: it is half-written" in finish(flags, tmp_path).shown()
+    assert f"ignored checkpoint-{next_save}: it is half-written" in train_ranks(flags, tmp_path)
     assert_equal_runs(undisturbed, out)
 
 
 def test_a_sigterm_to_a_rank_or_the_launcher_saves_and_ends_the_run(undisturbed, tiny, tmp_path):
     out, flags = tmp_path / "out", twelve_updates(tiny, tmp_path)
-    stopped = finish(flags, tmp_path, sigterm={"step": 4, "rank": 1}).shown()
+    stopped = train_ranks(flags, tmp_path, sigterm={"step": 4, "rank": 1})
     assert "stopped by SIGTERM after update 5 of 12: checkpoint-5 is saved" in stopped
     assert whole(out) == [3, 5]
     with running(flags, tmp_path, slow={"seconds": 0.5}) as run:
-        run.wait_for_line("step 6/12")
+        run.wait_for_line("update 6/12")
         run.process.terminate()
         assert run.end() == signal.SIGTERM  # the launcher's own exit code
         last = whole(out)[-1]
         assert 6 < last < 12 and f"checkpoint-{last} is saved" in run.shown(0)
         assert STACK not in run.everything()
-    finish(flags, tmp_path)
+    train_ranks(flags, tmp_path)
     assert_equal_runs(undisturbed, out)
 
 
@@ -80,10 +80,10 @@ def test_a_full_disk_of_one_rank_ends_the_run_and_leaves_the_earlier_checkpoint(
         with running(flags, tmp_path, disk_full={"step": 6, "rank": rank}) as run:
             assert run.end() != 0
             assert "checkpoint-6 could not be written" in run.shown(rank) and "File too large" in run.shown()
-            assert "What is half-written is passed over" in run.shown(rank)  # the other rank may be writing into it
+            assert "What is half-written is ignored" in run.shown(rank)  # the other rank may be writing into it
             assert STACK not in run.everything()
         assert whole(out) == [3]
-    finish(flags, tmp_path)
+    train_ranks(flags, tmp_path)
     assert_equal_runs(undisturbed, out)
 
 
@@ -108,7 +108,7 @@ def test_a_checkpoint_with_a_file_cut_short_is_refused_by_its_name_or_passed_ove
     assert f"resume_from_checkpoint: {cut.parent} is no whole checkpoint" in message
     main(twelve_updates(tiny, tmp_path, **changes))
     shown = capsys.readouterr().out
-    assert "passed over checkpoint-12" in shown and f"starts from: {out / 'checkpoint-9'}" in shown
+    assert "ignored checkpoint-12" in shown and f"starts from: {out / 'checkpoint-9'}" in shown
     assert_same_runs(undisturbed, out, 1e-4)
 
 
@@ -121,9 +121,9 @@ def test_a_sigterm_to_a_single_process_saves_and_ends_it_with_exit_code_0(tiny, 
         run.wait_for_file(out)
         run.process.terminate()
         assert run.end() == -signal.SIGTERM and whole(out) == []
-    moments = [(2, "_settle", 3), (6, "_judge", 7), (10, "_settle", 11)]
+    moments = [(2, "_settle", 3), (6, "evaluate", 7), (10, "_settle", 11)]
     for step, inside, last in moments:
-        shown = finish(flags, tmp_path, 1, sigterm={"step": step, "inside": inside}).shown()
+        shown = train_ranks(flags, tmp_path, 1, sigterm={"step": step, "inside": inside})
         assert f"stopped by SIGTERM after update {last} of 11: checkpoint-{last} is saved" in shown
         assert whole(out)[-1] == last and not (out / "train_results.json").exists()
     main(flags)

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from llm.alignment.rm.flashmask.reward_metrics import step_metrics
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
-from llm.alignment.rm.flashmask.reward_trainer import MODEL_INPUTS
+from llm.alignment.rm.flashmask.reward_objective import MODEL_INPUTS
+from llm.core import patches
 from llm.core.cpu.kernels.build import kernels
-from llm.core.model import attention, config, forward, load
+from llm.core.model import attention, config, forward
 from llm.core.model.losses import pair_loss, reward_cross_entropy, reward_scores, rewards, vocabulary_cross_entropy
 from llm.core.rows.batch import collate
 from llm.core.rows.label_weights import weigh_labels
@@ -35,7 +36,7 @@ def model(request, tiny, tokens):
         pytest.skip(f"no compiled kernels: {kernels()[1]}")
     attend = getattr(attention, f"{request.param}_attention")
     folder = str(tiny / "model")
-    return as_reward_model(load.load_model(folder, config.load_config(folder), attend, "float32"), tokens)
+    return as_reward_model(patches.load_model(folder, config.load_config(folder), attend, "float32"), tokens)
 
 
 def random_solutions(seed: int) -> list[Sequence]:
@@ -177,7 +178,7 @@ def test_the_loss_over_the_vocabulary_is_plain_next_token_prediction(tiny, token
     """Against full logits: cross entropy of "+" and "-" among all tokens at each placeholder, gradients too; and it is
     the same however it is packed."""
     folder = str(tiny / "model")
-    model = load.load_model(folder, config.load_config(folder), attention.block_attention, "float32")
+    model = patches.load_model(folder, config.load_config(folder), attention.block_attention, "float32")
     model = as_reward_model(model, tokens, over_vocabulary=True)
     solutions = random_solutions(5)
     loss, gradients, _ = outcome(model, solutions, (True, True, True), 4, vocabulary_loss)

@@ -1,4 +1,4 @@
-"""A loss or gradient that is no number: which records it came from, and that every layout obeys nan_policy alike."""
+"""A loss or gradient that is NaN or infinite: its records, and that every layout obeys nan_policy."""
 
 import contextlib
 import json
@@ -10,9 +10,10 @@ import paddle
 import pytest
 from safetensors.numpy import load_file
 
-from llm.alignment.rm.flashmask.reward_trainer import LabelTrainer
+from llm.alignment.rm.flashmask.reward_objective import LabelObjective
 from llm.alignment.rm.flashmask.run_reward import main
 from llm.core.checkpoint import checkpoints
+from llm.core.train.exact_trainer import ExactTrainer
 from tests.alignment.rm import faulty_run
 from tests.factories import twelve_updates
 from tests.runs import STACK, assert_same_runs, history, refusal, running, train_ranks
@@ -43,8 +44,12 @@ def alone(tiny, folder, **changes) -> list[str]:
 def disturbed(**faults) -> Iterator[None]:
     """Inside, this process has these faults of faulty_run.py."""
     with pytest.MonkeyPatch.context() as patch:
-        for method in ("batch_sums", "_settle"):
-            patch.setattr(LabelTrainer, method, getattr(LabelTrainer, method))
+        for owner, method in (
+            (LabelObjective, "loss_and_statistics"),
+            (ExactTrainer, "_settle"),
+            (ExactTrainer, "_share_of_update"),
+        ):
+            patch.setattr(owner, method, getattr(owner, method))
         for name, values in faults.items():
             getattr(faulty_run, name)(**values)
         yield
@@ -61,7 +66,7 @@ def skipped(tiny, tmp_path_factory):
 
 def told(shown: str) -> list[tuple[int, str, set[int]]]:
     """(update, what was no number, lines of its records) of every such message."""
-    found = re.findall(r"update (\d+): its (\w+) is no number. Its records: (.*?)\. ", shown)
+    found = re.findall(r"update (\d+): its (\w+) is NaN or infinite. Its records: (.*?)\. ", shown)
     return [
         (int(step), what, {int(record.rpartition(":")[2]) for record in records.split(", ")})
         for step, what, records in found

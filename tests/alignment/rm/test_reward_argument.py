@@ -2,13 +2,18 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from llm.alignment.rm.flashmask import reward_checks, run_reward
-from llm.alignment.rm.flashmask.reward_argument import CLASSES, MISPRINTS, TRAINER_SETTINGS
+from llm.alignment.rm.flashmask.data import RewardRows, RowCounts
+from llm.alignment.rm.flashmask.reward_argument import CLASSES, MISPRINTS, is_unobeyed
+from llm.alignment.rm.flashmask.reward_run import RewardRun, fit_to_data
 from llm.core.model import attention
+from llm.core.model.sizes import KNOWN
+from llm.core.records.records import LABELLED
 from llm.core.settings.display import render
 from llm.core.settings.parse import parse
 from llm.core.settings.settings import SettingsError
@@ -62,8 +67,24 @@ DOCUMENTED = {
 }
 
 
+LLAMA = KNOWN["meta-llama/Meta-Llama-3.1-8B"]
+
+
 def settings_from(*flags: str):
-    return parse(CLASSES, [*NEEDED, *flags], "", MISPRINTS, TRAINER_SETTINGS)
+    settings = parse(CLASSES, [*NEEDED, *flags], "", MISPRINTS, is_unobeyed)
+    settings.check()
+    return settings
+
+
+def run_of(*flags: str, **machine) -> RewardRun:
+    settings = resolved(*flags, **machine)
+    return RewardRun(settings, *settings.build(), "m", LLAMA, LABELLED, machine.get("ranks", 1))
+
+
+def steps_of(run: RewardRun, rows: int) -> tuple[int, int | None]:
+    """(updates of the run, updates in a pass) with so many rows of data."""
+    fitted = fit_to_data(run, RewardRows([], None, None, RowCounts(rows=rows), lazy=False))
+    return fitted.steps, fitted.steps_per_pass
 
 
 def resolved(*flags: str, ranks: int = 1, has_cuda: bool = False):
@@ -93,7 +114,7 @@ def test_every_documented_setting_exists_with_its_default():
 
 def test_help_lists_every_documented_setting_with_default_and_meaning(capsys):
     with pytest.raises(SystemExit) as stop:
-        parse(CLASSES, ["--help"], "", MISPRINTS, TRAINER_SETTINGS)
+        parse(CLASSES, ["--help"], "", MISPRINTS, is_unobeyed)
     assert stop.value.code == 0
     text = capsys.readouterr().out
     for name in DOCUMENTED:
@@ -113,7 +134,7 @@ def test_on_a_cpu_the_defaults_of_precision_device_and_sharding_give_way_with_a_
     settings = resolved()
     assert (settings["bf16"], settings["device"], settings["sharding"]) == (False, "cpu", "")
     for name in ("bf16", "device", "sharding"):
-        assert any(line.startswith(f"{name}:") for line in settings.gave_way)
+        assert any(line.startswith(f"{name}:") for line in settings.changes)
         assert f"{name}: " in render(settings)
 
 
@@ -134,8 +155,8 @@ def test_what_the_user_wrote_is_refused_instead_of_changed():
 def test_on_gpus_precision_and_layout_are_obeyed():
     settings = resolved("--tensor_parallel_degree", "4", "--sharding", "stage2", ranks=8, has_cuda=True)
     assert settings["bf16"] and settings["device"] == "gpu" and settings["sharding"] == "stage2"
-    assert run_reward.weight_dtype(settings) == "bfloat16"
-    assert run_reward.weight_dtype(resolved("--fp16_opt_level", "O1", has_cuda=True)) == "float32"
+    assert run_of(ranks=8, has_cuda=True).weight_dtype == "bfloat16"
+    assert run_of("--fp16_opt_level", "O1", has_cuda=True).weight_dtype == "float32"
 
 
 def test_sharding_stays_where_there_are_ranks_to_share():
@@ -145,10 +166,9 @@ def test_sharding_stays_where_there_are_ranks_to_share():
 def test_epochs_count_where_max_steps_is_not_written():
     settings = resolved("--num_train_epochs", "3")
     assert settings["max_steps"] == -1
-    rows = [None] * 17
-    assert reward_checks.steps_of_run(settings, rows, data_ranks=1) == (9, 3)
-    both = resolved("--num_train_epochs", "3", "--max_steps", "7", "--per_device_train_batch_size", "4")
-    assert reward_checks.steps_of_run(both, rows, data_ranks=2) == (7, 1)
+    assert steps_of(run_of("--num_train_epochs", "3"), rows=17) == (9, 3)
+    both = run_of("--num_train_epochs", "3", "--max_steps", "7", "--per_device_train_batch_size", "4", ranks=2)
+    assert steps_of(both, rows=17) == (7, 1)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +183,7 @@ def test_epochs_count_where_max_steps_is_not_written():
 def test_load_best_gives_way_by_default_and_is_refused_when_written(flags, why):
     settings = resolved(*flags)
     assert settings["load_best_model_at_end"] is False
-    assert why in "".join(settings.gave_way)
+    assert why in "".join(settings.changes)
     if flags[0] != "--evaluation_strategy":  # there save_strategy gives way instead
         assert why in refusal(*flags, "--load_best_model_at_end", "true")
     else:
@@ -174,36 +194,35 @@ def test_a_run_too_short_for_any_checkpoint_says_so_before_training():
     settings = resolved()  # the documented defaults: 100 updates, a checkpoint every 500
     reward_checks.fit_to_steps(settings, 100, None)
     assert settings["load_best_model_at_end"] is False
-    assert "none to choose from" in "".join(settings.gave_way)
+    assert "none to choose from" in "".join(settings.changes)
     written = resolved("--load_best_model_at_end", "true")
     with pytest.raises(SettingsError, match="none to choose from"):
         reward_checks.fit_to_steps(written, 100, None)
 
 
-def test_the_best_metric_is_one_of_the_evaluation_and_less_calibration_error_is_better(tmp_path):
+def test_the_best_metric_is_one_of_the_evaluation_and_less_calibration_error_is_better():
     assert "error_f1" in refusal("--metric_for_best_model", "nonsense")
     for metric, greater in (("ece", False), ("loss", False), ("auc", True)):
-        settings = resolved("--metric_for_best_model", metric, "--output_dir", str(tmp_path))
-        assert reward_checks.build(settings)[0].greater_is_better is greater
+        assert run_of("--metric_for_best_model", metric).more_is_better is greater
 
 
 def test_lengths_fit_the_model():
     settings = resolved()
-    reward_checks.fit_to_model(settings, longest_solution=1024)
+    reward_checks.fit_to_model(settings, replace(LLAMA, max_position_embeddings=1024))
     assert (settings["max_seq_len"], settings["max_prompt_len"]) == (1024, 512)
     with pytest.raises(SettingsError, match="1024 tokens at most"):
-        reward_checks.fit_to_model(resolved("--max_seq_len", "2048"), longest_solution=1024)
+        reward_checks.fit_to_model(resolved("--max_seq_len", "2048"), replace(LLAMA, max_position_embeddings=1024))
 
 
 def test_the_window_of_prefix_sharing_is_all_of_the_data_unless_it_is_streamed():
     assert resolved()["prefix_sharing"] is True and resolved()["prefix_sharing_window"] is None
     streamed = resolved("--lazy", "true", "--max_steps", "1")
-    assert streamed["prefix_sharing_window"] == 4096 and "prefix_sharing_window" in "".join(streamed.gave_way)
+    assert streamed["prefix_sharing_window"] == 4096 and "prefix_sharing_window" in "".join(streamed.changes)
     assert resolved("--prefix_sharing_window", "7")["prefix_sharing_window"] == 7
     assert "prefix_sharing is false" in refusal("--prefix_sharing", "false", "--prefix_sharing_window", "7")
     assert "1 or more" in refusal("--prefix_sharing_window", "0")
     assert "prefix_sharing_window" not in "".join(
-        resolved("--lazy", "true", "--prefix_sharing", "false", "--max_steps", "1").gave_way
+        resolved("--lazy", "true", "--prefix_sharing", "false", "--max_steps", "1").changes
     )
 
 

@@ -163,7 +163,7 @@ def test_half_written_checkpoints_are_passed_over(settings_of, tmp_path, capsys)
     before = history(out)
     main(settings_of(load_best_model_at_end=False))
     shown = capsys.readouterr().out
-    assert "passed over checkpoint-6" in shown and str(out / "checkpoint-3") in shown
+    assert "ignored checkpoint-6" in shown and str(out / "checkpoint-3") in shown
     assert history(out)[6, False] == pytest.approx(before[6, False], rel=1e-6)
 
 
@@ -186,7 +186,7 @@ def test_a_checkpoint_that_would_be_deleted_before_it_is_read_is_refused(setting
 def test_a_second_run_that_writes_into_the_same_folder_is_refused(settings_of, tmp_path, capsys):
     """Their checkpoints would be taken for one run's."""
     (tmp_path / "out").mkdir()
-    with output_folder.locked(str(tmp_path / "out"), first_rank=True):
+    with output_folder.locked(tmp_path / "out", first_rank=True):
         assert "another run is writing to" in refusal(capsys, settings_of())
     assert main(settings_of(max_steps=1))["train_steps"] == 1
 

@@ -55,7 +55,7 @@ def test_where_a_rank_is_killed_the_other_node_ends_and_says_why(start, data_set
     nodes = start(**data_sets["steps"], **LAYOUTS["stage1"][1], max_steps=100_000, eval_steps=100_000)
     for node in nodes:
         node.find_ranks()
-    nodes[0].wait_for_line("step 2/")
+    nodes[0].wait_for_line("update 2/")
     nodes[1].send(signal.SIGKILL, 0)
     codes = [node.end() for node in nodes]
     assert all(codes), codes

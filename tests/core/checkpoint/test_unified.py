@@ -7,7 +7,7 @@ import pytest
 from paddlenlp.trainer.unified_checkpoint import load_save_single_card
 from safetensors.numpy import save_file
 
-from llm.core.checkpoint import unified
+from llm.core import patches
 
 PARTS = {"a": [1.0], "b": [[2.0]]}, {"c": [3.0]}, {"d": [4.0], "e": [5.0]}
 
@@ -16,7 +16,7 @@ PARTS = {"a": [1.0], "b": [[2.0]]}, {"c": [3.0]}, {"d": [4.0], "e": [5.0]}
 def load(monkeypatch):
     """What PaddleNLP calls for its first file."""
     monkeypatch.setattr(load_save_single_card, "load_state_dict", load_save_single_card.load_state_dict)
-    unified.install()
+    patches.apply_to_library()
     return lambda file: load_save_single_card.load_state_dict(str(file), None, None)
 
 

@@ -16,6 +16,7 @@ from paddlenlp.transformers import LlamaConfig, MistralConfig, Qwen2Config
 from safetensors.numpy import load_file, save_file
 
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
+from llm.core import patches
 from llm.core.cpu import layers
 from llm.core.cpu.kernels import operators
 from llm.core.cpu.kernels.build import kernels
@@ -185,7 +186,7 @@ def test_every_family_uses_them_once_installed(library_models, family, compiled,
         counted = lambda *inputs, name=name, real=real: calls.update([name]) or real(*inputs)  # noqa: E731
         monkeypatch.setattr(home, name, counted)
     model = load(library_models(family)[1])
-    layers.install(compiled)
+    patches.apply(patches._cpu_layers(compiled))
     own_hidden(model, [row_of(make_solutions([5]))])
     assert calls == names
 
@@ -223,7 +224,7 @@ def library_models(tmp_path_factory):
 
 
 def load(folder, attend=block_attention):
-    return backbone.load_model(str(folder), config_module.load_config(str(folder)), attend, "float32").eval()
+    return patches.load_model(str(folder), config_module.load_config(str(folder)), attend, "float32").eval()
 
 
 def make_solutions(lengths, seed=0) -> list[Sequence]:
@@ -340,7 +341,7 @@ def test_packed_rows_have_the_loss_and_gradients_of_the_solutions_one_by_one(lib
         pytest.skip(f"no compiled kernels: {kernels()[1]}")
     reference, folder = library_models(family)
     model = as_reward_model(load(folder, kernel_attention if compiled else block_attention), TOKENS)
-    layers.install(compiled)
+    patches.apply(patches._cpu_layers(compiled))
     shared, others = family_of_solutions(seed=3), make_solutions([15, 66, 9], seed=4)
     solutions = shared + others
     batch = collate([make_row(list(grow_trees(shared, 999, True))), row_of(others)], pad_id=0)

@@ -116,4 +116,4 @@ def test_old_files_may_hold_the_frequencies_of_the_rotary_embedding(tmp_path):
 def test_the_longest_solution_is_what_positions_and_window_allow(config, longest, tmp_path):
     """Qwen2 writes a sliding_window that use_sliding_window turns off; Mistral's null is none."""
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert config_module.longest_solution(config_module.load_config(str(tmp_path))) == longest
+    assert config_module.read_sizes(str(tmp_path)).longest_solution == longest

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from llm.core import patches
 from llm.core.model import config as config_module
 from tests.factories import random_model, save_model
 
@@ -22,10 +23,9 @@ def model(request, tmp_path):
 
 def load(folder):
     from llm.core.model import attention
-    from llm.core.model import load as backbone
 
     attend, _ = attention.choose(False, False)
-    return backbone.load_model(str(folder), config_module.load_config(str(folder)), attend, "float32")
+    return patches.load_model(str(folder), config_module.load_config(str(folder)), attend, "float32")
 
 
 def rows(model) -> tuple[np.ndarray, np.ndarray]:

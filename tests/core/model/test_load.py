@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
-from paddlenlp.transformers import LlamaConfig, MistralConfig
 from safetensors.numpy import load_file, save_file
 
+from llm.core import patches
 from llm.core.model import config as config_module
 from llm.core.model import folder as folder_module
-from llm.core.model import load as backbone
 from llm.core.model.attention import block_attention
+from llm.core.model.sizes import KNOWN
 from llm.core.text.load_tokenizer import load_tokenizer
 
 
 def load(folder):
-    return backbone.load_model(str(folder), config_module.load_config(str(folder)), block_attention, "float32")
+    return patches.load_model(str(folder), config_module.load_config(str(folder)), block_attention, "float32")
 
 
 @pytest.fixture
@@ -150,8 +151,7 @@ def test_weights_of_another_size_are_refused(broken):
 
 def test_a_solution_may_be_as_long_as_positions_and_window_allow():
     """Mistral's sliding window is not cut by the mask here, so a longer solution must not come to the model."""
-    config = MistralConfig(max_position_embeddings=512, sliding_window=128)
-    assert config_module.longest_solution(config) == 128
-    config.sliding_window = None
-    assert config_module.longest_solution(config) == 512
-    assert config_module.longest_solution(LlamaConfig(max_position_embeddings=256)) == 256
+    mistral, llama = (KNOWN[name] for name in ("mistralai/Mistral-7B-v0.1", "meta-llama/Meta-Llama-3.1-8B"))
+    assert replace(mistral, max_position_embeddings=512, sliding_window=128).longest_solution == 128
+    assert replace(mistral, max_position_embeddings=512, sliding_window=None).longest_solution == 512
+    assert replace(llama, max_position_embeddings=256).longest_solution == 256

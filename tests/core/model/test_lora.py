@@ -10,11 +10,10 @@ from paddlenlp.transformers.llama import modeling
 
 from llm.alignment.rm.flashmask import reward_argument
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
-from llm.core.cpu import layers as cpu_layers
+from llm.core import patches
 from llm.core.cpu.kernels.build import kernels
-from llm.core.model import attention, heads, lora
+from llm.core.model import attention, heads, lora, lora_settings
 from llm.core.model import config as config_module
-from llm.core.model import load as backbone
 from llm.core.model.grow_vocabulary import grow_vocabulary
 from llm.core.settings.parse import parse
 from llm.core.text.reward_tokens import RewardTokens
@@ -29,7 +28,7 @@ def base(tiny):
 def adapted(base, tokens, targets=None, new_placeholder=False, recompute=None, attend=None):
     attend = attend or attention.choose(use_flash_attention=False, flash_mask=False)[0]
     paddle.seed(5)
-    model = as_reward_model(backbone.load_model(base, config_module.load_config(base), attend, "float32"), tokens)
+    model = as_reward_model(patches.load_model(base, config_module.load_config(base), attend, "float32"), tokens)
     model = lora.attach(model, tokens, base, 4, 8, targets, new_placeholder)
     if recompute:
         model.apply(lambda layer: recomputed(layer, recompute))
@@ -87,7 +86,7 @@ def test_adapters_and_the_two_reward_rows_train_and_nothing_else(base, tokens):
 
 def test_it_starts_with_the_scores_of_its_base(base, tokens):
     attend, _ = attention.choose(False, False)
-    plain = as_reward_model(backbone.load_model(base, config_module.load_config(base), attend, "float32"), tokens)
+    plain = as_reward_model(patches.load_model(base, config_module.load_config(base), attend, "float32"), tokens)
     expected = logits(plain, tokens).numpy()
     for new_placeholder in (False, True):
         model = adapted(base, tokens, new_placeholder=new_placeholder)
@@ -120,8 +119,8 @@ def test_targets_are_exact_names(base, tokens):
 def test_targets_are_judged_before_a_model_is_loaded(targets, refused):
     """One that matches nothing is refused with its name, also if others match."""
     argv = ["--model_name_or_path", "x", "--lora", "--lora_target_modules", json.dumps(targets)]
-    settings = parse(reward_argument.CLASSES, argv, "", inherited=reward_argument.TRAINER_SETTINGS)
-    lora.check_settings(settings)
+    settings = parse(reward_argument.CLASSES, argv, "")
+    lora_settings.check_settings(settings)
     if refused is None:
         settings.check()
         return
@@ -139,10 +138,10 @@ def test_gradients_are_those_without_the_compiled_kernels(base, tokens):
     model = adapted(base, tokens, attend=attention.block_attention)
     disturb(model)
     try:
-        cpu_layers.install(compiled=False)
+        patches.apply_to_models(attention.block_attention, compiled=False)
         plain = gradients(model, tokens)
     finally:
-        cpu_layers.install()
+        patches.apply_to_models(attention.block_attention)
     assert compiled.keys() == plain.keys()
     for name, gradient in plain.items():
         np.testing.assert_allclose(compiled[name], gradient, rtol=1e-4, atol=1e-5, err_msg=name)
@@ -257,7 +256,7 @@ def test_a_grown_vocabulary_is_the_same_after_loading(tmp_path, is_tied):
     base = str(save_model(random_model("Llama", 50, tie_word_embeddings=is_tied), tmp_path / "base"))
     tokens = RewardTokens(50, 7, 8)
     attend, _ = attention.choose(False, False)
-    model = backbone.load_model(base, config_module.load_config(base), attend, "float32")
+    model = patches.load_model(base, config_module.load_config(base), attend, "float32")
     grow_vocabulary(model, 51)
     model = lora.attach(as_reward_model(model, tokens), tokens, base, 4, 8, new_placeholder=True)
     disturb(model)

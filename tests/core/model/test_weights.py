@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from llm.core import patches
 from llm.core.model import config
-from llm.core.model import load as backbone
 from llm.core.model.attention import block_attention
 from tests.core.model_folders import FAMILIES, LLAMA, QWEN2, errors_against_numpy, load, random_weights, refusal, write
 
@@ -67,7 +67,7 @@ def test_weights_that_are_no_numbers_are_refused(bad, dtype, tmp_path):
     weights["model.layers.1.mlp.up_proj.weight"][3, 4] = bad
     folder = str(write(tmp_path / "model", LLAMA, weights))
     with pytest.raises(ValueError, match=r"model.layers.1.mlp.up_proj.weight in .* holds a NaN or an infinity"):
-        backbone.load_model(folder, config.load_config(folder), block_attention, dtype)
+        patches.load_model(folder, config.load_config(folder), block_attention, dtype)
 
 
 def test_a_head_is_there_once(tmp_path):

@@ -15,6 +15,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[3])
 
+from llm.core import patches
 from llm.core.cpu import environment
 
 environment.prepare()
@@ -32,8 +33,6 @@ from paddle.distributed.fleet.meta_parallel import (
     tensor_parallel,
 )
 from paddle.distributed.fleet.utils import sequence_parallel_utils
-
-from llm.core.parallel import gloo
 
 CHECKS = {}
 
@@ -290,8 +289,8 @@ def form_hybrid() -> None:
 
 def main(folder: Path, names: list[str]) -> None:
     """Sharding comes first: it takes all ranks, as long as no hybrid of layouts divides them."""
-    gloo.install()
-    gloo.install()  # a second time changes nothing
+    patches.apply_to_processes()
+    patches.apply_to_processes()  # a second time changes nothing
     dist.init_parallel_env()
     results = {}
     for name in sorted(names, key=lambda name: not name.startswith("sharding")):

@@ -12,6 +12,8 @@ from paddle.distributed import collective
 from paddle.distributed.fleet.meta_parallel import tensor_parallel
 from paddle.distributed.fleet.meta_parallel.sharding import group_sharded_storage
 
+from llm.core import patches
+from llm.core.cpu import environment
 from llm.core.parallel import gloo
 from tests.core.parallel import gloo_ranks
 from tests.runs import started
@@ -61,8 +63,8 @@ def patched() -> list:
 def test_nothing_changes_for_one_process_or_with_gpus(monkeypatch, ranks, with_gpus):
     before = patched()
     monkeypatch.setenv("PADDLE_TRAINERS_NUM", ranks)
-    monkeypatch.setattr(paddle, "is_compiled_with_cuda", lambda: with_gpus)
-    gloo.install()
+    monkeypatch.setattr(environment, "paddle_has_cuda", lambda: with_gpus)
+    patches.apply_to_processes()
     assert patched() == before
 
 

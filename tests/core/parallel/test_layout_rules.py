@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from llm.alignment.rm.flashmask.reward_argument import CLASSES, MISPRINTS, TRAINER_SETTINGS
+from llm.alignment.rm.flashmask.reward_argument import CLASSES
 from llm.core.checkpoint import compatibility
 from llm.core.parallel import layout
 from llm.core.settings.parse import parse
@@ -19,7 +19,7 @@ NEEDED = ["--model_name_or_path", "m", "--train_dataset_path", "t"]
 
 def settings_of(**values) -> Settings:
     flags = NEEDED + [word for name, value in values.items() for word in (f"--{name}", str(value))]
-    return parse(CLASSES, flags, "", MISPRINTS, TRAINER_SETTINGS)
+    return parse(CLASSES, flags, "")
 
 
 def resolved(ranks: int, has_cuda: bool = False, **values) -> Settings:
@@ -62,7 +62,8 @@ LAYOUTS = [  # (processes, settings, ranks with data of their own)
 @pytest.mark.parametrize(("ranks", "values", "with_data"), LAYOUTS)
 def test_layouts_that_there_are(ranks, values, with_data):
     settings = resolved(ranks, **values)
-    assert layout.data_ranks(settings, ranks) == with_data
+    degrees = settings[layout.TENSOR], settings[layout.PIPELINE]
+    assert layout.data_ranks(ranks, *degrees) == with_data
     for name, value in values.items():
         assert settings[name] == value
 
@@ -181,26 +182,24 @@ def checkpoint_of(tmp_path):
     return write
 
 
-TIED, UNTIED = SimpleNamespace(tie_word_embeddings=True), SimpleNamespace(tie_word_embeddings=False)
-
-
 def test_a_pipeline_does_not_go_on_from_one_copy_of_a_shared_matrix(checkpoint_of):
     checkpoint = checkpoint_of(EMBEDDING, "model.norm.weight")
-    with pytest.raises(ValueError, match="pipeline_parallel_degree: .* Go on from it without a pipeline, or start"):
-        compatibility.fit_to_checkpoint(settings_of(**pipeline(2)), TIED, checkpoint)
-    for values, model, start in (
-        (pipeline(1), TIED, checkpoint),
-        (pipeline(2), UNTIED, checkpoint),
-        (pipeline(2), TIED, None),
-        (pipeline(2), TIED, checkpoint_of(EMBEDDING, HEAD)),
-    ):
-        compatibility.fit_to_checkpoint(settings_of(**values), model, start)
+    with pytest.raises(ValueError, match="pipeline_parallel_degree: .* Resume without a pipeline, or start"):
+        compatibility.check_stages(checkpoint, stages=2, tied=True)
+    compatibility.check_stages(checkpoint, stages=-1, tied=True)
+    compatibility.check_stages(checkpoint, stages=2, tied=False)
+    compatibility.check_stages(None, stages=2, tied=True)
+    compatibility.check_stages(checkpoint_of(EMBEDDING, HEAD), stages=2, tied=True)
+
+
+def of_checkpoints(ranks: int, **values) -> str:
+    return layout.of_checkpoints(resolved(ranks, **values).build()[0], ranks)
 
 
 def test_a_unified_checkpoint_goes_on_under_any_layout_and_others_under_their_own():
-    assert layout.of_checkpoints(resolved(4, **tensor(2)), 4) == layout.of_checkpoints(resolved(1), 1) == "any"
+    assert of_checkpoints(4, **tensor(2)) == of_checkpoints(1) == "any"
     told = {
-        layout.of_checkpoints(resolved(ranks, unified_checkpoint=False, **values), ranks)
+        of_checkpoints(ranks, unified_checkpoint=False, **values)
         for ranks, values in [
             (4, {}),
             (2, {}),
@@ -210,6 +209,6 @@ def test_a_unified_checkpoint_goes_on_under_any_layout_and_others_under_their_ow
         ]
     }
     assert len(told) == 5
-    assert layout.of_checkpoints(resolved(2, sharding="stage3", unified_checkpoint=False), 2) == (
+    assert of_checkpoints(2, sharding="stage3", unified_checkpoint=False) == (
         "ranks 2, tensor_parallel_degree 1, pipeline_parallel_degree 1, sharding_parallel_degree 1, sharding stage3"
     )

@@ -15,7 +15,7 @@ SIGNS = [
 ]
 OTHERS = [
     RuntimeError("(NotFound) There are no kernels which are registered in the c_identity operator."),
-    ValueError("update 3: its loss is no number."),
+    ValueError("update 3: its loss is NaN or infinite."),
     OSError(errno.ENOSPC, "No space left on device"),
     OSError(errno.ETIMEDOUT, "Connection timed out"),  # a network's folder
     KeyError("timed out"),

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
+from tqdm import tqdm
+
+from llm.alignment.rm.flashmask.reward_argument import DataArgument
+from llm.alignment.rm.flashmask.reward_format import RewardFormat
+from llm.core.paths import find_files
+from llm.core.records.json_stream import no_progress
 from llm.core.records.records import (
     FIELDS,
     LABELLED,
@@ -21,8 +29,7 @@ from llm.core.records.records import (
 from llm.core.rows.packing import choose_packing
 from llm.core.rows.prefix_tree import Tree, grow_trees
 from llm.core.rows.row import Row
-from llm.core.text.encoding import EncodeCounts, Pair, Sequence, StepEncoder
-from llm.core.text.reward_tokens import RewardTokens
+from llm.core.text.encoding import EncodeCounts, Pair, Sequence
 
 
 @dataclass
@@ -106,16 +113,16 @@ def count_of(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def form_of_data(settings, names: list[str]) -> str:
-    """LABELLED or PREFERENCES, told from the fields of the first records; ValueError where the data sets differ, or a
-    process reward model is asked of preferences."""
-    found = {name: find_form(settings[name]) for name in names}
-    found = {name: told for name, told in found.items() if told} or {names[0]: (LABELLED, "")}
+def form_of_data(data_sets: dict[str, list[str]], process_reward: bool) -> str:
+    """LABELLED or PREFERENCES, by the fields of the first records; ValueError where the data sets, {setting: its
+    paths}, differ, or a process reward model is asked of preferences."""
+    told = {name: find_form(paths) for name, paths in data_sets.items()}
+    found = {name: of_set for name, of_set in told.items() if of_set} or {next(iter(data_sets)): (LABELLED, "")}
     forms = {form for form, _ in found.values()}
     if len(forms) > 1:
-        told = "; ".join(f"{name}: {place} is a {form} ({FIELDS[form]})" for name, (form, place) in found.items())
-        raise ValueError(f"training and held-out data have different forms. {told}. Give data of one form.")
-    if PREFERENCES in forms and settings["process_reward"]:
+        each = "; ".join(f"{name}: {place} is a {form} ({FIELDS[form]})" for name, (form, place) in found.items())
+        raise ValueError(f"training and held-out data have different forms. {each}. Give data of one form.")
+    if PREFERENCES in forms and process_reward:
         name, (_, place) = next(iter(found.items()))
         raise ValueError(
             f"process_reward true asks for a score per step, but {name}: {place} is a {PREFERENCES} "
@@ -126,54 +133,60 @@ def form_of_data(settings, names: list[str]) -> str:
 
 
 def load_rows(
-    paths: list[str], settings, tokenizer, tokens: RewardTokens, reward_tokens: tuple[str, str], form: str
+    paths: list[str], data: DataArgument, reward_format: RewardFormat, form: str, margin: float, bar: bool = False
 ) -> RewardRows:
     """All of the data is read, encoded and packed here once, before any model is loaded, also where it is streamed
-    later: what is wrong with it, cut or left out is told before the training."""
-    limits = settings["max_seq_len"], settings["max_prompt_len"]
-    encoder = StepEncoder(tokenizer, tokens, *limits, settings["use_chat_template"])
-    source = RecordSource(paths, reward_tokens, settings["skip_bad_records"], form, choose_shape(settings))
-    if form == PREFERENCES:
-        encode = partial(encoder.encode_pair, default_margin=settings["reward_margin"])
-    else:
-        encode = encoder.encode
+    later: what is wrong with it, cut or left out is said before the training. `margin` is that of preferences without
+    one of their own; `bar` shows how far it is."""
+    files = find_files(paths)
+    encoder = reward_format.encoder()
+    source = RecordSource(files, reward_format, data.skip_bad_records, form)
+    encode = partial(encoder.encode_pair, default_margin=margin) if form == PREFERENCES else encoder.encode
     grow = partial(
         grow_trees,
-        max_seq_len=settings["max_seq_len"],
-        prefix_sharing=settings["prefix_sharing"],
-        window=settings["prefix_sharing_window"],
+        max_seq_len=data.max_seq_len,
+        prefix_sharing=data.prefix_sharing,
+        window=data.prefix_sharing_window,
     )
-    pack = choose_packing(settings["zero_padding"], settings["greedy_zero_padding"], settings["lazy"])
-    stream = RowStream(source, encode, grow, pack, settings["max_seq_len"])
+    pack = choose_packing(data.zero_padding, data.greedy_zero_padding, data.lazy)
+    stream = RowStream(source, encode, grow, pack, data.max_seq_len)
     read, counted = ReadCounts(), RowCounts()
-    rows: Iterable[Row] = map(counted.add, stream.read_into(read))
-    rows = list(rows) if not settings["lazy"] else deque(rows, maxlen=1)
+    with reading_bar(files, bar) as progress:
+        rows: Iterable[Row] = map(counted.add, stream.read_into(read, progress))
+        rows = list(rows) if not data.lazy else deque(rows, maxlen=1)
     encoded, encoder.counts = encoder.counts, EncodeCounts()
     if not rows:
-        raise ValueError(_nothing_left(paths, settings, encoded))
-    return RewardRows(stream if settings["lazy"] else rows, read, encoded, counted, settings["lazy"])
+        raise ValueError(_nothing_left(paths, data, encoded))
+    return RewardRows(stream if data.lazy else rows, read, encoded, counted, data.lazy)
 
 
-def _nothing_left(paths: list[str], settings, encoded: EncodeCounts) -> str:
+def _nothing_left(paths: list[str], data: DataArgument, encoded: EncodeCounts) -> str:
     reasons = ", ".join(f"{count_of(count, 'record')} {reason}" for reason, count in encoded.dropped.items())
     advice = "Give data with labels."
     if any("max_seq_len" in reason for reason in encoded.dropped):
-        prompt = settings["max_prompt_len"]
-        advice = f"Raise max_seq_len ({settings['max_seq_len']}) or lower max_prompt_len ({prompt})."
+        advice = f"Raise max_seq_len ({data.max_seq_len}) or lower max_prompt_len ({data.max_prompt_len})."
     return f"{', '.join(paths)}: no record can be scored: {reasons}. {advice}"
+
+
+@contextlib.contextmanager
+def reading_bar(files: list[Path], shown: bool) -> Iterator[Callable[[int], object]]:
+    """What takes the number of bytes read since the last call. What is done in a second shows no bar."""
+    size = sum(file.stat().st_size for file in files)
+    with tqdm(total=size, desc="reading", unit="B", unit_scale=True, delay=1, leave=False, disable=not shown) as bar:
+        yield bar.update
 
 
 @dataclass(frozen=True)
 class RecordSource:
-    paths: list[str]
-    reward_tokens: tuple[str, str]
+    files: list[Path]
+    reward_format: RewardFormat
     skip_bad: bool
     form: str
-    shape: Callable[[Record], Record]
 
-    def read(self, counts: ReadCounts) -> Iterator[Record | Preference]:
-        for record in iter_records(self.paths, self.reward_tokens, counts, self.skip_bad, self.form):
-            yield self.shape(record) if isinstance(record, Record) else record
+    def read(self, counts: ReadCounts, progress: Callable[[int], object]) -> Iterator[Record | Preference]:
+        reward_tokens = self.reward_format.reward_tokens
+        for record in iter_records(self.files, reward_tokens, counts, self.skip_bad, self.form, progress):
+            yield self.reward_format.scored_part(record) if isinstance(record, Record) else record
 
 
 @dataclass(frozen=True)
@@ -188,14 +201,14 @@ class RowStream:
     weigh: Callable[[Row], Row] | None = None  # what labels count in training
 
     def __iter__(self) -> Iterator[Row]:
-        return self.read_into(ReadCounts())
+        return self.read_into(ReadCounts(), no_progress)
 
-    def read_into(self, counts: ReadCounts) -> Iterator[Row]:
-        rows = self.pack(self.grow(self._examples(counts)), self.max_seq_len)
+    def read_into(self, counts: ReadCounts, progress: Callable[[int], object]) -> Iterator[Row]:
+        rows = self.pack(self.grow(self._examples(counts, progress)), self.max_seq_len)
         return map(self.weigh, rows) if self.weigh else rows
 
-    def _examples(self, counts: ReadCounts) -> Iterator[Sequence | Pair]:
-        for record in self.source.read(counts):
+    def _examples(self, counts: ReadCounts, progress: Callable[[int], object]) -> Iterator[Sequence | Pair]:
+        for record in self.source.read(counts, progress):
             example = self.encode(record)
             if example is not None:
                 yield example
@@ -203,19 +216,3 @@ class RowStream:
 
 def weighed(rows: list[Row] | RowStream, weigh: Callable[[Row], Row]) -> list[Row] | RowStream:
     return replace(rows, weigh=weigh) if isinstance(rows, RowStream) else list(map(weigh, rows))
-
-
-def choose_shape(settings) -> Callable[[Record], Record]:
-    """What of a labelled record is scored."""
-    if not settings["process_reward"]:
-        return as_outcome
-    return last_step_only if settings["score_last_step_only"] else lambda record: record
-
-
-def as_outcome(record: Record) -> Record:
-    """The answer as one text with one score after it, labelled as its last step is."""
-    return replace(record, steps=("\n".join(record.steps),), labels=record.labels[-1:])
-
-
-def last_step_only(record: Record) -> Record:
-    return replace(record, labels=(None,) * (len(record.labels) - 1) + record.labels[-1:])

@@ -1,145 +1,207 @@
-"""The settings of run_reward.py: names, defaults and meanings. reward_checks.py says where they cannot hold."""
+"""The settings of run_reward.py: names, defaults and meanings. reward_checks.py says where they cannot hold.
 
+The three classes carry the names that users of PaddleNLP know. No paddle here: `--help` and a refusal answer at once.
+PaddleNLP's own TrainingArguments are made from these when a run starts (llm/core/train/library_arguments.py).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
 from dataclasses import dataclass, field
-from typing import List, Optional  # noqa: UP035 (PaddleNLP's own parsers know these forms only)
+from pathlib import Path
+from typing import Any
 
-from paddlenlp import trainer as paddlenlp_trainer
-
-from llm.core.model import pipeline
 from llm.core.rows.packing import STREAM_WINDOW
 
 MISPRINTS = {"max_seq_le": "max_seq_len", "eval_strategy": "evaluation_strategy", "lr": "learning_rate"}
 STRATEGIES = ["no", "steps", "epoch"]
 GRANULARITIES = ["full", "full_attn", "core_attn"]
-
-# What PaddleNLP's Trainer has beyond the documented settings and this script obeys. The rest of its some 200 settings
-# is refused when written, because nothing here looks at it.
-TRAINER_SETTINGS = (
-    "seed weight_decay adam_beta1 adam_beta2 adam_epsilon max_grad_norm lr_scheduler_type warmup_ratio lr_end "
-    "num_cycles power save_total_limit disable_tqdm resume_from_checkpoint "
-    "logging_dir logging_first_step metric_for_best_model greater_is_better report_to device amp_master_grad "
-    "sharding_parallel_config tensor_parallel_config"
-).split()
+SCHEDULES = ["linear", "cosine", "constant", "constant_with_warmup", "polynomial"]
 
 
-def documented(default, meaning, **metadata):
+def setting(default: Any, meaning: str, **metadata) -> Any:
     return field(default=default, metadata={"help": meaning, **metadata})
 
 
-@dataclass
-class TrainingArguments(paddlenlp_trainer.TrainingArguments):
-    output_dir: str = documented("./checkpoints/dpo_ckpts", "Folder for the model, checkpoints, logs and results.")
-    per_device_train_batch_size: int = documented(1, "Rows per device and micro-batch in training.")
-    gradient_accumulation_steps: int = documented(8, "Micro-batches per update.")
-    per_device_eval_batch_size: int = documented(1, "Rows per device and batch in evaluation.")
-    num_train_epochs: float = documented(1, "Passes over the data; counts where max_steps is -1 or not written.")
-    max_steps: int = documented(100, "Updates to run; -1: as many as num_train_epochs has.")
-    learning_rate: float = documented(1e-6, "Highest learning rate.")
-    warmup_steps: int = documented(10, "Updates of linear warm-up; above 0 it takes the place of warmup_ratio.")
-    logging_steps: int = documented(1, "Updates between two lines of the log.")
-    evaluation_strategy: str = documented("steps", "When to evaluate while training.", choices=STRATEGIES)
-    save_strategy: str = documented("steps", "When to save a checkpoint.", choices=STRATEGIES)
-    eval_steps: int = documented(100, "Updates between two evaluations.")
-    save_steps: int = documented(500, "Updates between two checkpoints.")
-    bf16: bool = documented(True, "Train in bfloat16 (gives way to float32 on a CPU).")
-    fp16_opt_level: str = documented(
-        "O2", "O1: mixed precision; O2: weights in half precision, too.", choices=["O1", "O2"]
+@dataclass(frozen=True)
+class TrainingArguments:
+    output_dir: str = setting("./checkpoints/dpo_ckpts", "Folder for the model, checkpoints, log and results.")
+    per_device_train_batch_size: int = setting(1, "Rows per process in one micro-batch of training.")
+    gradient_accumulation_steps: int = setting(8, "Micro-batches in one update.")
+    per_device_eval_batch_size: int = setting(1, "Rows per process and batch of evaluation; changes no metric.")
+    num_train_epochs: float = setting(
+        1, "Passes over the data; used if max_steps is -1, or if this is written and max_steps is not."
     )
-    do_train: bool = documented(True, "Train.")
-    do_eval: bool = documented(True, "Evaluate, while training and after it.")
-    load_best_model_at_end: bool = documented(True, "Keep the checkpoint with the best evaluation as the model.")
-    tensor_parallel_degree: int = documented(-1, "Parts that each layer is cut into; -1: none.")
-    sequence_parallel: bool = documented(False, "Cut norms and residuals along the tokens among these parts, too.")
-    pipeline_parallel_degree: int = documented(-1, "Stages that the layers are dealt out to; -1: one.")
-    sharding_parallel_degree: int = documented(-1, "Ranks that share the optimiser's state; -1: all there are.")
-    sharding: str = documented(
+    max_steps: int = setting(100, "Updates to run; -1: as many as num_train_epochs needs.")
+    learning_rate: float = setting(1e-6, "Peak learning rate.")
+    warmup_steps: int = setting(
+        10, "Updates of linear warm-up; the first one runs at a rate of 0. Above 0 it replaces warmup_ratio."
+    )
+    logging_steps: int = setting(1, "Updates between two lines of the log.")
+    evaluation_strategy: str = setting(
+        "steps",
+        "When to evaluate: steps (every eval_steps updates), epoch (after each pass), no (only after training).",
+        choices=STRATEGIES,
+    )
+    save_strategy: str = setting(
+        "steps", "When to save a checkpoint; no: never, only the final model is saved.", choices=STRATEGIES
+    )
+    eval_steps: int = setting(100, "Updates between two evaluations.")
+    save_steps: int = setting(500, "Updates between two checkpoints.")
+    bf16: bool = setting(True, "Train in bfloat16. On a CPU the default changes to false, and true is refused.")
+    fp16_opt_level: str = setting(
+        "O2", "With bf16: O1 is mixed precision, O2 keeps the weights in bfloat16, too.", choices=["O1", "O2"]
+    )
+    do_train: bool = setting(True, "Train.")
+    do_eval: bool = setting(True, "Evaluate during training and after it; changes to false without dev_dataset_path.")
+    load_best_model_at_end: bool = setting(True, "The final model is the checkpoint with the best evaluation.")
+    tensor_parallel_degree: int = setting(-1, "Ranks that share each layer's matrices; -1: none.")
+    sequence_parallel: bool = setting(
+        False, "With tensor_parallel_degree: split norms and residuals along the tokens among these ranks, too."
+    )
+    pipeline_parallel_degree: int = setting(-1, "Pipeline stages that the layers are divided into; -1: one.")
+    sharding_parallel_degree: int = setting(
+        -1, "Ranks that share the optimizer's state; -1: all ranks that have data of their own."
+    )
+    sharding: str = setting(
         "stage1",
-        "Sharded data parallelism: stage1, stage2, stage3 or empty.",
+        "Sharded data parallelism; empty: none. With a single process the default changes to empty.",
         choices=["", "stage1", "stage2", "stage3"],
     )
-    recompute: bool = documented(False, "Recompute activations in the backward pass to save memory.")
-    recompute_granularity: str = documented("full", "What is recomputed.", choices=GRANULARITIES)
-    unified_checkpoint: bool = documented(True, "Checkpoints in PaddleNLP's unified safetensors form.")
-    process_reward: bool = documented(True, "true: a score per step (PRM); false: one per answer (ORM).")
-    prm_loss: str = documented(
+    recompute: bool = setting(False, "Recompute activations in the backward pass to save memory.")
+    recompute_granularity: str = setting("full", "What is recomputed; for Mistral only full.", choices=GRANULARITIES)
+    unified_checkpoint: bool = setting(
+        True, "Checkpoints as safetensors in PaddleNLP's unified form, which any layout can resume; false: .pdparams."
+    )
+    process_reward: bool = setting(True, "true: a score for each step (PRM); false: one for each answer (ORM).")
+    prm_loss: str = setting(
         "reward_tokens",
-        "Cross entropy over the two reward tokens, or the whole vocabulary.",
+        "Cross entropy over the two reward tokens, or over the whole vocabulary as in next-token prediction.",
         choices=["reward_tokens", "vocabulary"],
     )
-    label_smoothing: float = documented(0.0, "Labels are drawn towards 0.5 by this share of the way.")
-    positive_weight: float = documented(1.0, "What the positive part of a label counts; the negative part counts 1.")
-    balance_labels: bool = documented(False, "positive_weight that lets both parts of the training labels count alike.")
-    reward_margin: float = documented(0.0, "Margin of preferences whose records have no field margin.")
-    reward_centering: float = documented(0.0, "Weight of the squared sum of both rewards of a preference.")
-    nan_policy: str = documented(
-        "stop", "A loss or gradient that is no number: stop, or skip the update and count it.", choices=["stop", "skip"]
+    label_smoothing: float = setting(0.0, "A label y becomes y * (1 - label_smoothing) + label_smoothing / 2.")
+    positive_weight: float = setting(
+        1.0, "Weight of the positive part of a label in the loss; the negative part has weight 1."
     )
-    overwrite_output_dir: bool = documented(False, "Start afresh and delete the checkpoints in output_dir.")
+    balance_labels: bool = setting(
+        False, "Choose positive_weight so that both parts of the training labels have the same total weight."
+    )
+    reward_margin: float = setting(0.0, "Margin of preferences whose record has no margin.")
+    reward_centering: float = setting(
+        0.0, "Weight of (reward of chosen + reward of rejected)^2, which keeps rewards around 0; 0.01 is usual."
+    )
+    nan_policy: str = setting(
+        "stop",
+        "When a loss or gradient is NaN or infinite: stop and name the records, or skip the update and count it.",
+        choices=["stop", "skip"],
+    )
+    seed: int = setting(42, "Seed of the order of rows and of everything else that is random.")
+    weight_decay: float = setting(0.0, "Weight decay of AdamW.")
+    adam_beta1: float = setting(0.9, "beta1 of AdamW.")
+    adam_beta2: float = setting(0.999, "beta2 of AdamW.")
+    adam_epsilon: float = setting(1e-8, "epsilon of AdamW.")
+    max_grad_norm: float = setting(1.0, "Gradients are clipped to this norm; 0: no clipping.")
+    lr_scheduler_type: str = setting("linear", "Schedule of the learning rate after warm-up.", choices=SCHEDULES)
+    warmup_ratio: float = setting(0.0, "Warm-up as a share of all updates; used if warmup_steps is 0.")
+    num_cycles: float = setting(0.5, "Waves of the cosine schedule.")
+    lr_end: float = setting(1e-7, "Final rate of the polynomial schedule.")
+    power: float = setting(1.0, "Power of the polynomial schedule.")
+    save_total_limit: int | None = setting(
+        None, "How many checkpoints to keep, not counting the best one; null or 0: all."
+    )
+    overwrite_output_dir: bool = setting(False, "Start afresh and delete the checkpoints in output_dir.")
+    resume_from_checkpoint: str | None = setting(
+        None, "Resume from this checkpoint instead of the last one in output_dir."
+    )
+    metric_for_best_model: str | None = setting(
+        None, "Metric that load_best_model_at_end compares, without eval_; null: loss."
+    )
+    greater_is_better: bool | None = setting(
+        None, "Whether more of that metric is better; null: true, except for loss and ece."
+    )
+    disable_tqdm: bool | None = setting(None, "true: no progress bars.")
+    logging_dir: str | None = setting(None, "Folder of the curves; null: runs in output_dir.")
+    logging_first_step: bool = setting(False, "Log the first update, too.")
+    report_to: list[str] | None = setting(
+        None, "Where curves are written: visualdl, tensorboard, wandb, none; null: visualdl."
+    )
+    verbose: bool = setting(False, "Show every setting before the run, not only those that are not defaults.")
+    device: str = setting("gpu", "Device to train on; changes to cpu in a CPU build of PaddlePaddle.")
+    amp_master_grad: bool = setting(False, "float32 gradients with bf16 and O2.")
+    sharding_parallel_config: str = setting("", "PaddleNLP's options for sharding, separated by blanks.")
+    tensor_parallel_config: str = setting("", "PaddleNLP's options for tensor parallelism, separated by blanks.")
 
-    def __post_init__(self):
-        # PaddleNLP turns evaluation_strategy "no" into "steps" while do_eval is set; here "no" means: at the end only.
-        # With a pipeline it would also evaluate in batches of another size than per_device_eval_batch_size.
-        evaluate_at_end, eval_batch_size = self.do_eval, self.per_device_eval_batch_size
-        if self.evaluation_strategy == "no":
-            self.do_eval = False
-        self.pipeline_parallel_config = pipeline.CONFIG
-        super().__post_init__()
-        self.do_eval, self.per_device_eval_batch_size = evaluate_at_end, eval_batch_size
 
-
-@dataclass
+@dataclass(frozen=True)
 class DataArgument:
-    train_dataset_path: Optional[List[str]] = documented(None, "Training data: files, folders or patterns.")  # noqa: UP006, UP045
-    dev_dataset_path: Optional[List[str]] = documented(None, "Held-out data: files, folders or patterns.")  # noqa: UP006, UP045
-    max_seq_len: int = documented(4096, "Tokens of a packed row, and of one solution at most.")
-    max_prompt_len: int = documented(2048, "Tokens of a prompt at most; it is cut from the left.")
-    autotuner_benchmark: bool = documented(False, "5 updates without evaluation and saving, for an autotuner.")
-    benchmark: bool = documented(False, "Measure the speed of training: no evaluation, no saving.")
-    zero_padding: bool = documented(True, "Pack solutions into full rows instead of padding each one.")
-    greedy_zero_padding: bool = documented(False, "Pack best-fit instead of in the order of the data.")
-    prefix_sharing: bool = documented(True, "Compute what solutions of a prompt begin with alike only once.")
-    prefix_sharing_window: Optional[int] = documented(  # noqa: UP045
-        None, f"Solutions among which prompts are looked for; none: all, or {STREAM_WINDOW} with lazy."
+    train_dataset_path: list[str] | None = setting(
+        None, "Training data: files, folders or patterns; needed if do_train is true."
     )
-    lazy: bool = documented(False, "Stream the data: constant memory, no shuffling, needs max_steps.")
-    use_chat_template: bool = documented(False, "Write the dialogue in the tokenizer's chat template.")
-    score_last_step_only: bool = documented(False, "Only the last step of a record is scored; the others are context.")
-    skip_bad_records: bool = documented(False, "Drop and count records that cannot be used, instead of stopping.")
+    dev_dataset_path: list[str] | None = setting(None, "Held-out data: files, folders or patterns.")
+    max_seq_len: int = setting(
+        4096, "Tokens of a packed row, and of one solution at most; lowered if the model attends over fewer."
+    )
+    max_prompt_len: int = setting(2048, "Tokens of a prompt at most; a longer one is cut from the left.")
+    autotuner_benchmark: bool = setting(False, "5 updates without evaluation and saving, for an autotuner.")
+    benchmark: bool = setting(False, "Measure the speed of training: no evaluation, no checkpoints, no model.")
+    zero_padding: bool = setting(True, "Pack several solutions into a row instead of padding each one.")
+    greedy_zero_padding: bool = setting(
+        False, "Pack best-fit instead of in the order of the data: fewer rows, less padding."
+    )
+    prefix_sharing: bool = setting(
+        True, "Compute shared prefixes of solutions to a prompt once; loss, gradients and metrics stay the same."
+    )
+    prefix_sharing_window: int | None = setting(
+        None, f"Number of solutions within which equal prompts are found; null: all, or {STREAM_WINDOW} with lazy."
+    )
+    lazy: bool = setting(False, "Stream the data: constant memory, no shuffling, needs max_steps.")
+    use_chat_template: bool = setting(False, "Write the dialogue in the tokenizer's chat template.")
+    score_last_step_only: bool = setting(False, "Score only the last step of a record; the others are context.")
+    skip_bad_records: bool = setting(False, "Drop and count records that cannot be used, instead of stopping.")
 
 
-@dataclass
+@dataclass(frozen=True)
 class ModelArgument:
-    model_name_or_path: str = field(metadata={"help": "Model to start from: a folder, or a name PaddleNLP knows."})
-    tokenizer_name_or_path: Optional[str] = documented(None, "Tokenizer, if it is not the model's own.")  # noqa: UP045
-    use_flash_attention: bool = documented(False, "Use flash attention where the device has it.")
-    recompute_granularity: str = documented("full", "What is recomputed.", choices=GRANULARITIES)
-    flash_mask: bool = documented(False, "FlashMask attention; needs use_flash_attention.")
-    virtual_pp_degree: int = documented(1, "Virtual pipeline stages per rank.")
-    placeholder_token: str = documented("ки", "The single token at whose position a step is scored.")
-    reward_tokens: str = documented("+,-", "The positive and the negative token, separated by a comma.")
-    add_placeholder_token: bool = documented(False, "Add placeholder_token to the vocabulary if it is several tokens.")
-    lora: bool = documented(False, "Train low-rank adapters and the two reward rows; the other weights stay.")
-    lora_rank: int = documented(8, "Rank of the adapters.")
-    lora_alpha: int = documented(16, "Adapters are scaled by lora_alpha / lora_rank.")
-    lora_target_modules: Optional[List[str]] = documented(  # noqa: UP006, UP045
-        None, "Layers that get adapters, by name such as q_proj; none: every projection of attention and MLP."
+    model_name_or_path: str = field(
+        metadata={"help": "Model to start from: a folder, or a name that PaddleNLP can download."}
+    )
+    tokenizer_name_or_path: str | None = setting(None, "Tokenizer, if it is not in the model's folder.")
+    use_flash_attention: bool = setting(False, "With flash_mask: attention by FlashMask. No effect on a CPU.")
+    flash_mask: bool = setting(
+        False, "FlashMask; needs use_flash_attention. Without both a GPU uses a dense mask. No effect on a CPU."
+    )
+    virtual_pp_degree: int = setting(1, "Pipeline stages per rank; only 1 is supported.")
+    placeholder_token: str = setting("ки", "The token at whose position a step is scored; one token.")
+    reward_tokens: str = setting("+,-", "The positive and the negative token, separated by a comma; one token each.")
+    add_placeholder_token: bool = setting(
+        False, "Add placeholder_token to the vocabulary if it is more than one token."
+    )
+    lora: bool = setting(False, "Train low-rank adapters and the two reward rows instead of all weights.")
+    lora_rank: int = setting(8, "Rank of the adapters.")
+    lora_alpha: int = setting(16, "Adapters are scaled by lora_alpha / lora_rank.")
+    lora_target_modules: list[str] | None = setting(
+        None, "Layers that get adapters, such as q_proj; null: every projection of attention and MLP."
     )
 
 
 CLASSES = (TrainingArguments, DataArgument, ModelArgument)
 
-
-def split_reward_tokens(reward_tokens: str) -> tuple[str, ...]:
-    return tuple(token.strip() for token in reward_tokens.split(","))
-
-
 # What makes a run the run it is: with another value here a checkpoint of it would be continued on something else.
 IDENTITY = (
-    "seed max_seq_len max_prompt_len zero_padding "
-    "greedy_zero_padding prefix_sharing prefix_sharing_window lazy process_reward placeholder_token reward_tokens "
-    "use_chat_template score_last_step_only prm_loss label_smoothing positive_weight balance_labels reward_margin "
-    "reward_centering add_placeholder_token lora lora_rank lora_alpha lora_target_modules "
-    "learning_rate warmup_steps warmup_ratio "
-    "max_steps num_train_epochs lr_scheduler_type lr_end num_cycles power weight_decay adam_beta1 adam_beta2 "
-    "adam_epsilon max_grad_norm bf16 fp16_opt_level amp_master_grad"
+    "seed max_seq_len max_prompt_len zero_padding greedy_zero_padding prefix_sharing prefix_sharing_window lazy "
+    "process_reward placeholder_token reward_tokens use_chat_template score_last_step_only prm_loss label_smoothing "
+    "positive_weight balance_labels reward_margin reward_centering add_placeholder_token "
+    "lora lora_rank lora_alpha lora_target_modules "
+    "learning_rate warmup_steps warmup_ratio max_steps num_train_epochs lr_scheduler_type lr_end num_cycles power "
+    "weight_decay adam_beta1 adam_beta2 adam_epsilon max_grad_norm bf16 fp16_opt_level amp_master_grad"
 ).split()
+
+
+def is_unobeyed(name: str) -> bool:
+    """Whether PaddleNLP's Trainer has a setting of this name. Those that this script obeys are all above."""
+    found = importlib.util.find_spec("paddlenlp")  # read as text: importing it takes seconds
+    if found is None or found.origin is None:
+        return False
+    source = Path(found.origin).parent / "trainer" / "training_args.py"
+    return source.is_file() and bool(re.search(rf"^    {re.escape(name)}: ", source.read_text("utf-8"), re.MULTILINE))

@@ -15,6 +15,49 @@ SLACK = 1e-6
 
 Metrics = dict[str, float | int | None]
 
+# What each metric means, for the docs. Steps and answers share the first part.
+JUDGEMENT = {
+    "accuracy": "share judged as labelled",
+    "accuracy_positive": "the same among those labelled `+`",
+    "accuracy_negative": "the same among those labelled `-`",
+    "balanced_accuracy": "mean of these two; 0.5 for a model that always answers the same",
+    "error_precision": "of those predicted `-`, the share labelled `-`",
+    "error_recall": "of those labelled `-`, the share predicted `-`",
+    "error_f1": "harmonic mean of these two",
+    "auc": "how often a `+` scores higher than a `-`; a tie counts one half",
+    "ece": f"mean distance between score and label over {ECE_BINS} bins of equal width, weighted by what is in them",
+    "positive_share": "share of `+` labels",
+}
+STEP_METRICS = {
+    "loss": "mean cross entropy of all held-out steps over the two reward tokens, with the labels of the data as they "
+    "are: no weights, smoothing or `prm_loss`",
+    **JUDGEMENT,
+    "first_error_accuracy": "share of solutions whose first predicted `-` is their first labelled `-`, or that have "
+    "neither",
+    "steps": "steps that were judged",
+    "solutions": "solutions that were judged",
+}
+OUTCOME_METRICS = {
+    "loss": "mean cross entropy of all held-out answers over the two reward tokens",
+    **JUDGEMENT,
+    "precision": "of the answers predicted `+`, the share labelled `+`",
+    "recall": "of the answers labelled `+`, the share predicted `+`",
+    "f1": "harmonic mean of these two",
+    "answers": "answers that were judged",
+}
+PREFERENCE_METRICS = {
+    "loss": "mean of -log sigmoid(reward of chosen - reward of rejected), without margin and centering",
+    "accuracy": "share of pairs whose chosen answer has the larger reward; a tie is not a hit",
+    "ties": "share of pairs with equal rewards",
+    "margin_mean": "mean of reward of chosen - reward of rejected",
+    **{
+        f"{answer}_reward_{statistic}": f"{statistic} of the rewards of the {answer} answers"
+        for answer in ("chosen", "rejected")
+        for statistic in ("mean", "std", "min", "max")
+    },
+    "pairs": "pairs that were judged",
+}
+
 
 def step_metrics(scores: ArrayLike, labels: ArrayLike, groups: ArrayLike) -> Metrics:
     """Compare the score of every step with its label.

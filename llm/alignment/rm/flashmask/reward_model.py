@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import types
 
+from paddlenlp.trainer import set_seed
+
+from llm.alignment.rm.flashmask.reward_format import RewardFormat
+from llm.alignment.rm.flashmask.reward_run import RewardRun
+from llm.core import patches
 from llm.core.model import forward as forward_module
-from llm.core.model import heads, pipeline
+from llm.core.model import heads, lora, pipeline
 from llm.core.model.chunked_logsumexp import log_normaliser
+from llm.core.model.config import load_config
+from llm.core.model.grow_vocabulary import grow_vocabulary
+from llm.core.parallel.ranks import say
 from llm.core.text.reward_tokens import RewardTokens
+from llm.core.train.library_arguments import LibraryArguments
 
 
 def as_reward_model(model, tokens: RewardTokens, over_vocabulary: bool = False):
@@ -38,6 +47,28 @@ def as_reward_model(model, tokens: RewardTokens, over_vocabulary: bool = False):
         model.lm_head.__dict__["forward"] = score
         model.__dict__["forward"] = types.MethodType(forward, model)
     return model
+
+
+def build_model(run: RewardRun, reward_format: RewardFormat, attend, arguments: LibraryArguments):
+    """The model that trains: loaded, with a row for an added placeholder, as a reward model, with adapters if asked."""
+    set_seed(run.training.seed)
+    model = patches.load_model(run.model_path, load_config(run.model_path), attend, run.weight_dtype, arguments)
+    grow_vocabulary(model, len(reward_format.tokenizer))
+    model = as_reward_model(model, reward_format.tokens, over_vocabulary=run.training.prm_loss == "vocabulary")
+    if not run.model.lora:
+        return model
+    adapted = lora.attach(
+        model,
+        reward_format.tokens,
+        base=run.model_path,
+        rank=run.model.lora_rank,
+        alpha=run.model.lora_alpha,
+        targets=run.model.lora_target_modules,
+        new_placeholder=run.model.add_placeholder_token and reward_format.placeholder_was_added,
+        seed=run.training.seed,
+    )
+    say(lora.describe(adapted))
+    return adapted
 
 
 def at_scored(hidden, scored_K):

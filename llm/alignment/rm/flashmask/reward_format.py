@@ -1,0 +1,96 @@
+"""How text becomes scored sequences: made once for a run, saved with its model, and used by training, scoring,
+inspection, merging and benchmarks alike. No paddle here."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+from llm.core.files import read_json, write_json
+from llm.core.records.records import Record
+from llm.core.text.encoding import StepEncoder
+from llm.core.text.load_tokenizer import load_tokenizer
+from llm.core.text.reward_tokens import RewardTokens, find_reward_tokens
+from llm.core.text.tokenizer import Tokenizer
+
+FORMAT_FILE = "reward_format.json"
+SETTINGS_FILE = "settings.json"  # where earlier versions kept the same values
+
+
+@dataclass(frozen=True)
+class FormatValues:
+    """The settings that decide it, under their names."""
+
+    placeholder_token: str
+    reward_tokens: str
+    max_seq_len: int
+    max_prompt_len: int
+    use_chat_template: bool
+    process_reward: bool
+    score_last_step_only: bool
+
+
+@dataclass(frozen=True)
+class RewardFormat:
+    values: FormatValues
+    tokenizer: Tokenizer
+    tokens: RewardTokens
+
+    @property
+    def reward_tokens(self) -> tuple[str, str]:
+        return split_reward_tokens(self.values.reward_tokens)
+
+    @property
+    def placeholder_was_added(self) -> bool:
+        return self.tokens.placeholder in self.tokenizer.get_added_vocab().values()
+
+    def encoder(self) -> StepEncoder:
+        values = self.values
+        limits = values.max_seq_len, values.max_prompt_len
+        return StepEncoder(self.tokenizer, self.tokens, *limits, values.use_chat_template)
+
+    def scored_part(self, record: Record) -> Record:
+        """The labelled record with what of it is scored."""
+        if not self.values.process_reward:
+            return as_outcome(record)
+        return last_step_only(record) if self.values.score_last_step_only else record
+
+    def save_pretrained(self, folder: str) -> None:
+        """Beside the weights: PaddleNLP's Trainer calls this for the object that it knows as its tokenizer."""
+        self.tokenizer.save_pretrained(folder)
+        write_json(Path(folder) / FORMAT_FILE, asdict(self.values))
+
+
+def make_format(values: FormatValues, tokenizer: Tokenizer) -> RewardFormat:
+    """ValueError where a token of the settings is not one token of the vocabulary."""
+    tokens = find_reward_tokens(tokenizer, values.placeholder_token, split_reward_tokens(values.reward_tokens))
+    return RewardFormat(values, tokenizer, tokens)
+
+
+def load_format(folder: str | Path) -> RewardFormat:
+    """Of a folder that a training or a merge has written."""
+    files = [Path(folder) / name for name in (FORMAT_FILE, SETTINGS_FILE) if (Path(folder) / name).is_file()]
+    if not files:
+        raise ValueError(
+            f"{folder} has no {FORMAT_FILE}, so it is not a model of this project, or not all of its files are there. "
+            "Give the output_dir of a training, or copy the folder again."
+        )
+    written = read_json(files[0])
+    missing = [field.name for field in fields(FormatValues) if field.name not in written]
+    if missing:
+        raise ValueError(f"{files[0]} lacks {', '.join(missing)}. Copy the folder again.")
+    values = FormatValues(**{field.name: written[field.name] for field in fields(FormatValues)})
+    return make_format(values, load_tokenizer(str(folder)))
+
+
+def split_reward_tokens(reward_tokens: str) -> tuple[str, ...]:
+    return tuple(token.strip() for token in reward_tokens.split(","))
+
+
+def as_outcome(record: Record) -> Record:
+    """The answer as one text with one score after it, labelled as its last step is."""
+    return replace(record, steps=("\n".join(record.steps),), labels=record.labels[-1:])
+
+
+def last_step_only(record: Record) -> Record:
+    return replace(record, labels=(None,) * (len(record.labels) - 1) + record.labels[-1:])

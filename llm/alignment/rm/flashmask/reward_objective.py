@@ -1,0 +1,130 @@
+"""What a reward model learns: loss, statistics and metrics at the scored positions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import paddle
+
+from llm.alignment.rm.flashmask.reward_argument import TrainingArguments
+from llm.alignment.rm.flashmask.reward_metrics import outcome_metrics, preference_metrics, step_metrics
+from llm.alignment.rm.flashmask.reward_model import at_scored
+from llm.core.model.losses import pair_loss, reward_cross_entropy, reward_scores, rewards, vocabulary_cross_entropy
+from llm.core.records.records import PREFERENCES
+
+MODEL_INPUTS = ("input_ids", "position_ids", "end_row", "scored")
+
+
+class RewardObjective:
+    """What labels and pairs have in common: logits [K, 2] of the scored positions."""
+
+    def outputs(self, model, inputs):
+        return model(**{name: inputs[name] for name in MODEL_INPUTS})
+
+    def outputs_of_hidden(self, model, hidden, inputs):
+        return model.score(at_scored(hidden, inputs["scored"]))
+
+
+@dataclass(frozen=True)
+class LabelObjective(RewardObjective):
+    """Learns from labels: of every step, or (`process_reward` false) of whole answers. Every label counts for the loss
+    and the metrics, also where several share a position; one is "+" if it is above 0.5."""
+
+    process_reward: bool
+    prm_loss: str
+    statistics = ("hits", "labels", "positive_hits", "positive", "tokens", "solutions")
+
+    def loss_and_statistics(self, logits, inputs):
+        logits_M2 = logits.gather(inputs["label_at"])
+        over_vocabulary = self.prm_loss == "vocabulary"
+        cross_entropy = vocabulary_cross_entropy if over_vocabulary else reward_cross_entropy
+        loss = (inputs["weights"] * cross_entropy(logits_M2, inputs["targets"])).sum()
+        with paddle.no_grad():
+            real_M = inputs["weights"] > 0
+            right_M = inputs["labels"] > 0.5  # what is not real is 0
+            hit_M = ((logits_M2[:, 0] > logits_M2[:, 1]) == right_M) & real_M
+            return loss, {
+                "hits": hit_M.sum(),
+                "labels": real_M.sum(),
+                "positive_hits": (hit_M & right_M).sum(),
+                "positive": right_M.sum(),
+                **counts(inputs),
+            }
+
+    def training_metrics(self, sums: dict[str, float]) -> dict[str, float]:
+        negative = sums["labels"] - sums["positive"]
+        shares = {
+            "accuracy": (sums["hits"], sums["labels"]),
+            "accuracy_positive": (sums["positive_hits"], sums["positive"]),
+            "accuracy_negative": (sums["hits"] - sums["positive_hits"], negative),
+        }
+        return {name: float(hits / count) for name, (hits, count) in shares.items() if count}
+
+    def columns(self, logits_K2, inputs):
+        logits_M2, labels_M = logits_K2.gather(inputs["label_at"]), inputs["labels"]
+        columns = [reward_cross_entropy(logits_M2, labels_M), reward_scores(logits_M2), labels_M, inputs["solutions"]]
+        real_M = inputs["weights"].numpy() > 0
+        return [column.numpy()[real_M] for column in columns]
+
+    def metrics(self, scores, labels, solutions):
+        return step_metrics(scores, labels, solutions) if self.process_reward else outcome_metrics(scores, labels)
+
+
+@dataclass(frozen=True)
+class PairObjective(RewardObjective):
+    """Learns from preferences: the chosen answer's reward should be the larger one."""
+
+    centering: float
+    statistics = ("hits", "ties", "pairs", "chosen", "rejected", "tokens", "solutions")
+
+    def loss_and_statistics(self, logits, inputs):
+        chosen_P, rejected_P = self._rewards(logits, inputs)
+        losses_P = pair_loss(chosen_P, rejected_P, inputs["margins"], self.centering)
+        loss = (inputs["pair_weights"] * losses_P).sum()
+        with paddle.no_grad():
+            real_P = inputs["pair_weights"] > 0
+            ties_P = (chosen_P == rejected_P) & real_P
+            return loss, {
+                "hits": ((chosen_P > rejected_P) & real_P).sum(),
+                "ties": ties_P.sum(),
+                "pairs": real_P.sum(),
+                "chosen": (chosen_P * real_P.astype("float32")).sum(),
+                "rejected": (rejected_P * real_P.astype("float32")).sum(),
+                **counts(inputs),
+            }
+
+    def training_metrics(self, sums: dict[str, float]) -> dict[str, float]:
+        pairs = sums["pairs"]
+        if not pairs:
+            return {}
+        return {
+            "accuracy": float(sums["hits"] / pairs),
+            "ties": float(sums["ties"] / pairs),
+            "margin_mean": float((sums["chosen"] - sums["rejected"]) / pairs),
+            "chosen_reward_mean": float(sums["chosen"] / pairs),
+            "rejected_reward_mean": float(sums["rejected"] / pairs),
+        }
+
+    def columns(self, logits_K2, inputs):
+        chosen_P, rejected_P = self._rewards(logits_K2, inputs)
+        losses_P = pair_loss(chosen_P, rejected_P, margins_P=paddle.zeros_like(chosen_P), centering=0.0)
+        real_P = inputs["pair_weights"].numpy() > 0
+        return [column.numpy()[real_P] for column in (losses_P, chosen_P, rejected_P)]
+
+    def metrics(self, chosen, rejected):
+        return preference_metrics(chosen, rejected)
+
+    def _rewards(self, logits_K2, inputs):
+        """([P] of the chosen answers, [P] of the rejected ones)"""
+        rewards_K = rewards(logits_K2)
+        return rewards_K.gather(inputs["chosen"]), rewards_K.gather(inputs["rejected"])
+
+
+def counts(inputs) -> dict:
+    return {"tokens": inputs["tokens"], "solutions": inputs["solution_count"]}
+
+
+def objective_of(form: str, training: TrainingArguments) -> RewardObjective:
+    if form == PREFERENCES:
+        return PairObjective(training.reward_centering)
+    return LabelObjective(training.process_reward, training.prm_loss)

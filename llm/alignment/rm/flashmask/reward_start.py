@@ -1,0 +1,132 @@
+"""A run from its start to its results: which checkpoint it resumes from, its trainer, training and evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from llm.alignment.rm.flashmask.data import RewardRows
+from llm.alignment.rm.flashmask.reward_format import RewardFormat
+from llm.alignment.rm.flashmask.reward_objective import objective_of
+from llm.alignment.rm.flashmask.reward_run import RewardRun
+from llm.core.checkpoint import compatibility, output_folder
+from llm.core.checkpoint.checkpoints import step_of
+from llm.core.files import write_json
+from llm.core.model import lora, pipeline
+from llm.core.model.load import fingerprint
+from llm.core.parallel import ranks, same_run
+from llm.core.parallel.ranks import say
+from llm.core.rows.batch import collate
+from llm.core.settings import display
+from llm.core.train.exact_trainer import ExactTrainer
+from llm.core.train.library_arguments import LibraryArguments, library_arguments
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins; all of its processes agree on it."""
+
+    arguments: LibraryArguments
+    identity: dict
+    checkpoint: Path | None
+    base_weights: str | None  # under adapters
+
+
+def find_start(run: RewardRun, train: RewardRows | None, dev: RewardRows | None) -> Start:
+    """ValueError where the run may not write into its folder, or where the processes are not of one run."""
+    base = fingerprint(run.model_path, run.sizes.model_type) if run.model.lora else None
+    identity = run.identity(base, train and train.fingerprint)
+    checkpoint = output_folder.prepare(run.output_dir, run.training, run.model_path, identity, ranks.rank() == 0)
+    compatibility.check_stages(checkpoint, run.training.pipeline_parallel_degree, run.sizes.tie_word_embeddings)
+    arguments = library_arguments(
+        run.training,
+        output_dir=str(run.output_dir),
+        logging_dir=run.training.logging_dir or str(run.output_dir / "runs"),
+        greater_is_better=run.more_is_better,
+        pipeline_parallel_config=pipeline.CONFIG,
+    )
+    same_run.check(run.output_dir, checkpoint, identity, dev and dev.fingerprint, run.settings.as_dict())
+    return Start(arguments, identity, checkpoint, base)
+
+
+def make_trainer(run: RewardRun, reward_format: RewardFormat, start: Start, model, train, dev) -> ExactTrainer:
+    return ExactTrainer(
+        objective=objective_of(run.form, run.training),
+        model=model,
+        args=start.arguments,
+        train_dataset=train,
+        eval_dataset=dev,
+        tokenizer=reward_format,
+        # any id that the model has will do for padding, which is seen by itself alone
+        collate=partial(collate, pad_id=0, multiple=run.row_multiple),
+        keeps_checkpoints=run.keeps_checkpoints,
+        identity=start.identity,
+        unified=run.training.unified_checkpoint,
+        steps=run.steps,
+        steps_per_pass=run.steps_per_pass,
+        nan_policy=run.training.nan_policy,
+        reports=run.training.report_to or ["visualdl"],
+    )
+
+
+def leave_settings(run: RewardRun, start: Start) -> None:
+    """Beside the model that the run will write, by the first rank."""
+    if ranks.rank() > 0:
+        return
+    if run.training.overwrite_output_dir and run.training.do_train:
+        output_folder.delete_checkpoints(run.output_dir)
+    display.save(run.settings, (start.arguments,), run.output_dir / output_folder.SETTINGS_FILE)
+    if start.base_weights:
+        write_json(run.output_dir / lora.BASE_FILE, {"weights": start.base_weights})
+
+
+def carry_out(trainer: ExactTrainer, checkpoint: Path | None) -> dict:
+    """Training and evaluation, as far as they are asked for."""
+    results: dict = {}
+    if trainer.args.do_train:
+        trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+        if trainer.stopped_by:
+            say(trainer.where_stopped())
+            return results
+        results |= end_training(trainer)
+    if trainer.args.do_eval:
+        metrics = last_metrics(trainer)
+        write_results(trainer, "eval", metrics)
+        results |= metrics
+    if trainer.args.do_train:
+        trainer.save_state()
+    trainer.curves.close()
+    say(f"results{' and model' if trainer.args.do_train else ''}: {trainer.args.output_dir}")
+    return results
+
+
+def end_training(trainer: ExactTrainer) -> dict:
+    results = {f"train_{name}": value for name, value in trainer.train_totals().items()}
+    if trainer.args.load_best_model_at_end and trainer.state.best_model_checkpoint is None:
+        say(f"no evaluation had a {trainer.args.metric_for_best_model}, so the model at the end is the last one")
+    if trainer.keeps_checkpoints:
+        trainer.save_final_model()
+    write_results(trainer, "train", results)
+    return results
+
+
+def last_metrics(trainer: ExactTrainer) -> dict:
+    """Of the model at the end. If it is the one of the last update, and that was evaluated, nothing is computed."""
+    update = model_at_end(trainer)
+    if trainer.last_evaluation is not None and trainer.last_evaluation[0] == update:
+        return trainer.last_evaluation[1]
+    if update != trainer.state.global_step:
+        say(f"the model is the best checkpoint, of update {update}; its evaluation:")
+    return trainer.evaluate()
+
+
+def model_at_end(trainer: ExactTrainer) -> int:
+    """The update whose weights the model has."""
+    best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
+    return step_of(Path(best)) if best else trainer.state.global_step
+
+
+def write_results(trainer: ExactTrainer, name: str, values: dict) -> None:
+    if trainer.is_world_process_zero():
+        write_json(Path(trainer.args.output_dir) / f"{name}_results.json", values)

@@ -1,0 +1,60 @@
+"""Exact metrics over a whole data set, whatever the batches and ranks: everything that was judged is gathered before
+anything is averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import paddle
+
+from llm.core.model import pipeline
+from llm.core.parallel.ranks import from_all_ranks
+
+if TYPE_CHECKING:
+    from llm.core.train.exact_trainer import ExactTrainer
+
+SOLUTIONS_OF_A_RANK = 1 << 40  # the numbers of its solutions begin at as many times its rank
+
+
+def evaluate(trainer: ExactTrainer, rows) -> dict:
+    """{name: value}; a value that the data leaves undefined is None."""
+    losses, *columns = _of_all_ranks(trainer, _judge(trainer, rows))
+    return {"loss": float(losses.mean()), **trainer.objective.metrics(*columns)}
+
+
+def _judge(trainer: ExactTrainer, rows) -> list[np.ndarray] | None:
+    """The columns of this rank's batches, solutions numbered through all ranks; None but in the last stage."""
+    model = trainer.model
+    model.eval()
+    parts, first_solution = [], trainer.args.dataset_rank * SOLUTIONS_OF_A_RANK
+    with paddle.no_grad(), trainer.autocast_smart_context_manager():
+        for outputs, batch in _outputs_of(trainer, rows):
+            if "solutions" in batch:
+                batch["solutions"] += first_solution
+            first_solution += int(batch["solution_count"])
+            if outputs is not None:
+                parts.append(trainer.objective.columns(outputs, batch))
+    model.train()
+    return [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else None
+
+
+def _outputs_of(trainer: ExactTrainer, rows) -> Iterator[tuple[paddle.Tensor | None, dict]]:
+    """(outputs, batch) of every batch; no outputs but in the last stage of a pipeline."""
+    batch_size, model, objective = trainer.args.per_device_eval_batch_size, trainer.model, trainer.objective
+    if not trainer.in_stages:
+        for batch in trainer.loader(rows, batch_size=batch_size):
+            yield objective.outputs(model, batch), batch
+        return
+    wrapped = pipeline.wrap(model) if trainer.model_wrapped is model else trainer.model_wrapped
+    batches = trainer.loader(rows, batch_size=batch_size, accumulation=wrapped.accumulate_steps)
+    for hidden, batch in pipeline.evaluate(wrapped, batches):
+        yield hidden if hidden is None else objective.outputs_of_hidden(model, hidden, batch), batch
+
+
+def _of_all_ranks(trainer: ExactTrainer, mine: list[np.ndarray] | None) -> list[np.ndarray]:
+    """Those that share their data by tensor parallelism count once."""
+    everyone = from_all_ranks((trainer.args.dataset_rank, mine))
+    of_rank = {rank: columns for rank, columns in everyone if columns is not None}
+    return [np.concatenate(column) for column in zip(*(of_rank[r] for r in sorted(of_rank)), strict=True)]

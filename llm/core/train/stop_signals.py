@@ -1,0 +1,43 @@
+"""A run that is asked to stop: SIGTERM, SIGHUP, or Ctrl-C once. A second Ctrl-C ends the process at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+
+NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP", signal.SIGINT: "Ctrl-C"}
+EXIT_AT_ONCE = 128 + signal.SIGINT  # as a shell has it
+
+
+class StopSignals:
+    """`name` of the signal that came, or None."""
+
+    def __init__(self) -> None:
+        self.name: str | None = None
+        self._interrupts = 0
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Inside, a signal only takes note: an exception from it could come up in the midst of an update, and through
+        Paddle's C++ code as one of its own."""
+        before = {number: signal.signal(number, self._note) for number in NAMES}
+        for number in NAMES:
+            signal.siginterrupt(number, False)  # what waits for another rank goes on waiting
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _note(self, number: int, frame) -> None:
+        self._interrupts += number == signal.SIGINT
+        if self._interrupts > 1:
+            os.write(sys.stderr.fileno(), b"\nended at once; the last checkpoint stays\n")
+            os._exit(EXIT_AT_ONCE)
+        if self.name is None:
+            self.name = NAMES[signal.Signals(number)]
+            hint = b" (Ctrl-C again: end at once)" if number == signal.SIGINT else b""
+            os.write(sys.stderr.fileno(), f"\n{self.name}: ends after this update".encode() + hint + b"\n")
