@@ -1,7 +1,7 @@
 # make demo: from a fresh clone to a trained and tried process reward model, on a CPU.  make test, make lint.
 PYTHON ?= python3
 VENV ?= .venv
-INSTALLED := $(VENV)/installed-$(shell cat requirements.txt requirements-shared.txt | cksum | cut -d' ' -f1)
+INSTALLED := $(VENV)/installed-$(shell cat requirements.txt requirements-shared.txt requirements-direct.txt pyproject.toml | cksum | cut -d' ' -f1)
 
 .PHONY: demo test lint docs install peer
 
@@ -32,5 +32,6 @@ $(INSTALLED):
 	    "Python %d.%d is not supported: make PYTHON=python3.11 (3.10 to 3.12)" % v)'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install -r requirements.txt
+	$(VENV)/bin/python -m pip install --no-deps --editable .
 	rm -f $(VENV)/installed-*
 	touch $@

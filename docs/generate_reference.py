@@ -8,10 +8,10 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from llm.__main__ import VERBS
 from llm.alignment.rm.flashmask.reward_argument import CLASSES
 from llm.alignment.rm.flashmask.reward_metrics import OUTCOME_METRICS, PREFERENCE_METRICS, STEP_METRICS
 from llm.alignment.rm.flashmask.reward_schema import schema_text
+from llm.command_line import VERBS
 from llm.core.settings.display import markdown_table
 from llm.core.settings.settings import collect
 

@@ -13,6 +13,7 @@ import paddle
 
 from llm.benchmark import children
 from llm.benchmark.report import ONE, TEXT, TIMES, WHOLE, Columns, describe, megabytes, progress, show, table, whole
+from llm.core.console import ArgumentParser
 from llm.core.cpu.kernels.build import kernels
 from llm.core.model import attention
 
@@ -26,7 +27,7 @@ BRANCHES, DEPTH = 4, 3  # of the tree: a stem, 4 branches, 16 twigs
 
 
 def main(argv: list[str], set_here: dict[str, str]) -> None:
-    parser = argparse.ArgumentParser("python -m llm benchmark attention", description=__doc__, allow_abbrev=False)
+    parser = ArgumentParser("python -m llm benchmark attention", description=__doc__)
     parser.add_argument("--lengths", type=wholes, default=[1024, 2048, 4096], help="tokens of a row (1024,2048,4096)")
     parser.add_argument("--documents", type=wholes, default=[1, 4, 16, 64], help="documents of a row (1,4,16,64)")
     parser.add_argument("--heads", type=whole, default=8, help="(default: %(default)s)")

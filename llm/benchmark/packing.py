@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 
 import numpy as np
 
 from llm.benchmark import data
 from llm.benchmark.report import SHARE, TEXT, TIMES, TWO, WHOLE, progress, show, table
+from llm.core.console import ArgumentParser
 from llm.core.rows.row import Row
 from llm.core.rows.update_loader import StepLoader
 from llm.core.text.encoding import Sequence
@@ -28,7 +28,7 @@ COLUMNS = {
 
 
 def main(argv: list[str], set_here: dict[str, str]) -> None:
-    parser = argparse.ArgumentParser("python -m llm benchmark packing", description=__doc__, allow_abbrev=False)
+    parser = ArgumentParser("python -m llm benchmark packing", description=__doc__)
     data.add_options(parser)
     arguments = parser.parse_args(argv)
     solutions = data.read(arguments)

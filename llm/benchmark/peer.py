@@ -12,6 +12,7 @@ from llm.benchmark.fast_tokenizer import special_tokens, tokenizer_json
 from llm.benchmark.report import ONE, TEXT, TIMES, WHOLE, describe, megabytes, progress, show, table, whole
 from llm.benchmark.training import CHILD, describe_model
 from llm.benchmark.training_run import job_of
+from llm.core.console import ArgumentParser
 from llm.core.cpu import environment
 
 PEER_PYTHON = children.REPOSITORY / ".venv/peer/bin/python"  # where make peer puts it
@@ -83,7 +84,7 @@ def compare(ours: dict, peers: list[dict], goal: float | None) -> dict[str, floa
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser("python -m llm benchmark peer", description=__doc__, allow_abbrev=False)
+    parser = ArgumentParser("python -m llm benchmark peer", description=__doc__)
     data.add_options(parser, solutions=64)
     model.add_options(parser)
     parser.add_argument(

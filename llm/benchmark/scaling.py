@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from llm.alignment.rm.flashmask import reward_argument
 from llm.benchmark.children import REPOSITORY
 from llm.benchmark.report import ONE, TEXT, WHOLE, progress, show, table
 from llm.core import patches
+from llm.core.console import ArgumentParser
 from llm.core.model.load import FAMILIES
 from llm.core.model.sizes import sizes_of
 from llm.core.settings.parse import parse
@@ -83,7 +83,7 @@ COLUMNS = {
 
 
 def main(argv: list[str], set_here: dict[str, str]) -> None:
-    parser = argparse.ArgumentParser("python -m llm benchmark scaling", description=__doc__, allow_abbrev=False)
+    parser = ArgumentParser("python -m llm benchmark scaling", description=__doc__)
     parser.add_argument("--layouts", nargs="+", choices=LAYOUTS, default=list(LAYOUTS), help="those to measure")
     parser.add_argument("--family", choices=FAMILIES, default="llama", help="of the model (default: %(default)s)")
     parser.add_argument("--tied", action="store_true", help="embedding and head are one matrix")

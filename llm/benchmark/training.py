@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 from llm.benchmark import children, data, model
 from llm.benchmark.report import ONE, SHARE, TEXT, TIMES, TWO, WHOLE, describe, megabytes, progress, show, table, whole
 from llm.benchmark.training_run import job_of
+from llm.core.console import ArgumentParser
 
 VARIANTS = {packing: {"packing": packing} for packing in data.PACKINGS}
 LORA = "forest, LoRA"
@@ -36,7 +36,7 @@ PARTS = {
 
 
 def main(argv: list[str], set_here: dict[str, str]) -> None:
-    parser = argparse.ArgumentParser("python -m llm benchmark training", description=__doc__, allow_abbrev=False)
+    parser = ArgumentParser("python -m llm benchmark training", description=__doc__)
     data.add_options(parser, solutions=64)
     model.add_options(parser)
     parser.add_argument("--update", type=whole, default=32, help="solutions of an update (default: %(default)s)")

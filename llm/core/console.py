@@ -1,19 +1,46 @@
-"""How an error reaches a user: a paragraph and exit code 2, without a stack of library frames."""
+"""What a person sees of a command: errors as a paragraph without library frames, flags spelt one way."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+INTERRUPTED = 128 + signal.SIGINT  # as a shell has it
 
 
 @contextlib.contextmanager
 def plain_errors(*kinds: type[Exception]) -> Iterator[None]:
+    """Inside, an error of these kinds ends the process with exit code 2, and Ctrl-C with a line."""
     try:
         yield
     except kinds as error:
         print(f"\nerror: {error}", file=sys.stderr, flush=True)
         raise SystemExit(2) from None
+    except (KeyboardInterrupt, RuntimeError) as error:
+        # Paddle's C++ code turns an interrupt that comes up through it into an error of its own
+        if not isinstance(error, KeyboardInterrupt) and "KeyboardInterrupt" not in str(error):
+            raise
+        print("\nstopped by Ctrl-C", file=sys.stderr, flush=True)
+        raise SystemExit(INTERRUPTED) from None
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """Flags are spelt with underscores, hyphens are accepted, and nothing is abbreviated."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace=None):
+        words = sys.argv[1:] if args is None else args
+        return super().parse_args([_with_underscores(word) for word in words], namespace)
+
+
+def _with_underscores(word: str) -> str:
+    flag, equals, value = word.partition("=")
+    return flag[:2] + flag[2:].replace("-", "_") + equals + value if word.startswith("--") else word
 
 
 def in_short(error: Exception) -> str:

@@ -1,6 +1,6 @@
 """Write multi-step arithmetic word problems with labelled solutions, in the format that reward training reads.
 
-    python llm/data/generate_arithmetic.py --problems 2000 --output train.jsonl --dev-output dev.jsonl
+    python llm/data/generate_arithmetic.py --problems 2000 --output train.jsonl --dev_output dev.jsonl
 
 Each line is a record {"src": [question], "tgt": [], "responses": [steps], "labels": ["+" or "-" a step]}; the
 solutions of one question stand together and share their first steps. With `--labels preferences` a line is a record
@@ -37,6 +37,7 @@ import json
 import random
 from collections.abc import Iterator
 
+from llm.core.console import ArgumentParser
 from llm.data.arithmetic_problem import Problem, Step, make_exercise, make_problem, make_solutions, responses
 
 LARGEST_NUMBER = 9
@@ -166,30 +167,30 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n\n")[0], allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+def _arguments(argv: list[str]) -> argparse.Namespace:
+    parser = ArgumentParser(
+        description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--output", type=Path, help="file of train records, .jsonl or .jsonl.gz")
     parser.add_argument("--problems", type=_whole(1), default=1000, help="number of train problems")
-    parser.add_argument("--dev-output", type=Path, help="file of dev records")
-    parser.add_argument("--dev-problems", type=_whole(1), default=200, help="number of dev problems")
-    parser.add_argument("--solutions-per-problem", type=_whole(1, 64), default=4, help="records of each problem")
+    parser.add_argument("--dev_output", type=Path, help="file of dev records")
+    parser.add_argument("--dev_problems", type=_whole(1), default=200, help="number of dev problems")
+    parser.add_argument("--solutions_per_problem", type=_whole(1, 64), default=4, help="records of each problem")
     parser.add_argument(
         "--labels",
         choices=("step", "first-error", "preferences"),
         default="step",
         help="what a label judges, or pairs of answers instead of labels",
     )
-    parser.add_argument("--largest-number", type=_whole(6, 99), default=LARGEST_NUMBER, help="no total is above it")
+    parser.add_argument("--largest_number", type=_whole(6, 99), default=LARGEST_NUMBER, help="no total is above it")
     parser.add_argument("--seed", type=_whole(0), default=0, help="other problems for another seed")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     if not (arguments.output or arguments.dev_output):
-        parser.error("nothing to write: give --output, --dev-output or both")
+        parser.error("nothing to write: give --output, --dev_output or both")
     if arguments.labels == "preferences" and arguments.solutions_per_problem < 2:
-        parser.error("--labels preferences needs --solutions-per-problem 2 or more: a right answer and a wrong one")
+        parser.error("--labels preferences needs --solutions_per_problem 2 or more: a right answer and a wrong one")
     if arguments.output == arguments.dev_output:
-        parser.error(f"--output and --dev-output are the same file, {arguments.output}: give two names")
+        parser.error(f"--output and --dev_output are the same file, {arguments.output}: give two names")
     return arguments
 
 
@@ -207,8 +208,8 @@ def _whole(least: int, most: int | None = None):
     return parse
 
 
-def main() -> None:
-    arguments = _arguments()
+def main(argv: list[str]) -> None:
+    arguments = _arguments(argv)
     for split, path, count in (
         ("train", arguments.output, arguments.problems),
         ("dev", arguments.dev_output, arguments.dev_problems),
@@ -226,4 +227,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

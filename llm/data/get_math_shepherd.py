@@ -37,6 +37,7 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
+from llm.core.console import ArgumentParser
 from llm.core.records.records import BadRecords, ReadCounts, iter_records
 
 URL = "https://bj.bcebos.com/paddlenlp/datasets/examples/math-shepherd.tar.gz"
@@ -250,7 +251,7 @@ def _choose(names: Sequence[str], train: str | None, dev: str | None) -> tuple[s
     chosen, problems = [], []
     # Hidden names are left out for the ._train.json that tar on a Mac adds beside train.json.
     data = [n for n in names if n.lower().endswith(SUFFIXES) and not n.split("/")[-1].startswith(".")]
-    for wanted, option, words in ((train, "--train-member", TRAIN_WORDS), (dev, "--dev-member", DEV_WORDS)):
+    for wanted, option, words in ((train, "--train_member", TRAIN_WORDS), (dev, "--dev_member", DEV_WORDS)):
         if wanted is not None:
             fits = [n for n in data if n == wanted.removeprefix("./")]
             what = f"{option} {wanted!r} is none of its {', '.join(SUFFIXES)} files"
@@ -261,7 +262,7 @@ def _choose(names: Sequence[str], train: str | None, dev: str | None) -> tuple[s
         if len(fits) != 1:
             problems.append(what)
     if not problems and chosen[0] == chosen[1]:
-        problems.append(f"{chosen[0]!r} cannot be both (name two by --train-member and --dev-member)")
+        problems.append(f"{chosen[0]!r} cannot be both (name two by --train_member and --dev_member)")
     if problems:
         raise FetchError(
             f"the files for training and evaluation are not clear: {'; '.join(problems)}. The archive holds "
@@ -354,16 +355,14 @@ def check(paths: Sequence[Path]) -> bool:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Fetch the Math-Shepherd records, unpack and check them.", allow_abbrev=False
-    )
+    parser = ArgumentParser(description="Fetch the Math-Shepherd records, unpack and check them.")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--archive", type=Path, help="a .tar.gz that is here already, instead of a download")
     source.add_argument("--url", type=_address, help=f"where to download from (default: {URL})")
     output = "the folder that gets train.json and test.json (default: %(default)s)"
     parser.add_argument("--output", type=Path, default=OUTPUT, help=output)
-    parser.add_argument("--train-member", metavar="NAME", help="the archive's file that becomes train.json")
-    parser.add_argument("--dev-member", metavar="NAME", help="the archive's file that becomes test.json")
+    parser.add_argument("--train_member", metavar="NAME", help="the archive's file that becomes train.json")
+    parser.add_argument("--dev_member", metavar="NAME", help="the archive's file that becomes test.json")
     parser.add_argument("--overwrite", action="store_true", help="replace these two if they differ")
     args = parser.parse_args(argv)
     args.output = args.output.resolve()

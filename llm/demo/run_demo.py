@@ -12,9 +12,12 @@ import sys
 import time
 from pathlib import Path
 
+from llm.command_line import VERBS
 from llm.core.cpu import environment
+from llm.core.paths import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+# data/ and checkpoints/ are written into a clone, and below the working directory where the package is installed
+HOME = REPOSITORY if (REPOSITORY / "pyproject.toml").is_file() else Path.cwd()
 CONFIG = "llm/config/tiny/prm_flashmask_argument.json"
 RESULTS = {
     "train_seconds": "train",
@@ -33,22 +36,20 @@ def main(argv: list[str]) -> None:
     train, dev, base = (settings[name] for name in ("train_dataset_path", "dev_dataset_path", "model_name_or_path"))
     run(
         "problems and labelled solutions",
-        "llm/data/generate_arithmetic.py",
+        "generate",
         "--output",
         train,
         "--problems",
         "4000",
-        "--dev-output",
+        "--dev_output",
         dev,
-        "--dev-problems",
+        "--dev_problems",
         "250",
     )
-    run("a base model: tokenizer, random weights, then next-token training", "llm/demo/warm_up.py", "--output", base)
-    run(
-        "the process reward model", "llm/alignment/rm/flashmask/run_reward.py", CONFIG, "--overwrite_output_dir", "true"
-    )
-    output_dir = (REPOSITORY / settings["output_dir"]).resolve()
-    show_scores(output_dir, REPOSITORY / dev)
+    run("a base model: tokenizer, random weights, then next-token training", "llm.demo.warm_up", "--output", base)
+    run("the process reward model", "train", CONFIG, "--overwrite_output_dir", "true")
+    output_dir = (HOME / settings["output_dir"]).resolve()
+    show_scores(output_dir, HOME / dev)
     print(f"\ndata {Path(train).parent}, base model {base}, reward model and its log {settings['output_dir']}")
     print(f"picture: {settings['output_dir']}/demo.svg")
     print(f"curves: {Path(sys.executable).parent / 'visualdl'} --logdir {settings['output_dir']}/runs")
@@ -56,9 +57,11 @@ def main(argv: list[str]) -> None:
     print(json.dumps(outcome(output_dir)))
 
 
-def run(what: str, *command: str) -> None:
-    print(f"\n== {what}\n$ python {' '.join(command)}", flush=True)
-    done = subprocess.run([sys.executable, "-u", *command], cwd=REPOSITORY)
+def run(what: str, verb: str, *arguments: str) -> None:
+    """A verb of the command line, or a module."""
+    command = ["llm", verb, *arguments] if verb in VERBS else [verb, *arguments]
+    print(f"\n== {what}\n$ python -m {' '.join(command)}", flush=True)
+    done = subprocess.run([sys.executable, "-u", "-m", *command], cwd=HOME)
     if done.returncode:
         raise SystemExit(done.returncode)
 

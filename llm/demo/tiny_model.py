@@ -18,12 +18,12 @@ if __name__ == "__main__":
 
     environment.prepare()
 
-import argparse
 from itertools import chain, islice
 
 import paddle
 from paddlenlp.transformers import LlamaConfig, LlamaForCausalLM
 
+from llm.core.console import ArgumentParser
 from llm.data.generate_arithmetic import exercises, right_solutions
 from llm.data.train_tokenizer import train_tokenizer
 
@@ -71,7 +71,7 @@ def make(folder: Path, seed: int = 0) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], allow_abbrev=False)
+    parser = ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--seed", type=int, default=0, help="other weights for another seed")
     arguments = parser.parse_args()

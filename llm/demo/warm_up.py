@@ -16,11 +16,11 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
+from llm.core.console import ArgumentParser
 from llm.core.cpu import environment
 
 environment.prepare()
 
-import argparse
 from collections.abc import Iterator
 from itertools import islice
 
@@ -47,7 +47,7 @@ PEAK_LEARNING_RATE, WARM_UP_TOKENS = 2e-3, 40_000
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], allow_abbrev=False)
+    parser = ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--seed", type=int, default=0, help="other weights and texts for another seed")
     parser.add_argument("--tokens", type=int, default=TOKENS, help="text to read (default: %(default)s)")

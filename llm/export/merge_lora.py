@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from llm.core.console import ArgumentParser
 from llm.core.cpu import environment
 
 environment.prepare()  # before paddle is imported
 
-import argparse
 import shutil
 from dataclasses import fields
 from pathlib import Path
@@ -25,7 +25,7 @@ from llm.core.text.reward_tokens import RewardTokens
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser("python -m llm merge-lora", description=__doc__, allow_abbrev=False)
+    parser = ArgumentParser("python -m llm merge-lora", description=__doc__)
     parser.add_argument("ADAPTER_DIR", type=Path, help="output_dir of a training with lora true")
     parser.add_argument("OUTPUT_DIR", type=Path, help="a new or empty folder for the model")
     arguments = parser.parse_args(argv)

@@ -107,9 +107,9 @@ def test_the_command_writes_the_same_readable_bytes_again(tmp_path, name):
             "20",
             "--output",
             str(out),
-            "--dev-output",
+            "--dev_output",
             str(dev),
-            "--dev-problems",
+            "--dev_problems",
             "5",
         ]
         subprocess.run(command, check=True, env={"PYTHONHASHSEED": hash_seed}, cwd=tmp_path)

@@ -317,13 +317,13 @@ def test_unclear_names_are_listed_and_can_be_given(tmp_path: Path):
         unpack(archive, tmp_path / "out")
     for text in (
         "2 names contain train",
-        "--train-member NAME",
+        "--train_member NAME",
         "no names contain test",
-        "--dev-member NAME",
+        "--dev_member NAME",
     ):
         assert text in str(caught.value)
     assert all(repr(name) in str(caught.value) for name in names)
-    with pytest.raises(FetchError, match="--dev-member 'd/about.txt' is none of its"):
+    with pytest.raises(FetchError, match="--dev_member 'd/about.txt' is none of its"):
         unpack(archive, tmp_path / "out", train_member=names[0], dev_member="d/about.txt")
     with pytest.raises(FetchError, match="'d/train.json' cannot be both"):
         unpack(archive, tmp_path / "out", train_member=names[0], dev_member=names[0])
@@ -527,7 +527,7 @@ def test_a_download_that_cannot_be_unpacked_is_kept_for_archive(site: Site, tmp_
     assert f"kept as {kept}, for --archive" in capsys.readouterr().err and kept.read_bytes() == site.content
     assert main(command) == 1
     assert "is there already" in capsys.readouterr().err and len(site.asked) == 1
-    members = ["--train-member", "a.json", "--dev-member", "b.json"]
+    members = ["--train_member", "a.json", "--dev_member", "b.json"]
     assert main(["--archive", str(kept), *command[2:], *members]) == 0
     assert tree(tmp_path / "data" / "out") == {"train.json": TRAIN, "test.json": DEV}
 

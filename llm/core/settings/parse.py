@@ -27,6 +27,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from llm.core.paths import REPOSITORY
 from llm.core.settings.display import help_text
 from llm.core.settings.settings import Parameter, Settings, SettingsError, collect, problem
 from llm.core.settings.values import (
@@ -157,7 +158,7 @@ def file_entries(config: str) -> list[Entry]:
     """The members of the JSON object in a file, each with its line; SettingsError when it holds none."""
     name = printable(config) or '""'
     try:
-        content = Path(config).read_bytes()
+        content = _find(config).read_bytes()
     except (OSError, ValueError) as error:  # ValueError: no file can have such a name
         why = getattr(error, "strerror", error)
         raise SettingsError(
@@ -195,6 +196,12 @@ def file_entries(config: str) -> list[Entry]:
         for key, value, line in members(text)
         if key != SCHEMA
     ]
+
+
+def _find(config: str) -> Path:
+    """From the working directory, and then among the project's own files: llm/config/..."""
+    here, shipped = Path(config), REPOSITORY / config
+    return shipped if not here.exists() and shipped.is_file() else here
 
 
 def members(text: str) -> Iterator[tuple[str, str, int]]:

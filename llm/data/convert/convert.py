@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from llm.core.console import plain_errors
+from llm.core.console import ArgumentParser, plain_errors
 from llm.core.paths import find_files
 from llm.core.records.json_stream import read_values
 from llm.core.records.problem import Problem, shorten
@@ -194,12 +194,11 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     formats = "\n".join(
         f"  {name:<20}{form.meaning}:\n{'':<22}{', '.join(form.fields)}" for name, form in FORMATS.items()
     )
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m llm convert",
         description="Other data sets' files -> JSON Lines of this project's records.",
         epilog=f"formats, and what their rows have:\n{formats}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("format", metavar="FORMAT", choices=FORMATS, help="one of those below")
     parser.add_argument("source", metavar="SOURCE", help="Parquet, JSON Lines or a JSON list: file, folder, pattern")

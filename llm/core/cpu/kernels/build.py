@@ -50,7 +50,10 @@ def _load() -> ctypes.CDLL:
     compiler = os.environ.get("CXX") or next(filter(shutil.which, COMPILERS), None)
     if compiler is None or not shutil.which(compiler):
         raise NotBuilt(f"no C++ compiler ({', '.join(COMPILERS)} or $CXX) was found")
-    command = [compiler, *FLAGS, *map(str, sorted(SOURCES.glob("*.cpp")))]
+    sources = sorted(SOURCES.glob("*.cpp"))
+    if not sources:
+        raise NotBuilt(f"their C++ sources are not in {SOURCES}: this copy of the project is incomplete")
+    command = [compiler, *FLAGS, *map(str, sources)]
     library = _cache_folder() / f"{_key(compiler)}.so"
     try:
         with open(library.with_suffix(".lock"), "w") as lock:

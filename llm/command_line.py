@@ -1,0 +1,65 @@
+"""python -m llm VERB [arguments], or paddle-reward VERB: the verbs, each imported when it is asked for."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from importlib import import_module, metadata
+
+VERBS = {
+    "train": (
+        "llm.alignment.rm.flashmask.run_reward",
+        "train and evaluate a reward model from CONFIG.json",
+    ),
+    "demo": ("llm.demo.run_demo", "generate data, train a tiny process reward model on a CPU, score three solutions"),
+    "generate": ("llm.data.generate_arithmetic", "write arithmetic word problems with labelled solutions"),
+    "convert": ("llm.data.convert.convert", "write other data sets' files as this project's records"),
+    "inspect": ("llm.inspection.inspect_row", "show a row of training data as the model gets it: tokens, labels, mask"),
+    "estimate": ("llm.estimate.estimate", "does a training run fit into its GPUs' memory, and what would make it fit"),
+    "merge-lora": ("llm.export.merge_lora", "write LoRA adapters and their base as one model"),
+    "schema": ("llm.alignment.rm.flashmask.reward_schema", "print a JSON schema of the settings, for editors"),
+    "benchmark": (
+        "llm.benchmark.run_benchmark",
+        "measure packing, attention, training, layouts; compare with TRL",
+    ),
+}
+CLASH = """PyPI's package llm is installed in this environment, too. Its files lie in the same folder as those of this
+project and replace some of them. Use an environment without it, or uninstall both and install paddle-reward again."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    argv = sys.argv[1:] if argv is None else argv
+    if _is_installed("llm"):
+        raise SystemExit(CLASH)
+    if argv in (["--version"], ["-V"]):
+        print(f"paddle-reward {version()}")
+    elif not argv or argv[0] in ("-h", "--help"):
+        print(usage())
+        raise SystemExit(0 if argv else 2)
+    elif argv[0] not in VERBS:
+        near = difflib.get_close_matches(argv[0], VERBS, n=1)
+        raise SystemExit(f"unknown verb {argv[0]!r}{f'; did you mean {near[0]}?' if near else ''}\n{usage()}")
+    elif argv[0] == "train":
+        from llm.core.parallel import ranks
+
+        ranks.run(import_module(VERBS["train"][0]).main, argv[1:])
+    else:
+        import_module(VERBS[argv[0]][0]).main(argv[1:])
+
+
+def usage() -> str:
+    width = max(map(len, VERBS)) + 2
+    verbs = (f"  {verb:<{width}}{meaning}" for verb, (_, meaning) in VERBS.items())
+    return "\n".join(["usage: python -m llm VERB [arguments]; VERB --help says more", *verbs])
+
+
+def version() -> str:
+    return metadata.version("paddle-reward") if _is_installed("paddle-reward") else "of this clone, not installed"
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
