@@ -173,7 +173,7 @@ def saved(base, tokens, tmp_path):
 
 def load(folder, tokens):
     attend, _ = attention.choose(False, False)
-    return as_reward_model(lora.load(folder, attend, "float32", tokens), tokens)
+    return as_reward_model(lora.load(folder, "float32", tokens), tokens)
 
 
 def test_what_is_loaded_is_what_was_saved(saved, tokens):
@@ -262,6 +262,6 @@ def test_a_grown_vocabulary_is_the_same_after_loading(tmp_path, is_tied):
     disturb(model)
     model.save_pretrained(str(tmp_path / "adapter"))
     expected = logits(model, tokens).numpy()
-    loaded = lora.load(tmp_path / "adapter", attend, "float32", tokens)
+    loaded = lora.load(tmp_path / "adapter", "float32", tokens)
     assert loaded.config.vocab_size == 51
     np.testing.assert_allclose(logits(as_reward_model(loaded, tokens), tokens).numpy(), expected, rtol=1e-6, atol=1e-6)
