@@ -2,7 +2,9 @@
 
 import fcntl
 import functools
+import multiprocessing
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +20,28 @@ environment.prepare()
 
 import pytest
 
+from llm.core.checkpoint import output_folder
 from tests import factories
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs_unmarked(request, monkeypatch):
+    """Without the marker `runs` a test trains nothing and starts no Python: make test-fast would wait for it."""
+    if request.node.get_closest_marker("runs"):
+        return
+    popen = subprocess.Popen.__init__
+
+    def refuse(*args, **kwargs):
+        pytest.fail("this test trains or starts a process: mark it with pytest.mark.runs (see CONTRIBUTING.md)")
+
+    def start_other_programs(process, command, *args, **kwargs):
+        if command[0] == sys.executable:
+            refuse()
+        popen(process, command, *args, **kwargs)
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", start_other_programs)
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", refuse)
+    monkeypatch.setattr(output_folder, "locked", refuse)  # what a run does before it trains
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ SIZES = {
     "max_position_embeddings": 512,
     "initializer_range": 0.2,
 }
-TOKENIZER_FILES = ("sentencepiece.bpe.model", "tokenizer_config.json", "special_tokens_map.json")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json")
 
 
 # ---- models

@@ -73,7 +73,7 @@ def parsed(*flags: str):
 
 @EVERY_PAGE
 def test_every_make_target_that_is_named_exists(page):
-    targets = set(re.findall(r"^(\w+):", text_of(REPOSITORY / "Makefile"), re.MULTILINE))
+    targets = set(re.findall(r"^([\w-]+):", text_of(REPOSITORY / "Makefile"), re.MULTILINE))
     for code in [*commands(page), *spoken_code(page)]:
         if code.startswith("make "):
             named = [word for word in code.split()[1:] if "=" not in word]

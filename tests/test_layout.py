@@ -45,7 +45,7 @@ WITHOUT_PADDLE = (
     "core/rows",
     "data",
 )
-WITH_PADDLE_ALL_THE_SAME = ("core/rows/update_loader.py", "data/train_tokenizer.py")
+WITH_PADDLE_ALL_THE_SAME = ("core/rows/update_loader.py",)
 
 
 def room_of(file: Path) -> str | None:

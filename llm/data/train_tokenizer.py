@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import sentencepiece
-from paddlenlp.transformers import LlamaTokenizer
+
+from llm.core.text.sentencepiece_tokenizer import PIECES_FILES, SentencePieceTokenizer
 
 
-def train_tokenizer(texts: Iterable[str], folder: Path, vocabulary: int, fewer: bool = False) -> LlamaTokenizer:
+def train_tokenizer(texts: Iterable[str], folder: Path, vocabulary: int, fewer: bool = False) -> SentencePieceTokenizer:
     """Train a tokenizer of so many pieces on texts, save it in a folder and return it. With `fewer` it has as many as
     the texts give and no more than that; without it, too little text is an error."""
     model = io.BytesIO()  # a file's name would become part of its bytes
@@ -28,9 +29,7 @@ def train_tokenizer(texts: Iterable[str], folder: Path, vocabulary: int, fewer: 
         num_threads=1,
         minloglevel=2,
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / LlamaTokenizer.resource_files_names["vocab_file"]
-    file.write_bytes(model.getvalue())
-    tokenizer = LlamaTokenizer(str(file))
+    pieces = model.getvalue()
+    tokenizer = SentencePieceTokenizer(pieces, "LlamaTokenizer", {}, {PIECES_FILES[0]: pieces})
     tokenizer.save_pretrained(str(folder))
     return tokenizer

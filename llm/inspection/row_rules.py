@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from llm.core.rows.payload import Pairs
 from llm.core.rows.row import Row
+from llm.inspection.row_runs import places_of
 
 
 def broken_rules(row: Row, placeholder: int) -> list[str]:
@@ -12,16 +14,16 @@ def broken_rules(row: Row, placeholder: int) -> list[str]:
     length, index = len(row), np.arange(len(row))
     if broken := np.flatnonzero((row.end_row <= index) | (row.end_row > length)).tolist():
         return [f"end_row is not between index + 1 and {length} at {_some(broken)}"]
-    if broken := [i for i in row.scored.tolist() if not 0 <= i < length]:
+    if broken := [i for i in row.payload.scored.tolist() if not 0 <= i < length]:
         return [f"scored positions outside the row: {_some(broken)}"]
-    found = []
+    found, scored = [], row.payload.scored
     changes = np.bincount(row.end_row, minlength=length + 1)[:length]  # columns that are seen no longer, by row
     seen = index + 1 - np.cumsum(changes)
     if broken := np.flatnonzero(row.positions != seen - 1).tolist():
         found.append(f"position is not the number of tokens seen before it at {_some(broken)}")
     if broken := _crossing(row.end_row):
         found.append(f"end_row reaches beyond the end_row of a token that it follows at {_some(broken)}")
-    if broken := row.scored[row.ids[row.scored] != placeholder].tolist():
+    if broken := scored[row.ids[scored] != placeholder].tolist():
         found.append(f"another token than the placeholder ({placeholder}) is scored at {_some(broken)}")
     return found + _broken_labels(row)
 
@@ -39,20 +41,22 @@ def _crossing(end_row: np.ndarray) -> list[int]:
 
 
 def _broken_labels(row: Row) -> list[str]:
-    found = []
-    places = row.scored[row.label_at]
-    if unlabelled := set(range(row.solution_count)) - set(row.solutions.tolist()):
+    found, payload, places = [], row.payload, places_of(row)
+    if unlabelled := set(range(row.solution_count)) - set(payload.solutions.tolist()):
         return [f"no label of the solutions {_some(sorted(unlabelled))}"]
-    count = np.bincount(row.label_at, minlength=len(row.scored))
-    if broken := row.scored[count == 0].tolist():
+    count = np.bincount(payload.at, minlength=len(payload.scored))
+    if broken := payload.scored[count == 0].tolist():
         found.append(f"scored without a label at {_some(broken)}")
-    if broken := np.unique(places[~((row.labels >= 0) & (row.labels <= 1) & (row.weights >= 0))]).tolist():
-        found.append(f"label outside 0 to 1 or weight below 0 at {_some(broken)}")
-    if broken := np.unique(row.scored[row.chosen[row.chosen == row.rejected]]).tolist():
-        found.append(f"an answer is compared with itself at {_some(broken)}")
+    if isinstance(payload, Pairs):
+        if broken := np.unique(payload.scored[payload.chosen[payload.chosen == payload.rejected]]).tolist():
+            found.append(f"an answer is compared with itself at {_some(broken)}")
+    else:
+        right = (payload.labels >= 0) & (payload.labels <= 1) & (payload.weights >= 0)
+        if broken := np.unique(places[~right]).tolist():
+            found.append(f"label outside 0 to 1 or weight below 0 at {_some(broken)}")
     last = np.zeros(row.solution_count, "int64")
-    np.maximum.at(last, row.solutions, places)
-    if broken := np.unique(places[row.end_row[places] <= last[row.solutions]]).tolist():
+    np.maximum.at(last, payload.solutions, places)
+    if broken := np.unique(places[row.end_row[places] <= last[payload.solutions]]).tolist():
         found.append(f"a later step of the same solution does not see the scored position at {_some(broken)}")
     return found
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from llm.core.rows.payload import Pairs
 from llm.core.rows.row import Row
 
 FULL, SOME, NONE = "█", "░", "·"
@@ -32,7 +33,7 @@ def tree_bounds(row: Row) -> list[tuple[int, int]]:
 def runs_of(row: Row, start: int, end: int) -> Iterator[Run]:
     """Of the tree start..end-1. Where several branches leave a token, the first stands directly behind it and is told
     by its smaller end_row, the others by a position that does not go on from the token before them."""
-    positions, end_row, scored = row.positions.tolist(), row.end_row.tolist(), set(row.scored.tolist())
+    positions, end_row, scored = row.positions.tolist(), row.end_row.tolist(), set(row.payload.scored.tolist())
     path: list[tuple[int, int]] = []  # (index, level) of the tokens that the one at hand follows, by position
     begin = start
     for i in range(start, end):
@@ -53,30 +54,35 @@ def _run(start: int, end: int, path: list[tuple[int, int]], positions: list[int]
 
 def solutions_through(row: Row, index: int) -> np.ndarray:
     """Numbers of the solutions that this token is part of: those with a label at or behind it."""
-    places = row.scored[row.label_at]
-    return np.unique(row.solutions[(places >= index) & (places < row.end_row[index])])
+    places = places_of(row)
+    return np.unique(row.payload.solutions[(places >= index) & (places < row.end_row[index])])
+
+
+def places_of(row: Row) -> np.ndarray:
+    """[M] positions of the solutions' labels, or of the answers' ends."""
+    return row.payload.scored[row.payload.at]
 
 
 def lengths_alone(row: Row) -> np.ndarray:
     """Tokens of every solution by itself: it ends at its last placeholder."""
     lengths = np.zeros(row.solution_count, "int64")
-    np.maximum.at(lengths, row.solutions, row.positions[row.scored[row.label_at]] + 1)
+    np.maximum.at(lengths, row.payload.solutions, row.positions[places_of(row)] + 1)
     return lengths
 
 
 def verdicts(row: Row) -> dict[int, tuple[str, str, str]]:
     """{scored position: (target, weight, how many labels or pairs)}; in pairs the target says how often the answer is
     chosen and rejected."""
-    found = {}
-    for k, place in enumerate(row.scored.tolist()):
-        chosen, rejected = row.chosen == k, row.rejected == k
-        if compared := int(chosen.sum() + rejected.sum()):
+    found, payload = {}, row.payload
+    for k, place in enumerate(payload.scored.tolist()):
+        if isinstance(payload, Pairs):
+            chosen, rejected = payload.chosen == k, payload.rejected == k
             target = f"+{chosen.sum()} -{rejected.sum()}"
-            weight, count = row.pair_weights[chosen | rejected].sum(), compared
+            weight, count = payload.weights[chosen | rejected].sum(), int(chosen.sum() + rejected.sum())
         else:
-            mine = row.label_at == k
-            weight, count = row.weights[mine].sum(), int(mine.sum())
-            target = f"{(row.weights[mine] * row.targets[mine]).sum() / max(weight, 1e-12):.4g}"
+            mine = payload.at == k
+            weight, count = payload.weights[mine].sum(), int(mine.sum())
+            target = f"{(payload.weights[mine] * payload.targets[mine]).sum() / max(weight, 1e-12):.4g}"
         found[place] = target, f"{weight:.4g}", str(count)
     return found
 

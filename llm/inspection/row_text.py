@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from llm.alignment.rm.flashmask.data import count_of
+from llm.core.rows.payload import Pairs
 from llm.core.rows.row import Row
 from llm.inspection.row_runs import (
     FULL,
@@ -58,8 +59,10 @@ def _code(number: int) -> str:
 def head_lines(row: Row, number: int, rows: str, max_seq_len: int) -> list[str]:
     length, alone = len(row), int(lengths_alone(row).sum())
     solutions = f"{count_of(row.solution_count, 'solution')} in {count_of(len(tree_bounds(row)), 'tree')}"
-    judged = count_of(len(row.chosen), "pair") if len(row.chosen) else count_of(len(row.labels), "label")
-    labels = f"{judged} at {count_of(len(row.scored), 'scored position')}"
+    payload = row.payload
+    is_of_pairs = isinstance(payload, Pairs)
+    judged = count_of(len(payload.chosen), "pair") if is_of_pairs else count_of(len(payload.labels), "label")
+    labels = f"{judged} at {count_of(len(payload.scored), 'scored position')}"
     return [
         f"row {number} of {rows}: {count_of(length, 'token')} and {max_seq_len - length:,} of padding make max_seq_len "
         f"{max_seq_len:,}",

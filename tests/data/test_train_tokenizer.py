@@ -1,7 +1,11 @@
 """A tokenizer of its own for any text: as many pieces as asked for, or as the text gives."""
 
+import subprocess
+import sys
+
 import pytest
 
+from llm.core.text.load_tokenizer import load_tokenizer
 from llm.data.train_tokenizer import train_tokenizer
 
 TEXTS = ["Tom has 3 pens. ки", "He buys 4 pens. ки"]
@@ -14,9 +18,34 @@ def test_too_little_text_is_an_error_unless_fewer_pieces_will_do(tmp_path):
     assert 256 < len(tokenizer) < 1000  # a piece for every byte, and then some
 
 
-def test_it_is_read_back_from_its_folder_as_it_was(tmp_path):
-    from llm.core.text.load_tokenizer import load_tokenizer
+def test_it_is_read_back_from_its_folder_as_it_was_by_this_project_and_by_paddlenlp(tmp_path):
+    from paddlenlp.transformers import AutoTokenizer
 
     tokenizer = train_tokenizer(TEXTS, tmp_path, 1000, fewer=True)
-    text = "Tom buys 4\n pens, naïve"
-    assert load_tokenizer(str(tmp_path))(text)["input_ids"] == tokenizer(text)["input_ids"]
+    again, paddlenlps = load_tokenizer(str(tmp_path)), AutoTokenizer.from_pretrained(str(tmp_path))
+    for text in ("Tom buys 4\n pens, naïve", "  He. ки\nTom", "数 🙂", ""):
+        assert again(text)["input_ids"] == tokenizer(text)["input_ids"] == paddlenlps(text)["input_ids"]
+
+
+def test_the_same_texts_give_the_same_bytes(tmp_path):
+    for name in ("one", "two"):
+        train_tokenizer(TEXTS, tmp_path / name, 1000, fewer=True)
+    assert {file.name for file in (tmp_path / "one").iterdir()} == {
+        "tokenizer.json",
+        "tokenizer.model",
+        "tokenizer_config.json",
+    }
+    for file in (tmp_path / "one").iterdir():
+        assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes(), file.name
+
+
+def test_it_needs_no_paddle():
+    code = (
+        "import sys, pathlib, llm.data.train_tokenizer as module\n"
+        f"module.train_tokenizer({TEXTS!r}, pathlib.Path(sys.argv[1]), 1000, fewer=True)\n"
+        "assert not [name for name in sys.modules if name.startswith('paddle')]"
+    )
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, "-c", code, folder], check=True)

@@ -14,6 +14,8 @@ from llm.scoring.scorer import Scorer
 from tests.factories import random_model, read_lines, save_model
 from tests.runs import refusal
 
+pytestmark = pytest.mark.runs
+
 BASES = {
     "Llama": ("Llama", {}),
     "Llama, tied": ("Llama", {"tie_word_embeddings": True}),

@@ -14,10 +14,12 @@ def weigh_labels(row: Row, smoothing: float, positive_weight: float) -> Row:
 
     which is the cross entropy of another target, times a weight.
     """
-    smooth = _smoothed(row.labels.astype("float64"), smoothing)
+    payload = row.payload
+    smooth = _smoothed(payload.labels.astype("float64"), smoothing)
     weight = positive_weight * smooth + (1 - smooth)
     targets = positive_weight * smooth / weight
-    return replace(row, targets=targets.astype("float32"), weights=(row.weights * weight).astype("float32"))
+    weights = (payload.weights * weight).astype("float32")
+    return replace(row, payload=replace(payload, targets=targets.astype("float32"), weights=weights))
 
 
 def _smoothed(labels, smoothing: float, total: float = 1.0):

@@ -32,6 +32,7 @@ class Sequence:
     prompt_len: int = 0  # tokens of the prompt, the start token included
     weight: float = 1.0
     place: str = ""  # where its record stands
+    error_cut: bool = False  # its first wrong step was cut away, so that nobody can find it
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -60,6 +61,7 @@ class EncodeCounts:
     prompts_cut: int = 0
     solutions_cut: int = 0
     steps_cut: int = 0
+    errors_cut: int = 0  # solutions whose first wrong step was cut away
     answers_cut: int = 0
     answer_tokens_cut: int = 0
     dropped: Counter = field(default_factory=Counter)
@@ -104,9 +106,11 @@ class StepEncoder:
             self.counts.dropped["first labelled step does not fit into max_seq_len"] += 1
             return None
         labels = [label for label in labels if label is not None]
-        lost = sum(label is not None for label in record.labels) - len(labels)
+        cut = [label for label in record.labels[len(ends) :] if label is not None]
+        error_cut = _has_error(cut) and not _has_error(labels)
         ids = ids[: scored[-1] + 1]
-        self._count([ids], labels, prompt_cut=prompt.was_cut, steps_cut=lost)
+        self._count([ids], labels, prompt_cut=prompt.was_cut, steps_cut=len(cut))
+        self.counts.errors_cut += error_cut
         return Sequence(
             np.array(ids, "int32"),
             np.array(scored, "int64"),
@@ -114,6 +118,7 @@ class StepEncoder:
             len(prompt.ids),
             record.weight,
             record.place,
+            error_cut,
         )
 
     def encode_pair(self, preference: Preference, default_margin: float) -> Pair | None:
@@ -152,6 +157,10 @@ class StepEncoder:
         counts.prompts_cut += prompt_cut
         counts.solutions_cut += steps_cut > 0
         counts.steps_cut += steps_cut
+
+
+def _has_error(labels: list[float]) -> bool:
+    return any(label <= 0.5 for label in labels)
 
 
 def _cut_in_proportion(answers: list[list[int]], room: int) -> list[list[int]] | None:

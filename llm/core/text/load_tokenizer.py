@@ -15,9 +15,10 @@ from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
 from llm.core.console import in_short
-from llm.core.text.tokenizer import CONFIG_FILE, LLAMA, JsonTokenizer, SentencePieceTokenizer, Tokenizer
+from llm.core.text.sentencepiece_tokenizer import OF_PIECES, PIECES_FILES, SentencePieceTokenizer
+from llm.core.text.tokenizer import CONFIG_FILE, LLAMA, OF_CLASSES, JsonTokenizer, Tokenizer
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "sentencepiece.bpe.model", "vocab.json")
+TOKENIZER_FILES = ("tokenizer.json", *PIECES_FILES, "vocab.json")
 TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json")
 OTHER_FILES = ("merges.txt", "special_tokens_map.json", "added_tokens.json", *TEMPLATE_FILES)
 TIKTOKEN = re.compile(rb"[A-Za-z0-9+/=]+ \d+\n")
@@ -42,10 +43,14 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     names = (*TOKENIZER_FILES, *OTHER_FILES, CONFIG_FILE)
     files = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
     config = json.loads(files.pop(CONFIG_FILE, b"{}"))
+    if OF_PIECES in config and files.keys() & set(PIECES_FILES):
+        of_pieces = config.pop(OF_PIECES)
+        config = {name: value for name, value in config.items() if name not in OF_CLASSES} | of_pieces
+        files.pop("tokenizer.json", None)
     kind = config.get("tokenizer_class") or config.get("init_class") or ""
     if "tokenizer.json" in files:
         return JsonTokenizer(Backend.from_str(files["tokenizer.json"].decode()), kind, config, files)
-    for name in ("tokenizer.model", "sentencepiece.bpe.model"):
+    for name in PIECES_FILES:
         if name in files:
             _check_pieces(name, files[name], kind)
             return SentencePieceTokenizer(files[name], kind, config, files)

@@ -61,7 +61,14 @@ def add_placeholder(tokenizer, placeholder_token: str) -> str:
         return f"add_placeholder_token: {placeholder_token!r} is a single token already (id {ids[0]}): nothing is added"
     was = _describe(tokenizer, ids)
     number = tokenizer.add_special_token(placeholder_token)
-    return f"add_placeholder_token: {placeholder_token!r} is {was}; it is added as a token of its own, id {number}"
+    line = f"add_placeholder_token: {placeholder_token!r} is {was}; it is added as a token of its own, id {number}"
+    text = f"{CONTEXT} {placeholder_token}\n{CONTEXT}"
+    start = tokenizer(CONTEXT, add_special_tokens=False)["input_ids"]
+    whole = tokenizer(text, add_special_tokens=False, split_special_tokens=False)["input_ids"]
+    if whole == [*start, number, *ids_in_context(tokenizer, "\n" + CONTEXT)]:
+        return line
+    pieces = " ".join(tokenizer.convert_ids_to_tokens(whole))
+    return f"{line}. Training tokenises each step by itself; the same text as a whole would become {pieces}"
 
 
 def _ids_of_token(tokenizer, text: str) -> list[int]:

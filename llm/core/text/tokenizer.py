@@ -1,26 +1,34 @@
-"""The two kinds of tokenizers: of a tokenizer.json, and of a SentencePiece model. No paddle here."""
+"""A tokenizer of a tokenizer.json, and what it shares with one of a SentencePiece model. No paddle here."""
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
-import sentencepiece
-from tokenizers import AddedToken, pre_tokenizers
+from tokenizers import AddedToken, pre_tokenizers, processors
 from tokenizers import Tokenizer as Backend
+
+from llm.core.text.pieces_as_json import puts_blank_first, take_blank_before
 
 CONFIG_FILE = "tokenizer_config.json"
 LLAMA = ("LlamaTokenizer", "CodeLlamaTokenizer")  # and these with Fast
+TEMPLATE_FILE = "chat_template.json"
+OLDER_FILES = ("special_tokens_map.json", "added_tokens.json")
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")  # of an added token
 NAMED = ("bos_token", "eos_token", "unk_token", "pad_token")
 # What transformers takes for a class whose tokenizer_config.json is silent about them.
 DEFAULTS = {
     LLAMA: {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"},
-    "Qwen2": {"eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"},
+    "Qwen2": {"eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>", "pad_token": "<|endoftext|>"},
 }
-# Appended to a serialized SentencePiece model: normalizer_spec { add_dummy_prefix: false }. A later field wins.
-NO_PREFIX = b"\x1a\x02\x18\x00"
+# The one class that both PaddleNLP and transformers (4 and 5) have and that reads tokenizer.json as it is. Each other
+# class is missing in one of them, looks for other files, or takes parts of its own instead of those in tokenizer.json.
+READS_AS_IT_IS = "BloomTokenizerFast"
+# What only such classes obey, or what names files: tokenizer.json is saved with what follows from it.
+OF_CLASSES = (
+    "tokenizer_class init_class auto_map add_bos_token add_eos_token add_prefix_space legacy from_slow use_fast "
+    "name_or_path vocab_file merges_file tokenizer_file sp_model_kwargs special_tokens_map_file"
+).split()
 
 
 class Tokenizer:
@@ -34,15 +42,18 @@ class Tokenizer:
     byte_decoder: dict[str, int] | None = None  # of byte-level pieces: which byte a letter stands for
 
     def __init__(self, kind: str, config: dict, files: dict[str, bytes], own_names: dict[str, str] | None = None):
-        self.config, self.files = config, files
+        self.kind, self.config, self.files = kind, config, files
         self.added = {}  # content -> AddedToken
         known = {} if "special_tokens_map.json" not in files else json.loads(files["special_tokens_map.json"])
         defaults = own_names or next((names for name, names in DEFAULTS.items() if kind.startswith(name)), {})
         self.named = {name: _content({**defaults, **known, **config}.get(name)) for name in NAMED}
         self.bos_token, self.eos_token, self.unk_token, _ = self.named.values()
         others = config.get("additional_special_tokens", known.get("additional_special_tokens")) or []
+        if isinstance(config.get("extra_special_tokens"), list):  # what transformers 5 calls them, and 4 fails at
+            others = [*others, *config.pop("extra_special_tokens")]
+        self.additional = [*map(_content, others)]
         # Not what pads: nothing is padded with it here, and many a folder names one that its model has no row for.
-        self.special = [*filter(None, (self.bos_token, self.eos_token, self.unk_token)), *map(_content, others)]
+        self.special = [*filter(None, (self.bos_token, self.eos_token, self.unk_token)), *self.additional]
 
     def __len__(self) -> int:
         """Rows that an embedding needs: the highest id and one."""
@@ -65,15 +76,21 @@ class Tokenizer:
             if token not in self.added:
                 self._add(AddedToken(token, special=True, normalized=False), self.token_id(token))
 
-    def _llama_ends(self) -> tuple[list[int], list[int]]:
+    def _llama_ends(self) -> tuple[list[str], list[str]]:
         """What Llama's classes put before and after a text, whatever tokenizer.json says."""
         ends = []
         for setting, default, name in (("add_bos_token", True, "bos_token"), ("add_eos_token", False, "eos_token")):
             wanted = self.config.get(setting, default)
             if wanted and self.named[name] is None:
                 raise ValueError(f"{CONFIG_FILE}: {setting} is true, but there is no {name}; name it, or write false")
-            ends.append([self.token_id(self.named[name])] if wanted else [])
+            ends.append([self.named[name]] if wanted else [])
         return tuple(ends)
+
+    def _template(self, before: list[str], after: list[str]) -> processors.TemplateProcessing:
+        """What puts these tokens around every text."""
+        second = [f"{token}:1" for token in (*before, "$B", *after)]
+        special = [(token, self.token_id(token)) for token in (*before, *after)]
+        return processors.TemplateProcessing([*before, "$A", *after], [*before, "$A", *after, *second], special)
 
     @property
     def bos_token_id(self) -> int | None:
@@ -91,24 +108,66 @@ class Tokenizer:
         return {content: self.token_id(content) for content in self.added}
 
     def add_special_token(self, content: str) -> int:
-        """A new token with the next free id, or the id of a piece that is written like it; in what is saved, too."""
-        number = self.token_id(content)
+        """A new token with the next free id, or the id of a piece that is written like it; in what is saved, too.
+
+        The blank before it is part of it, and what follows it is as it is in the middle of a text: a solution whose
+        text is tokenised as a whole has the ids that training gives it.
+        """
+        return self._add_new(AddedToken(content, special=True, normalized=False, lstrip=True))
+
+    def _add_new(self, token: AddedToken) -> int:
+        number = self.token_id(token.content)
         number = len(self) if number is None else number
-        self._add(AddedToken(content, special=True, normalized=False), number)
-        listed = sorted((self.token_id(token.content), token) for token in self.added.values())
-        self.config["added_tokens_decoder"] = {
-            str(number): {"content": token.content, **{flag: getattr(token, flag) for flag in FLAGS}}
-            for number, token in listed
-        }
+        self._add(token, number)
         return number
 
+    def note_on_saving(self) -> str | None:
+        """What other programs cannot read as it is read here."""
+        return None
+
     def save_pretrained(self, folder: str) -> None:
-        """The files as they were read, with what was added since."""
+        """Files that this project, PaddleNLP's AutoTokenizer and transformers read, with the same ids."""
         Path(folder).mkdir(parents=True, exist_ok=True)
-        for name, content in self.files.items():
+        for name, content in self._files_to_save().items():
             (Path(folder) / name).write_bytes(content)
-        config = json.dumps(self.config, indent=2, ensure_ascii=False) + "\n"
-        (Path(folder) / CONFIG_FILE).write_text(config, encoding="utf-8")
+
+    def _files_of(self, backend: Backend, **settings) -> dict[str, bytes]:
+        """What was read, with a tokenizer.json and a configuration for what reads it."""
+        kept = {name: value for name, value in self.config.items() if name not in OF_CLASSES}
+        side = {"padding_side": "left"} if self.kind.startswith(LLAMA) else {}  # as these classes have it
+        config = {
+            "tokenizer_class": READS_AS_IT_IS,
+            "model_input_names": ["input_ids", "attention_mask"],
+            **side,
+            **kept,
+            **settings,
+        }
+        added = backend.get_added_tokens_decoder()
+        return self._files_with(config, added) | {"tokenizer.json": backend.to_str(pretty=True).encode()}
+
+    def _files_with(self, config: dict, added: dict[int, AddedToken]) -> dict[str, bytes]:
+        """The configuration names every special token, so the older files that do are left out. PaddleNLP fails at a
+        chat_template.json of transformers' form, so its template goes there, too."""
+        tokens = {"additional_special_tokens": self.additional, "added_tokens_decoder": _listed(added)}
+        config = {**config, **self.named, **tokens}
+        kept = {name: content for name, content in self.files.items() if name not in OLDER_FILES}
+        template = json.loads(kept.get(TEMPLATE_FILE, b"{}")).get("chat_template")
+        if template is not None:
+            del kept[TEMPLATE_FILE]
+            config["chat_template"] = config.get("chat_template") or template
+        return kept | {CONFIG_FILE: (json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()}
+
+
+def _listed(added: dict[int, AddedToken]) -> dict[str, dict]:
+    """added_tokens_decoder as transformers writes it."""
+    return {
+        str(number): {"content": token.content, **{flag: getattr(token, flag) for flag in FLAGS}}
+        for number, token in sorted(added.items())
+    }
+
+
+def add_to(backend: Backend, token: AddedToken) -> None:
+    (backend.add_special_tokens if token.special else backend.add_tokens)([token])
 
 
 def _content(token: str | dict | None) -> str | None:
@@ -127,7 +186,9 @@ class JsonTokenizer(Tokenizer):
         self.added = {token.content: token for token in backend.get_added_tokens_decoder().values()}
         self._length = max(backend.get_vocab(with_added_tokens=True).values()) + 1
         self._add_listed_tokens()
-        self.prefix, self.suffix = self._llama_ends() if kind.startswith(LLAMA) else self._ends_of_the_file()
+        if kind.startswith(LLAMA):
+            backend.post_processor = self._template(*self._llama_ends())
+        self.prefix, self.suffix = self._ends_of_the_file()
         if "ByteLevel" in str(backend.decoder):
             self.byte_decoder = _byte_of_letter()
 
@@ -148,9 +209,9 @@ class JsonTokenizer(Tokenizer):
 
     def _add(self, token: AddedToken, number: int | None) -> None:
         if token.content not in self.added:
-            self._backend.add_special_tokens([token]) if token.special else self._backend.add_tokens([token])
+            add_to(self._backend, token)
             self.added[token.content] = token
-        found = self._backend.token_to_id(token.content)
+        found = self.token_id(token.content)
         if number is not None and found != number:
             raise ValueError(f"{CONFIG_FILE} gives {token.content!r} the id {number}, the vocabulary {found}")
         self._length = max(self._length, found + 1)
@@ -162,10 +223,12 @@ class JsonTokenizer(Tokenizer):
                 f"{content!r} cannot be added as a token: a piece of this vocabulary is written like it and stands for "
                 "other bytes. Choose a text of several letters, such as <|step|>."
             )
-        number = super().add_special_token(content)
-        if "tokenizer.json" in self.files:
-            self.files["tokenizer.json"] = self._backend.to_str(pretty=True).encode()
-        return number
+        if not puts_blank_first(self._backend):
+            return super().add_special_token(content)
+        return self._add_new(take_blank_before(self._backend, content))
+
+    def _files_to_save(self) -> dict[str, bytes]:
+        return self._files_of(self._backend)
 
     def token_id(self, token: str | None) -> int | None:
         return None if token is None else self._backend.token_to_id(token)
@@ -180,62 +243,3 @@ def _byte_of_letter() -> dict[str, int]:
     own = {letter: ord(letter) for letter in letters if ord(letter) < 256}
     others = [byte for byte in range(256) if byte not in own.values()]
     return own | dict(zip(letters[len(own) :], others, strict=True))
-
-
-class SentencePieceTokenizer(Tokenizer):
-    """Of a SentencePiece model, which itself knows no added token: text is cut at these first."""
-
-    def __init__(self, model: bytes, kind: str, config: dict, files: dict[str, bytes]):
-        self.sp_model = sentencepiece.SentencePieceProcessor(model_proto=model)
-        self._without_blank = sentencepiece.SentencePieceProcessor(model_proto=model + NO_PREFIX)
-        numbers = self.sp_model.bos_id(), self.sp_model.eos_id(), self.sp_model.unk_id()
-        pieces = {name: self.sp_model.id_to_piece(n) for name, n in zip(NAMED, numbers) if n >= 0}  # noqa: B905
-        super().__init__(kind, config, files, own_names=pieces)
-        # Whether a blank goes before a text, and before what follows a special token, as transformers has it.
-        self._blank_first = config.get("add_prefix_space") is not False
-        self._blank_later = self._blank_first and config.get("legacy") is not False
-        self._ids, self._patterns = {}, {}
-        self._length = self.sp_model.get_piece_size()
-        self._add_listed_tokens()
-        self.prefix, self.suffix = self._llama_ends()
-
-    def _encode(self, text: str, split_special_tokens: bool) -> list[int]:
-        if split_special_tokens not in self._patterns:
-            self._patterns[split_special_tokens] = self._pattern(split_special_tokens)
-        ids, end = [], 0
-        for match in self._patterns[split_special_tokens].finditer(text):
-            ids += self._encode_between(text[end : match.start()], first=not ids)
-            ids.append(self._ids[match[match.lastindex]])
-            end = match.end()
-        return ids + self._encode_between(text[end:], first=not ids)
-
-    def _encode_between(self, text: str, first: bool) -> list[int]:
-        blank = self._blank_first if first else self._blank_later
-        return (self.sp_model if blank else self._without_blank).encode(text)
-
-    def _pattern(self, split_special_tokens: bool) -> re.Pattern:
-        """Of the added tokens that are recognised; the longest wins, and some take the blanks beside them."""
-        wanted = [token for token in self.added.values() if not (split_special_tokens and token.special)]
-        wanted.sort(key=lambda token: -len(token.content))
-        each = [r"\s*" * token.lstrip + f"({re.escape(token.content)})" + r"\s*" * token.rstrip for token in wanted]
-        return re.compile("|".join(each) or r"(?!)")
-
-    def _add(self, token: AddedToken, number: int | None) -> None:
-        if number is None:
-            number = self._length
-        if number < self.sp_model.get_piece_size() and self.sp_model.id_to_piece(number) != token.content:
-            piece = self.sp_model.id_to_piece(number)
-            raise ValueError(f"{CONFIG_FILE} gives {token.content!r} the id {number}, which {piece!r} has in the model")
-        self.added[token.content], self._ids[token.content] = token, number
-        self._length = max(self._length, number + 1)
-        self._patterns.clear()
-
-    def token_id(self, token: str | None) -> int | None:
-        if token is None or token in self._ids:
-            return self._ids.get(token)
-        number = self.sp_model.piece_to_id(token)
-        return number if self.sp_model.id_to_piece(number) == token else None
-
-    def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
-        added = {number: content for content, number in self._ids.items()}
-        return [added[n] if n in added else self.sp_model.id_to_piece(n) for n in ids]

@@ -10,6 +10,8 @@ from llm.alignment.rm.flashmask.run_reward import main
 from tests.alignment.rm.layout_runs import ONE, assert_same_training, flags_of, of_update, train
 from tests.runs import refusal
 
+pytestmark = [pytest.mark.runs, pytest.mark.distributed]
+
 CHECKPOINT = {"steps": "checkpoint-10", "pairs": "checkpoint-5", "few pairs": "checkpoint-4", "tied": "checkpoint-10"}
 LAST = {"steps": "checkpoint-20", "pairs": "checkpoint-20", "few pairs": "checkpoint-8", "tied": "checkpoint-20"}
 RESUMED = [  # data, saved under, goes on under

@@ -12,6 +12,8 @@ from llm.core.checkpoint import checkpoints
 from tests.factories import twelve_updates
 from tests.runs import STACK, assert_same_runs, refusal, running, train_ranks
 
+pytestmark = [pytest.mark.runs, pytest.mark.distributed]
+
 
 @pytest.fixture(scope="module")
 def undisturbed(tiny, tmp_path_factory):

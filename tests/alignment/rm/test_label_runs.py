@@ -8,6 +8,8 @@ import pytest
 from llm.alignment.rm.flashmask.run_reward import main
 from tests.runs import assert_same_runs, history, refusal
 
+pytestmark = pytest.mark.runs
+
 ONE_UPDATE = {
     "max_steps": 1,
     "per_device_train_batch_size": 200,

@@ -12,6 +12,8 @@ import pytest
 from tests.alignment.rm.layout_runs import ONE, assert_same_training, weights_of
 from tests.runs import train_ranks
 
+pytestmark = [pytest.mark.runs, pytest.mark.distributed]
+
 RUNS = [
     ("steps", "data"),
     ("steps", "stage1"),

@@ -13,6 +13,8 @@ from llm.export.merge_lora import merge
 from llm.scoring.scorer import Scorer
 from tests.runs import assert_same_runs, history, kill_at, refusal, train_ranks
 
+pytestmark = pytest.mark.runs
+
 
 def lora(settings_of, **changes):
     return settings_of(**{"lora": True, "lora_rank": 4, "learning_rate": 0.01, "warmup_steps": 0, **changes})
@@ -121,6 +123,7 @@ def test_recomputing_and_splitting_a_batch_change_no_loss(settings_of, tmp_path,
     assert history(tmp_path / "a")[1, False]["gradient_norm"] > 0.5
 
 
+@pytest.mark.distributed
 def test_two_ranks_equal_one_process(settings_of, tmp_path):
     """They share the optimiser's state, which is of the adapters and rows alone."""
     changes = {"zero_padding": False, "gradient_accumulation_steps": 1, "max_steps": 4, "save_steps": 2}

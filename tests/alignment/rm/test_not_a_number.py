@@ -18,6 +18,8 @@ from tests.alignment.rm import faulty_run
 from tests.factories import twelve_updates
 from tests.runs import STACK, assert_same_runs, history, refusal, running, train_ranks
 
+pytestmark = pytest.mark.runs
+
 LINE = 62  # is in the second update, with two ranks in a micro-batch of the second one
 BAD = 2
 RECORDS = {61, 62, 63, 64}  # all solutions of that line's question, and so its whole micro-batch of one row
@@ -101,6 +103,7 @@ def test_one_process_leaves_the_update_out(skipped):
     assert_left_out(skipped)
 
 
+@pytest.mark.distributed
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_leaves_the_same_update_out(layout, skipped, tiny, tmp_path):
     flags = flags_of(tiny, tmp_path, nan_policy="skip", **LAYOUTS[layout])
@@ -110,6 +113,7 @@ def test_every_layout_leaves_the_same_update_out(layout, skipped, tiny, tmp_path
     assert_same_runs(skipped, tmp_path / "out", 1e-4)
 
 
+@pytest.mark.distributed
 def test_all_ranks_stop_at_a_loss_that_is_no_number_and_may_go_on_without_it(skipped, tiny, tmp_path):
     with running(flags_of(tiny, tmp_path), tmp_path, not_a_number={"line": LINE}) as run:
         assert run.end() != 0

@@ -11,6 +11,8 @@ from llm.alignment.rm.flashmask.run_reward import main
 from tests import factories
 from tests.runs import assert_same_runs, history, refusal, train_ranks
 
+pytestmark = pytest.mark.runs
+
 PREFERENCE_KEYS = (
     "accuracy ties margin_mean chosen_reward_mean chosen_reward_std chosen_reward_min chosen_reward_max "
     "rejected_reward_mean rejected_reward_std rejected_reward_min rejected_reward_max pairs"
@@ -82,6 +84,7 @@ def test_an_update_over_all_pairs_is_the_same_however_it_is_split_and_packed(pai
         assert other == pytest.approx(found[0], rel=1e-4)
 
 
+@pytest.mark.distributed
 def test_two_ranks_of_pairs_equal_one_process(pairs_of, tmp_path):
     """The pairs of a pass fill an update and a part of another, in which the second rank has none."""
     changes = {"zero_padding": False, "prefix_sharing": False, "max_steps": 4, "save_steps": 4, "eval_steps": 2}

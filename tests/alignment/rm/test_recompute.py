@@ -7,6 +7,8 @@ import pytest
 from tests.factories import twelve_updates
 from tests.runs import STACK, assert_same_runs, running, train_ranks
 
+pytestmark = pytest.mark.runs
+
 # how often a part is computed in an update, by recompute_granularity
 TWICE = {
     "full": {"layer", "attention", "mlp", "core"},
@@ -50,6 +52,7 @@ def test_one_process(granularity, kept, tiny, tmp_path):
     assert_same_runs(kept, out)
 
 
+@pytest.mark.distributed
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_whole_layers_in_every_layout(layout, kept, tiny, tmp_path):
     changes = LAYOUTS[layout]
@@ -64,6 +67,7 @@ def test_whole_layers_in_every_layout(layout, kept, tiny, tmp_path):
     assert "fp16_opt_level O1: training is in float32, so it changes nothing" in shown
 
 
+@pytest.mark.distributed
 def test_bf16_is_refused_by_ranks_without_a_gpu(tiny, tmp_path):
     with running(twelve_updates(tiny, tmp_path, bf16=True, fp16_opt_level="O2"), tmp_path) as refused:
         assert refused.end() != 0

@@ -9,6 +9,8 @@ from llm.alignment.rm.flashmask.run_reward import main
 from llm.core.checkpoint import output_folder
 from tests.runs import assert_same_runs, finish, history, kill_at, refusal, train_ranks, weights
 
+pytestmark = pytest.mark.runs
+
 
 def test_a_run_leaves_model_settings_results_and_limited_checkpoints(settings_of, tmp_path):
     results = main(settings_of(save_total_limit=1, load_best_model_at_end=False))
@@ -272,6 +274,7 @@ def test_it_runs_as_a_script_from_another_folder_with_relative_output(settings_o
     assert (tmp_path / "relative/out/eval_results.json").exists()
 
 
+@pytest.mark.distributed
 def test_two_ranks_equal_one_process(settings_of, tmp_path):
     """Data parallel over gloo: 2 ranks x 28 rows are the update of 1 rank x 56 rows. In the last update of a pass over
     the 120 rows the second rank has none."""

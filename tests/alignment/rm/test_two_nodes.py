@@ -13,6 +13,8 @@ import pytest
 from tests.alignment.rm.layout_runs import LAYOUTS, ONE, assert_same_training, flags_of
 from tests.runs import SCRIPT, Run, free_ports, started
 
+pytestmark = [pytest.mark.runs, pytest.mark.distributed]
+
 
 @pytest.fixture
 def start(tmp_path) -> Iterator[Callable[..., list[Run]]]:

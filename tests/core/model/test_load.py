@@ -89,7 +89,8 @@ def test_missing_shards_are_told_by_name(broken):
 
 
 def test_a_folder_without_a_tokenizer_is_refused(broken):
-    (broken / "sentencepiece.bpe.model").unlink()
+    for file in ("tokenizer.json", "tokenizer.model"):
+        (broken / file).unlink()
     message = refusal_of_folder(broken, "tokenizer_name_or_path")
     assert "tokenizer_name_or_path" in message and str(broken) in message and "tokenizer.json" in message
     with pytest.raises(ValueError, match="no tokenizer could be read") as error:

@@ -172,7 +172,6 @@ def saved(base, tokens, tmp_path):
 
 
 def load(folder, tokens):
-    attend, _ = attention.choose(False, False)
     return as_reward_model(lora.load(folder, "float32", tokens), tokens)
 
 

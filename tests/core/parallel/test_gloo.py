@@ -37,6 +37,8 @@ def found(tmp_path_factory) -> dict[int, list[dict]]:
     }
 
 
+@pytest.mark.runs
+@pytest.mark.distributed
 @pytest.mark.parametrize("check", gloo_ranks.CHECKS)
 def test_four_ranks(found, check):
     """Two tensor-parallel pairs, which are two pipeline stages; sharding takes all four."""
@@ -45,6 +47,8 @@ def test_four_ranks(found, check):
         assert results.get(check) == "right", f"rank {rank}: {results.get(check, 'did not come so far')}"
 
 
+@pytest.mark.runs
+@pytest.mark.distributed
 def test_two_launches_at_once_do_not_meet(found):
     assert found[2] == 2 * [{"groups_add_up_their_own_members": "right"}]
 

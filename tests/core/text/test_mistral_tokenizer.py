@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from llm.core.records.records import Record
 from llm.core.text.encoding import StepEncoder
 from llm.core.text.load_tokenizer import load_tokenizer
+from llm.core.text.pieces_as_json import backend_of
 from llm.core.text.reward_tokens import find_reward_tokens, ids_in_context
 
 SPEC = find_spec("mistral_common")
@@ -139,3 +140,16 @@ def test_where_a_text_as_a_whole_says_something_else_the_placeholder_keeps_its_i
         sequence = encoded(mistral, "q", [step])
         assert sequence.ids[1:].tolist() == plain.encode(f"q {step.strip()} {PLACEHOLDER}")
         assert sequence.ids[sequence.scored].tolist() == [12902]
+
+
+@pytest.fixture(scope="module")
+def as_json(mistral):
+    return backend_of(mistral[2], blank_first=True, blank_later=True)
+
+
+@quick
+@given(st.lists(TEXT | st.integers(1, 40).map(lambda n: " " * n), max_size=6).map("".join))
+@example("a" + " " * 17 + "\n" + " " * 15 + "b")
+def test_as_a_tokenizer_json_the_vocabulary_gives_the_same_ids(mistral, as_json, text):
+    assert as_json.encode(text, add_special_tokens=False).ids == mistral[2].encode(text)
+    assert as_json.decode(as_json.encode(text).ids) == mistral[2].decode(mistral[2].encode(text))

@@ -27,6 +27,7 @@ from llm.core.records.records import (
     iter_records,
 )
 from llm.core.rows.packing import choose_packing
+from llm.core.rows.payload import Labels, arrays_of
 from llm.core.rows.prefix_tree import Tree, grow_trees
 from llm.core.rows.row import Row
 from llm.core.text.encoding import EncodeCounts, Pair, Sequence
@@ -47,11 +48,10 @@ class RowCounts:
         self.rows += 1
         self.tokens += len(row)
         self.longest = max(self.longest, len(row))
-        self.label_weight += float(row.weights.sum(dtype="float64"))
-        self.positive_weight += float((row.weights * row.labels).sum(dtype="float64"))
-        labels = (row.label_at, row.labels, row.weights)
-        pairs = (row.chosen, row.rejected, row.margins, row.pair_weights)
-        for array in (row.ids, row.end_row, row.scored, *labels, *pairs):
+        if isinstance(row.payload, Labels):
+            self.label_weight += row.payload.weight
+            self.positive_weight += float((row.payload.weights * row.payload.labels).sum(dtype="float64"))
+        for array in (row.ids, row.end_row, *arrays_of(row.payload)):
             self.checksum = zlib.crc32(array.tobytes(), self.checksum)
         return row
 
@@ -103,6 +103,11 @@ def describe_cuts(counts: EncodeCounts) -> list[str]:
     if counts.solutions_cut:
         cut, steps = count_of(counts.solutions_cut, "solution"), count_of(counts.steps_cut, "step")
         lines.append(f"  {cut} lost {steps} from the end to max_seq_len")
+    if counts.errors_cut:
+        lines.append(
+            f"  {count_of(counts.errors_cut, 'solution')} lost the first wrong step; first_error_accuracy leaves such "
+            "solutions out"
+        )
     if counts.answers_cut:
         cut, tokens = count_of(counts.answers_cut, "answer"), count_of(counts.answer_tokens_cut, "token")
         lines.append(f"  {cut} lost {tokens} from the end to max_seq_len")

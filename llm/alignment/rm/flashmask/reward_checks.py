@@ -18,7 +18,7 @@ from llm.core.settings.reports import problem_of_reports
 from llm.core.settings.settings import Settings
 
 # metric_for_best_model is one of the evaluation's, but for those that count or describe the data
-COUNTS = ("steps", "solutions", "answers", "pairs", "positive_share", "ties")
+COUNTS = ("steps", "solutions", "first_error_unknown", "answers", "pairs", "positive_share", "ties")
 PAIR_SETTINGS = ("reward_margin", "reward_centering")
 LESS_IS_BETTER = ("loss", "ece")
 

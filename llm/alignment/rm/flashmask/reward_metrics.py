@@ -33,7 +33,8 @@ STEP_METRICS = {
     "are: no weights, smoothing or `prm_loss`",
     **JUDGEMENT,
     "first_error_accuracy": "share of solutions whose first predicted `-` is their first labelled `-`, or that have "
-    "neither",
+    "neither; without solutions whose first wrong step was cut away by `max_seq_len`",
+    "first_error_unknown": "solutions that are left out of `first_error_accuracy`",
     "steps": "steps that were judged",
     "solutions": "solutions that were judged",
 }
@@ -59,27 +60,34 @@ PREFERENCE_METRICS = {
 }
 
 
-def step_metrics(scores: ArrayLike, labels: ArrayLike, groups: ArrayLike) -> Metrics:
+def step_metrics(
+    scores: ArrayLike, labels: ArrayLike, groups: ArrayLike, error_cut: ArrayLike | None = None
+) -> Metrics:
     """Compare the score of every step with its label.
 
     scores: the probability that the step is right ("+"), in [0, 1].
     labels: from 1 for "+" to 0 for "-".
     groups: an integer for every step, equal for the steps of one solution. These stand in their order in
         the solution; steps of other solutions may stand between them.
+    error_cut: whether a step belongs to a solution whose first wrong step was cut away. Nobody can find that one, so
+        first_error_accuracy leaves the solution out.
 
     Returns, beside those of `_judgement`, under keys that do not depend on the data:
     - first_error_accuracy: the share of solutions whose first predicted "-" is exactly their first labelled
-      "-", or which have neither;
+      "-", or which have neither; first_error_unknown: how many solutions are left out of it;
     - steps, solutions: how many there are.
 
     Raises ValueError for arrays of different lengths, a score that is no probability, or a label outside [0, 1].
     """
     p, y, g = (np.asarray(a) for a in (scores, labels, groups))
     _check(p, y, g)
-    solutions = len(np.unique(g))
+    cut = np.zeros(len(p), bool) if error_cut is None else np.asarray(error_cut, bool)
+    solutions, unknown = len(np.unique(g)), len(np.unique(g[cut]))
+    met = _first_errors_met(p[~cut] > 0.5, y[~cut] > 0.5, g[~cut])
     return {
         **_judgement(p, y),
-        "first_error_accuracy": _ratio(_first_errors_met(p > 0.5, y > 0.5, g), solutions),
+        "first_error_accuracy": _ratio(met, solutions - unknown),
+        "first_error_unknown": unknown,
         "steps": len(p),
         "solutions": solutions,
     }

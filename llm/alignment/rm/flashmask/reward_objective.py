@@ -62,12 +62,20 @@ class LabelObjective(RewardObjective):
 
     def columns(self, logits_K2, inputs):
         logits_M2, labels_M = logits_K2.gather(inputs["label_at"]), inputs["labels"]
-        columns = [reward_cross_entropy(logits_M2, labels_M), reward_scores(logits_M2), labels_M, inputs["solutions"]]
+        columns = [
+            reward_cross_entropy(logits_M2, labels_M),
+            reward_scores(logits_M2),
+            labels_M,
+            inputs["solutions"],
+            inputs["error_cut"],
+        ]
         real_M = inputs["weights"].numpy() > 0
         return [column.numpy()[real_M] for column in columns]
 
-    def metrics(self, scores, labels, solutions):
-        return step_metrics(scores, labels, solutions) if self.process_reward else outcome_metrics(scores, labels)
+    def metrics(self, scores, labels, solutions, error_cut):
+        if self.process_reward:
+            return step_metrics(scores, labels, solutions, error_cut)
+        return outcome_metrics(scores, labels)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,9 @@ from llm.core.model import lora, pipeline
 from llm.core.model.load import fingerprint
 from llm.core.parallel import ranks, same_run
 from llm.core.parallel.ranks import say
+from llm.core.records.records import PREFERENCES
 from llm.core.rows.batch import collate
+from llm.core.rows.payload import Labels, Pairs
 from llm.core.settings import display
 from llm.core.train.exact_trainer import ExactTrainer
 from llm.core.train.library_arguments import LibraryArguments, library_arguments
@@ -59,7 +61,9 @@ def make_trainer(run: RewardRun, reward_format: RewardFormat, start: Start, mode
         eval_dataset=dev,
         tokenizer=reward_format,
         # any id that the model has will do for padding, which is seen by itself alone
-        collate=partial(collate, pad_id=0, multiple=run.row_multiple),
+        collate=partial(
+            collate, pad_id=0, multiple=run.row_multiple, kind=Pairs if run.form == PREFERENCES else Labels
+        ),
         keeps_checkpoints=run.keeps_checkpoints,
         identity=start.identity,
         unified=run.training.unified_checkpoint,

@@ -73,6 +73,8 @@ def read_format(run: RewardRun) -> RewardFormat:
         check_vocabulary(run.sizes, tokenizer)
     if run.model.add_placeholder_token:
         say(add_placeholder(tokenizer, run.model.placeholder_token))
+    if note := tokenizer.note_on_saving():
+        say(note)
     return make_format(run.format_values, tokenizer)
 
 

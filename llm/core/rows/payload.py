@@ -1,0 +1,168 @@
+"""What a row is for: labels at its positions, or pairs of answers to compare. A row carries one payload, and nothing
+that packs rows looks inside.
+
+A payload is made from the trees of a row, has a `weight` in the loss of an update, and is put together with those of
+other rows in a batch. `scored` are the K positions whose hidden states are needed; `ends` say for each solution's marks
+which of these they are at: `at` [M] of the K positions, `solutions` [M] of the row's solutions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Several
+from dataclasses import dataclass, fields
+from typing import Protocol
+
+import numpy as np
+
+from llm.core.rows.prefix_tree import Tree
+
+Arrays = dict[str, np.ndarray]
+
+
+class Payload(Protocol):
+    scored: np.ndarray
+
+    @property
+    def weight(self) -> float:
+        """What the row counts in the loss of an update."""
+
+    @property
+    def at(self) -> np.ndarray:
+        """[M] which of the K positions a mark of a solution is at."""
+
+    @property
+    def solutions(self) -> np.ndarray:
+        """[M] whose mark it is, numbered through the row."""
+
+    @classmethod
+    def of_trees(cls, trees: list[Tree], places: list[np.ndarray]) -> Payload:
+        """`places` are the positions in the row of each solution's scored tokens."""
+
+    @classmethod
+    def blank(cls) -> Payload:
+        """One mark that counts nothing: so that every rank computes a finite zero loss that reaches all weights."""
+
+    @classmethod
+    def batch(cls, payloads: Several[Payload], first_scored: np.ndarray, first_solution: np.ndarray) -> Arrays:
+        """Of the payloads of several rows; their positions and solutions begin at these numbers of the batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """M labels; several solutions may label one position."""
+
+    scored: np.ndarray  # [K] int64, rising
+    at: np.ndarray  # [M] int64
+    labels: np.ndarray  # [M] float32, as the data has them
+    targets: np.ndarray  # [M] float32, what the loss makes of them
+    weights: np.ndarray  # [M] float32
+    solutions: np.ndarray  # [M] int64
+    error_cut: np.ndarray  # [M] bool, of a solution whose first wrong step was cut away
+
+    @property
+    def weight(self) -> float:
+        return float(self.weights.sum(dtype="float64"))
+
+    @classmethod
+    def of_trees(cls, trees: list[Tree], places: list[np.ndarray]) -> Labels:
+        solutions = [solution for tree in trees for solution in tree.solutions]
+        counts = [len(solution.labels) for solution in solutions]
+        scored, at = _positions(places)
+        labels = np.concatenate([solution.labels for solution in solutions])
+        return cls(
+            scored=scored,
+            at=at,
+            labels=labels,
+            targets=labels,
+            weights=np.repeat(np.array([solution.weight for solution in solutions], "float32"), counts),
+            solutions=np.repeat(np.arange(len(solutions)), counts),
+            error_cut=np.repeat(np.array([solution.error_cut for solution in solutions], bool), counts),
+        )
+
+    @classmethod
+    def blank(cls) -> Labels:
+        first, nothing = np.zeros(1, "int64"), np.zeros(1, "float32")
+        return cls(first, first, nothing, nothing, nothing, first, np.zeros(1, bool))
+
+    @classmethod
+    def batch(cls, payloads: Several[Labels], first_scored: np.ndarray, first_solution: np.ndarray) -> Arrays:
+        return {
+            "label_at": _moved(payloads, "at", first_scored),  # [M] into the K scored positions
+            "labels": _joined(payloads, "labels"),  # [M]
+            "targets": _joined(payloads, "targets"),  # [M]
+            "weights": _joined(payloads, "weights"),  # [M]
+            "solutions": _moved(payloads, "solutions", first_solution),  # [M] numbered through the batch
+            "error_cut": _joined(payloads, "error_cut"),  # [M]
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """P pairs of the A answers of a row."""
+
+    scored: np.ndarray  # [K] int64, rising
+    at: np.ndarray  # [A] int64, where an answer ends
+    solutions: np.ndarray  # [A] int64
+    chosen: np.ndarray  # [P] int64, which of the K positions
+    rejected: np.ndarray  # [P] int64
+    margins: np.ndarray  # [P] float32
+    weights: np.ndarray  # [P] float32
+
+    @property
+    def weight(self) -> float:
+        return float(self.weights.sum(dtype="float64"))
+
+    @classmethod
+    def of_trees(cls, trees: list[Tree], places: list[np.ndarray]) -> Pairs:
+        scored, at = _positions(places)
+        first, ends = 0, []
+        for tree in trees:
+            ends += [(link.chosen + first, link.rejected + first) for link in tree.links]
+            first += len(tree.solutions)
+        chosen, rejected = np.array(ends, "int64").reshape(-1, 2).T
+        links = [link for tree in trees for link in tree.links]
+        return cls(
+            scored=scored,
+            at=at,
+            solutions=np.arange(len(at)),
+            chosen=at[chosen],
+            rejected=at[rejected],
+            margins=np.array([link.margin for link in links], "float32"),
+            weights=np.array([link.weight for link in links], "float32"),
+        )
+
+    @classmethod
+    def blank(cls) -> Pairs:
+        first, nothing = np.zeros(1, "int64"), np.zeros(1, "float32")
+        return cls(first, first, first, first, first, nothing, nothing)
+
+    @classmethod
+    def batch(cls, payloads: Several[Pairs], first_scored: np.ndarray, first_solution: np.ndarray) -> Arrays:
+        return {
+            "chosen": _moved(payloads, "chosen", first_scored),  # [P] into the K scored positions
+            "rejected": _moved(payloads, "rejected", first_scored),  # [P]
+            "margins": _joined(payloads, "margins"),  # [P]
+            "pair_weights": _joined(payloads, "weights"),  # [P]
+        }
+
+
+def payload_of(trees: list[Tree], places: list[np.ndarray]) -> Labels | Pairs:
+    return (Pairs if trees[0].links else Labels).of_trees(trees, places)
+
+
+def arrays_of(payload: Labels | Pairs) -> list[np.ndarray]:
+    return [getattr(payload, field.name) for field in fields(payload)]
+
+
+def _positions(places: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """([K] the positions that are scored, [M] which of them each place is)"""
+    scored, at = np.unique(np.concatenate(places), return_inverse=True)
+    return scored.astype("int64"), at.astype("int64")
+
+
+def _joined(payloads: Several, name: str) -> np.ndarray:
+    return np.concatenate([getattr(payload, name) for payload in payloads])
+
+
+def _moved(payloads: Several, name: str, first: np.ndarray) -> np.ndarray:
+    return np.concatenate([getattr(payload, name) + start for payload, start in zip(payloads, first, strict=True)])
