@@ -221,6 +221,7 @@ def test_refusals_are_those_that_are_shown(flags):
     assert f"error: {error.value}\n" in blocks(TRAINING, "text")
 
 
+@pytest.mark.runs
 def test_the_readmes_code_reads_the_same_scores_back_in_two_ways(settings_of, tmp_path):
     """The convention over the full model and the project's scorer, each as the README has it."""
     run_reward.main(settings_of(max_steps=1, load_best_model_at_end=False, do_eval=False, save_strategy="no"))
