@@ -61,6 +61,17 @@ def test_a_prm800k_candidate_is_judged_after_earlier_steps_that_are_right():
         convert(PRM800K | {"rating": 2})
 
 
+def test_prmbench_drops_blank_steps_moves_the_numbers_and_counts_them(tmp_path, capsys):
+    """error_steps count the blank ones."""
+    steps = ["1. a", " ", "2. b", "", "3. c"]
+    source = write(tmp_path / "rows.jsonl", PRMBENCH | {"modified_process": steps, "error_steps": [2, 3]}, PRMBENCH)
+    main(["prmbench", str(source), str(tmp_path / "out.jsonl")])
+    first, second = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
+    assert first["responses"] == ["1. a", "2. b", "3. c"] and first["labels"] == ["+", "-", "+"]
+    assert second["labels"] == ["-", "+", "-"]
+    assert "\n  2 blank steps dropped\n" in capsys.readouterr().out
+
+
 def test_processbench_steps_are_wrong_from_the_first_wrong_one_on():
     assert FORMATS["processbench"].convert(PROCESSBENCH) == {
         "src": ["1 + 1 + 1?"],

@@ -117,7 +117,7 @@ def test_no_weights_are_read(settings_of, tiny, tmp_path, capsys):
 def test_a_row_that_breaks_a_rule_ends_with_1_and_shows_its_tokens(tiny, two_solutions, capsys, monkeypatch):
     def damaged(rows, number):
         row = rows.rows[number]
-        return replace(row, scored=row.scored + len(row))
+        return replace(row, payload=replace(row.payload, scored=row.payload.scored + len(row)))
 
     monkeypatch.setattr(inspect_row, "choose", damaged)
     with pytest.raises(SystemExit) as end:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm.core.rows.prefix_tree import grow_trees, lone_tree
-from llm.core.rows.row import make_row
-from llm.core.text.encoding import Sequence
+from llm.core.rows.row import Row, make_row
+from llm.core.text.encoding import Pair, Sequence
 from llm.inspection.row_rules import broken_rules
 from llm.inspection.row_runs import (
     FULL,
@@ -75,7 +75,7 @@ def test_runs_are_the_pieces_of_a_tree_that_nothing_interrupts(trees):
     runs = [run for start, end in bounds for run in runs_of(row, start, end)]
     assert [i for run in runs for i in range(run.start, run.end)] == list(range(len(row)))
     leaves = set(range(len(row))) - set(parent)
-    assert {run.end - 1 for run in runs} == branchings | set(row.scored.tolist()) | leaves
+    assert {run.end - 1 for run in runs} == branchings | set(row.payload.scored.tolist()) | leaves
     for run in runs:
         assert run.follows == (parent[run.start] if parent[run.start] >= 0 else None)
         assert run.level == len(branchings & set(np.flatnonzero(sees[run.start, : run.start]).tolist()))
@@ -87,7 +87,10 @@ def test_runs_are_the_pieces_of_a_tree_that_nothing_interrupts(trees):
 def test_solutions_through_a_token_are_those_whose_last_token_sees_it(trees):
     row = make_row(trees)
     sees = may_attend(row)
-    last = [row.scored[row.label_at][row.solutions == number].max() for number in range(row.solution_count)]
+    last = [
+        row.payload.scored[row.payload.at][row.payload.solutions == number].max()
+        for number in range(row.solution_count)
+    ]
     for i in range(len(row)):
         assert solutions_through(row, i).tolist() == [n for n, end in enumerate(last) if end >= i and sees[end, i]]
     assert lengths_alone(row).tolist() == [len(one) for tree in trees for one in tree.solutions]
@@ -138,31 +141,45 @@ def changed(array: np.ndarray, place: int, value) -> np.ndarray:
         ({"end_row": changed(SMALL.end_row, 3, 5)}, "position is not the number of tokens seen before it at 4"),
         ({"positions": changed(SMALL.positions, 5, 0)}, "position is not the number of tokens seen before it at 5"),
         ({"end_row": changed(changed(SMALL.end_row, 1, 5), 2, 6)}, "end_row reaches beyond the end_row of a token"),
-        ({"scored": changed(SMALL.scored, 0, 2)}, "another token than the placeholder (9) is scored at 2"),
-        ({"scored": changed(SMALL.scored, 0, 8)}, "scored positions outside the row: 8"),
-        ({"labels": changed(SMALL.labels, 1, 1.5)}, "label outside 0 to 1 or weight below 0 at 5"),
-        ({"weights": changed(SMALL.weights, 2, -1)}, "label outside 0 to 1 or weight below 0 at 7"),
-        ({"label_at": np.array([0, 1, 1])}, "scored without a label at 7"),
-        ({"chosen": np.array([1]), "rejected": np.array([1])}, "an answer is compared with itself at 5"),
-        ({"solutions": changed(SMALL.solutions, 0, 1)}, "no label of the solutions 0"),
+        ({"scored": changed(SMALL.payload.scored, 0, 2)}, "another token than the placeholder (9) is scored at 2"),
+        ({"scored": changed(SMALL.payload.scored, 0, 8)}, "scored positions outside the row: 8"),
+        ({"labels": changed(SMALL.payload.labels, 1, 1.5)}, "label outside 0 to 1 or weight below 0 at 5"),
+        ({"weights": changed(SMALL.payload.weights, 2, -1)}, "label outside 0 to 1 or weight below 0 at 7"),
+        ({"at": np.array([0, 1, 1])}, "scored without a label at 7"),
+        ({"solutions": changed(SMALL.payload.solutions, 0, 1)}, "no label of the solutions 0"),
         ({"solution_count": 4}, "no label of the solutions 3"),
     ],
 )
 def test_a_fault_is_found(changes, told):
-    assert any(told in line for line in broken_rules(replace(SMALL, **changes), PLACEHOLDER))
+    assert any(told in line for line in broken_rules(with_changes(SMALL, **changes), PLACEHOLDER))
+
+
+def with_changes(row: Row, **changes) -> Row:
+    """Of the row or of its payload."""
+    inside = {field.name for field in fields(row.payload)}
+    payload = replace(row.payload, **{name: value for name, value in changes.items() if name in inside})
+    return replace(row, payload=payload, **{name: value for name, value in changes.items() if name not in inside})
+
+
+def test_an_answer_that_is_compared_with_itself_is_found():
+    answers = [solution([1], ([tail], 0.0)) for tail in (3, 4)]
+    row = make_row([lone_tree(Pair(*answers, 0.0, 1.0))])
+    assert broken_rules(row, PLACEHOLDER) == []
+    broken = broken_rules(with_changes(row, chosen=row.payload.rejected), PLACEHOLDER)
+    assert broken == [f"an answer is compared with itself at {row.payload.scored[row.payload.rejected[0]]}"]
 
 
 def test_a_label_of_a_solution_on_another_branch_is_found():
-    row = replace(
+    row = with_changes(
         SMALL,
-        label_at=np.array([0, 1, 2, 0]),
-        labels=np.append(SMALL.labels, np.float32(1)),
+        at=np.array([0, 1, 2, 0]),
+        labels=np.append(SMALL.payload.labels, np.float32(1)),
         solutions=np.array([0, 1, 2, 2]),
         weights=np.ones(4, "float32"),
     )
     assert broken_rules(row, PLACEHOLDER) == ["a later step of the same solution does not see the scored position at 3"]
     two = make_row([lone_tree(solution([1], ([], 1.0))), lone_tree(solution([], ([], 1.0)))])
-    one = replace(two, solutions=np.array([0, 0]), solution_count=1)
+    one = with_changes(two, solutions=np.array([0, 0]), solution_count=1)
     assert broken_rules(one, PLACEHOLDER) == ["a later step of the same solution does not see the scored position at 1"]
 
 

@@ -8,6 +8,7 @@ which of these they are at: `at` [M] of the K positions, `solutions` [M] of the 
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence as Several
 from dataclasses import dataclass, fields
 from typing import Protocol
@@ -15,6 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from llm.core.rows.prefix_tree import Tree
+from llm.core.text.encoding import Sequence
 
 Arrays = dict[str, np.ndarray]
 
@@ -58,6 +60,7 @@ class Labels:
     weights: np.ndarray  # [M] float32
     solutions: np.ndarray  # [M] int64
     error_cut: np.ndarray  # [M] bool, of a solution whose first wrong step was cut away
+    texts: np.ndarray  # [M] int64, equal where everything up to the label is equal
 
     @property
     def weight(self) -> float:
@@ -77,12 +80,13 @@ class Labels:
             weights=np.repeat(np.array([solution.weight for solution in solutions], "float32"), counts),
             solutions=np.repeat(np.arange(len(solutions)), counts),
             error_cut=np.repeat(np.array([solution.error_cut for solution in solutions], bool), counts),
+            texts=np.concatenate([_texts(solution) for solution in solutions]),
         )
 
     @classmethod
     def blank(cls) -> Labels:
         first, nothing = np.zeros(1, "int64"), np.zeros(1, "float32")
-        return cls(first, first, nothing, nothing, nothing, first, np.zeros(1, bool))
+        return cls(first, first, nothing, nothing, nothing, first, np.zeros(1, bool), first)
 
     @classmethod
     def batch(cls, payloads: Several[Labels], first_scored: np.ndarray, first_solution: np.ndarray) -> Arrays:
@@ -93,6 +97,7 @@ class Labels:
             "weights": _joined(payloads, "weights"),  # [M]
             "solutions": _moved(payloads, "solutions", first_solution),  # [M] numbered through the batch
             "error_cut": _joined(payloads, "error_cut"),  # [M]
+            "texts": _joined(payloads, "texts"),  # [M]
         }
 
 
@@ -144,6 +149,16 @@ class Pairs:
             "margins": _joined(payloads, "margins"),  # [P]
             "pair_weights": _joined(payloads, "weights"),  # [P]
         }
+
+
+def _texts(solution: Sequence) -> np.ndarray:
+    """A checksum of the ids up to each scored position."""
+    found, crc, adler, begin = [], 0, 1, 0
+    for place in solution.scored.tolist():
+        piece = solution.ids[begin : place + 1].tobytes()
+        crc, adler, begin = zlib.crc32(piece, crc), zlib.adler32(piece, adler), place + 1
+        found.append((crc << 31) ^ adler)
+    return np.array(found, "int64")
 
 
 def payload_of(trees: list[Tree], places: list[np.ndarray]) -> Labels | Pairs:

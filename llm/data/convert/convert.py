@@ -25,7 +25,7 @@ from llm.core.paths import find_files
 from llm.core.records.json_stream import read_values
 from llm.core.records.problem import Problem, shorten
 from llm.core.records.records import Record, label_values, parse_record
-from llm.data.convert.formats import FORMATS, RIGHT, WRONG, Format, Unfit
+from llm.data.convert.formats import FORMATS, RIGHT, WRONG, Format, Mended, Unfit
 
 SHOWN_PROBLEMS, SHOWN_PLACES = 20, 3
 PARQUET_BATCH = 1024
@@ -42,6 +42,7 @@ class Counts:
     steps: int = 0
     positive: float = 0.0
     left_out: Counter[str] = field(default_factory=Counter)  # by reason
+    mended: Counter[str] = field(default_factory=Counter)  # what was dropped from rows that are kept
     bad: Counter[str] = field(default_factory=Counter)  # by the first reason
     places: dict[str, list[str]] = field(default_factory=dict)  # the first of each reason
     problems: list[Problem] = field(default_factory=list)  # the first of the bad rows
@@ -83,6 +84,7 @@ def describe(counts: Counts, output: Path) -> list[str]:
     share = counts.positive / counts.steps
     return [
         f"{output}: {counts.written:,} records of {counts.read:,} rows; {counts.steps:,} steps, {share:.1%} of them +",
+        *(f"  {number:,} {what}" for what, number in counts.mended.items()),
         *_left_out(counts),
     ]
 
@@ -106,6 +108,9 @@ def _records(form: Format, files: list[Path], counts: Counts) -> Iterator[dict]:
         if isinstance(found, str):
             counts.leave_out(counts.left_out, found, place)
             continue
+        if isinstance(found, Mended):
+            counts.mended[found.what] += found.number
+            found = found.record
         checked = found if isinstance(found, list) else parse_record(found, place, values)
         if isinstance(checked, Record):
             counts.steps += len(checked.steps)
@@ -116,7 +121,7 @@ def _records(form: Format, files: list[Path], counts: Counts) -> Iterator[dict]:
             counts.problems += checked[: SHOWN_PROBLEMS - len(counts.problems)]
 
 
-def _convert_row(form: Format, row: object, place: str) -> dict | str | list[Problem]:
+def _convert_row(form: Format, row: object, place: str) -> dict | Mended | str | list[Problem]:
     """The record, why there is none, or what is wrong with the row."""
     if isinstance(row, Problem):
         return [row]

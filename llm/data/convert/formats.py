@@ -18,10 +18,19 @@ class Unfit(ValueError):
 
 
 @dataclass(frozen=True)
+class Mended:
+    """A record from which something was left out, which is counted."""
+
+    record: dict
+    what: str
+    number: int
+
+
+@dataclass(frozen=True)
 class Format:
     meaning: str
     fields: dict[str, tuple[type, ...]]  # what a row must have, and the types of it that are accepted
-    convert: Callable[[dict], dict | str]
+    convert: Callable[[dict], dict | Mended | str]
 
 
 def record(question: str, steps: list[str], labels: list[str]) -> dict:
@@ -57,7 +66,8 @@ def from_trl(row: dict) -> dict:
     return record(row["prompt"], row["completions"], [RIGHT if label else WRONG for label in row["labels"]])
 
 
-def from_prmbench(row: dict) -> dict | str:
+def from_prmbench(row: dict) -> dict | Mended | str:
+    """Blank steps, of which there are some, are dropped, and what comes after them moves up with its label."""
     steps, errors = row["modified_process"], row["error_steps"]
     for number, error in enumerate(errors):
         if type(error) is not int or error < 1:
@@ -65,7 +75,14 @@ def from_prmbench(row: dict) -> dict | str:
     if any(error > len(steps) for error in errors):
         return "error_steps beyond the steps"
     labels = [WRONG if number in errors else RIGHT for number in range(1, len(steps) + 1)]
-    return record(row["modified_question"], steps, labels)
+    judged = [(step, label) for step, label in zip(steps, labels, strict=True) if not _is_blank(step)]
+    made = record(row["modified_question"], [step for step, _ in judged], [label for _, label in judged])
+    dropped = len(steps) - len(judged)
+    return Mended(made, "blank steps dropped", dropped) if dropped and judged else made
+
+
+def _is_blank(step: object) -> bool:
+    return isinstance(step, str) and not step.strip()
 
 
 FORMATS = {

@@ -20,6 +20,7 @@ from llm.core.model.losses import pair_loss, reward_cross_entropy, reward_scores
 from llm.core.rows.batch import collate
 from llm.core.rows.label_weights import weigh_labels
 from llm.core.rows.packing import choose_packing
+from llm.core.rows.payload import Labels
 from llm.core.rows.prefix_tree import grow_trees, lone_tree
 from llm.core.rows.row import make_row
 from llm.core.text.encoding import Pair, Sequence
@@ -94,7 +95,8 @@ def outcome(model, examples, packing, batch_size: int, loss_of):
     prefix_sharing, zero_padding, greedy = packing
     trees = grow_trees(examples, MAX_SEQ_LEN, prefix_sharing)
     rows = list(choose_packing(zero_padding, greedy, stream=False)(trees, MAX_SEQ_LEN))
-    rows = [weigh_labels(row, smoothing=0.1, positive_weight=0.4) for row in rows]
+    if isinstance(rows[0].payload, Labels):
+        rows = [weigh_labels(row, smoothing=0.1, positive_weight=0.4) for row in rows]
     loss, parts, first_solution = 0.0, [], 0
     model.clear_gradients()
     for start in range(0, len(rows), batch_size):
@@ -104,24 +106,14 @@ def outcome(model, examples, packing, batch_size: int, loss_of):
         summed = loss_of(logits_K2, batch)
         summed.backward()
         loss += float(summed)
-        scores = reward_scores(logits_K2).numpy()[arrays["label_at"]]
-        parts.append((scores, arrays["labels"], arrays["solutions"] + first_solution))
+        if "labels" in arrays:
+            scores = reward_scores(logits_K2).numpy()[arrays["label_at"]]
+            solutions = arrays["solutions"] + first_solution
+            parts.append((scores, arrays["labels"], solutions, arrays["error_cut"], arrays["texts"]))
         first_solution += int(arrays["solution_count"])
     gradients = np.concatenate([p.grad.numpy().reshape(-1) for p in model.parameters() if p.grad is not None])
-    scores, *judged = map(np.concatenate, zip(*parts, strict=True))
-    metrics = step_metrics(with_ties(scores), *judged)
+    metrics = step_metrics(*map(np.concatenate, zip(*parts, strict=True))) if parts else {}
     return loss, gradients, {name: value for name, value in metrics.items() if value is not None}
-
-
-def with_ties(scores: np.ndarray) -> np.ndarray:
-    """Neighbours that are 1e-5 apart are made equal: the same step in two rows differs by the last bit, which would
-    decide a tie of the AUC."""
-    order = np.argsort(scores, kind="stable")
-    rising = scores[order]
-    group = np.cumsum(np.diff(rising, prepend=rising[0]) > 1e-5)
-    tied = np.empty_like(scores)
-    tied[order] = rising[np.searchsorted(group, group)]
-    return tied
 
 
 def assert_invariant(model, examples, batch_size: int, loss_of) -> None:

@@ -16,6 +16,7 @@ from llm.alignment.rm.flashmask.reward_metrics import outcome_metrics, preferenc
 SCORE = st.integers(0, 30).map(lambda k: k / 30) | st.floats(0.0, 1.0)
 STEP = st.tuples(SCORE, st.sampled_from([0.0, 1.0, 0.3, 0.5, 0.75]), st.integers(0, 5))
 KEYS = {
+    "first_error_unknown",
     "accuracy",
     "balanced_accuracy",
     "accuracy_positive",
@@ -79,6 +80,7 @@ def slow_metrics(steps):
         "error_f1": f1,
         "auc": slow_auc(steps),
         "first_error_accuracy": slow_first_error(steps),
+        "first_error_unknown": 0,
         "ece": slow_ece(steps),
         "positive_share": mean(y > 0.5 for _, y, _ in steps),
         "steps": len(steps),
@@ -205,3 +207,23 @@ def test_preferences_by_hand():
         preference_metrics([1.0, float("nan")], [0.0, 0.0])
     with pytest.raises(ValueError, match=r"\(2,\) and \(1,\)"):
         preference_metrics([1.0, 2.0], [0.0])
+
+
+def test_a_solution_whose_first_error_was_cut_away_is_left_out_and_counted():
+    """An always-"+" scorer meets it only where nothing was cut away."""
+    p, y, solutions = [0.9, 0.9, 0.9, 0.9], [1, 1, 1, 0], [0, 0, 1, 2]
+    whole = step_metrics(p, y, solutions)
+    assert (whole["first_error_accuracy"], whole["first_error_unknown"]) == (2 / 3, 0)
+    cut = step_metrics(p, y, solutions, error_cut=[False, False, True, False])
+    assert (cut["first_error_accuracy"], cut["first_error_unknown"]) == (1 / 2, 1)
+    assert cut["accuracy"] == whole["accuracy"] and cut["solutions"] == 3
+    none = step_metrics(p[:1], y[:1], [0], error_cut=[True])
+    assert none["first_error_accuracy"] is None
+
+
+def test_the_same_text_ties_with_itself_whatever_the_rounding():
+    p, y = np.array([0.7, 0.7 + 1e-7, 0.2]), [1, 0, 0]
+    assert step_metrics(p, y, [0, 1, 2])["auc"] == 0.5
+    assert step_metrics(p, y, [0, 1, 2], texts=[5, 5, 6])["auc"] == 0.75
+    assert step_metrics(p[[1, 0, 2]], y, [0, 1, 2], texts=[5, 5, 6])["auc"] == 0.75
+    assert outcome_metrics(p, y, texts=[5, 5, 6])["auc"] == 0.75

@@ -26,18 +26,18 @@ def row_of(labels, weight=1.0):
 @given(LABELS, st.floats(0, 0.9), st.floats(0.1, 10), st.floats(0.01, 0.99), st.sampled_from([1.0, 2.5]))
 def test_the_loss_of_a_weighed_label_is_the_formula(labels, smoothing, positive_weight, p, weight):
     row = weigh_labels(row_of(labels, weight), smoothing, positive_weight)
-    got = row.weights * -(row.targets * np.log(p) + (1 - row.targets) * np.log(1 - p))
+    got = row.payload.weights * -(row.payload.targets * np.log(p) + (1 - row.payload.targets) * np.log(1 - p))
     smooth = (1 - smoothing) * np.array(labels) + smoothing * 0.5
     wanted = weight * -(positive_weight * smooth * np.log(p) + (1 - smooth) * np.log(1 - p))
     np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-6)
-    assert row.labels.tolist() == row_of(labels).labels.tolist()  # metrics know the labels of the data
+    assert row.payload.labels.tolist() == row_of(labels).payload.labels.tolist()  # metrics know the labels of the data
 
 
 def test_nothing_changes_without_smoothing_and_weight():
     before = row_of([1, 0, 0.25], weight=2.0)
     after = weigh_labels(before, 0.0, 1.0)
-    assert after.targets.tolist() == before.targets.tolist()
-    assert after.weights.tolist() == before.weights.tolist() == [2, 2, 2]
+    assert after.payload.targets.tolist() == before.payload.targets.tolist()
+    assert after.payload.weights.tolist() == before.payload.weights.tolist() == [2, 2, 2]
 
 
 @quick
@@ -45,7 +45,9 @@ def test_nothing_changes_without_smoothing_and_weight():
 def test_balanced_labels_count_alike(labels, smoothing):
     weight = balancing_weight(sum(labels), len(labels), smoothing)
     row = weigh_labels(row_of(labels), smoothing, weight)
-    assert (row.weights * row.targets).sum() == pytest.approx((row.weights * (1 - row.targets)).sum(), rel=1e-4)
+    assert (row.payload.weights * row.payload.targets).sum() == pytest.approx(
+        (row.payload.weights * (1 - row.payload.targets)).sum(), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("positive, every", [(0.0, "negative"), (7.0, "positive")])

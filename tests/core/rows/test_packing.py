@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from llm.core.rows import packing
 from llm.core.rows.batch import collate
 from llm.core.rows.packing import choose_packing, pack_alone, pack_greedy, pack_sequential
+from llm.core.rows.payload import Pairs
 from llm.core.rows.prefix_tree import Tree, grow_trees, lone_tree
 from llm.core.rows.row import Row, make_row
-from llm.core.text.encoding import Sequence
+from llm.core.text.encoding import Pair, Sequence
 
 MAX_SEQ_LEN = 24
 PAD = 7
@@ -46,8 +47,8 @@ def sequences_of(row: Row) -> list[Sequence]:
     starts = [i for i, position in enumerate(row.positions) if position == 0]
     parts = []
     for start, end in zip(starts, [*starts[1:], len(row)], strict=True):
-        inside = [k for k, position in enumerate(row.scored) if start <= position < end]
-        parts.append(Sequence(row.ids[start:end], row.scored[inside] - start, row.labels[inside]))
+        inside = [k for k, position in enumerate(row.payload.scored) if start <= position < end]
+        parts.append(Sequence(row.ids[start:end], row.payload.scored[inside] - start, row.payload.labels[inside]))
     return parts
 
 
@@ -82,11 +83,11 @@ def test_a_row_is_what_a_slow_construction_gives(trees):
     assert may_attend(row.end_row).tolist() == sees
     assert row.positions.tolist() == depth
     assert row.ids.tolist() == [number for sequence in sequences for number in sequence.ids]
-    assert (row.scored.tolist(), row.solutions.tolist()) == (scored, solutions)
-    assert row.targets.tolist() == targets
-    assert row.weights.tolist() == [1.0] * len(scored) and row.weight == len(scored)
+    assert (row.payload.scored.tolist(), row.payload.solutions.tolist()) == (scored, solutions)
+    assert row.payload.targets.tolist() == targets
+    assert row.payload.weights.tolist() == [1.0] * len(scored) and row.weight == len(scored)
     assert row.solution_count == len(sequences) and len(row) == length
-    assert (row.end_row.dtype, row.ids.dtype, row.targets.dtype) == (np.int32, np.int64, np.float32)
+    assert (row.end_row.dtype, row.ids.dtype, row.payload.targets.dtype) == (np.int32, np.int64, np.float32)
 
 
 @packings
@@ -145,7 +146,7 @@ def test_trees_too_large_to_fill_rows_by_themselves_are_split(pack, fill):
     assert max(map(len, rows)) <= 4096
     assert tokens / (len(rows) * 4096) >= fill
     assert sum(map(len, trees)) < tokens < 1.03 * sum(map(len, trees))
-    ends = [tuple(row.ids[max(place - 9, 0) : place + 1]) for row in rows for place in row.scored]
+    ends = [tuple(row.ids[max(place - 9, 0) : place + 1]) for row in rows for place in row.payload.scored]
     assert sorted(ends) == sorted(tuple(solution.ids[-10:]) for solution in solutions)
 
 
@@ -214,7 +215,7 @@ def test_a_batch_holds_its_rows_and_padding_sees_itself_alone(lengths_of_rows):
         assert (sees[:real, :real] == may_attend(row.end_row)).all()
         assert not sees[:real, real:].any() and not sees[real:, :real].any()
         assert (sees[real:, real:] == np.eye(length - real, dtype=bool)).all()
-    if not any(len(row.scored) for row in rows):
+    if not any(len(row.payload.scored) for row in rows):
         return  # padded with a blank row: below
     assert batch["input_ids"].reshape(-1)[batch["scored"]].tolist() == [s.ids[k] for s in sequences for k in s.scored]
     targets = [target for s in sequences for target in s.labels]
@@ -233,14 +234,23 @@ def test_a_batch_without_labels_has_one_scored_position_of_no_weight(rows):
     none = np.zeros(0, "int64")
     tree = lone_tree(Sequence(np.array([1, 2]), none, none.astype("float32")))
     batch = collate([make_row([tree])] * rows, PAD)
-    assert batch["weights"].tolist() == batch["pair_weights"].tolist() == [0.0]
-    for name in ("scored", "labels", "targets", "label_at", "solutions", "chosen", "rejected", "margins"):
+    assert batch["weights"].tolist() == [0.0]
+    for name in ("scored", "labels", "targets", "label_at", "solutions", "error_cut", "texts"):
         assert len(batch[name]) == 1, name
     assert batch["scored"][0] < batch["input_ids"].size
     assert (batch["end_row"] > np.arange(batch["end_row"].shape[1])).all()  # every token sees itself
     assert batch["tokens"] == 2 * rows and batch["solution_count"] == rows
     labelled = collate([make_row(make_trees([9]))], PAD)
     assert {name: array.dtype for name, array in batch.items()} == {n: a.dtype for n, a in labelled.items()}
+
+
+def test_a_rank_without_pairs_has_one_pair_of_no_weight():
+    batch = collate([], PAD, kind=Pairs)
+    assert batch["pair_weights"].tolist() == [0.0]
+    assert [len(batch[name]) for name in ("scored", "chosen", "rejected", "margins")] == [1, 1, 1, 1]
+    answers = [Sequence(np.array([1, n]), np.array([1]), np.zeros(1, "float32"), 1, 0.0) for n in (2, 3)]
+    pair = collate([make_row([lone_tree(Pair(*answers, 0.0, 1.0))])], PAD)
+    assert {name: array.dtype for name, array in batch.items()} == {n: a.dtype for n, a in pair.items()}
 
 
 @pytest.mark.parametrize(("multiple", "least", "length"), [(1, 0, 9), (4, 0, 12), (3, 0, 9), (1, 11, 11), (4, 13, 16)])
@@ -266,7 +276,6 @@ def test_rows_up_to_the_least_number_are_blank_and_count_nothing():
     labels = len(plain["weights"])
     assert batch["input_ids"].shape == (3, 9) and (batch["input_ids"][1:] == PAD).all()
     assert batch["weights"].tolist() == plain["weights"].tolist() + [0.0, 0.0]
-    assert batch["pair_weights"].tolist() == plain["pair_weights"].tolist() + [0.0, 0.0]
     assert batch["scored"].tolist() == [*plain["scored"], 9, 18]
     assert batch["label_at"].tolist() == [*range(labels + 2)]
     assert batch["tokens"] == 9 and batch["solution_count"] == 1

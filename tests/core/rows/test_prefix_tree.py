@@ -48,8 +48,8 @@ def ancestors(row: Row, token: int) -> list[int]:
 def labels_read_from(row: Row) -> Counter:
     """(ids up to the label, label) of every label, each token's text being what it sees."""
     found = Counter()
-    for at, label in zip(row.label_at, row.labels, strict=True):
-        path = ancestors(row, row.scored[at])
+    for at, label in zip(row.payload.at, row.payload.labels, strict=True):
+        path = ancestors(row, row.payload.scored[at])
         assert row.positions[path].tolist() == list(range(len(path)))
         found[tuple(row.ids[path].tolist()), float(label)] += 1
     return found
@@ -171,11 +171,11 @@ def test_many_solutions_of_one_prompt_and_many_that_are_the_same_take_no_quadrat
     assert max(map(len, trees)) <= 2048
     rows = list(pack_greedy(trees, 2048))
     assert sum(row.solution_count for row in rows) == 120_000
-    most = [np.bincount(row.label_at) for row in rows]
+    most = [np.bincount(row.payload.at) for row in rows]
     heaviest = max(range(len(rows)), key=lambda number: most[number].max())
     assert most[heaviest].max() == 20_000
     row = rows[heaviest]
-    assert row.labels[row.label_at == most[heaviest].argmax()].mean() == 0.5
+    assert row.payload.labels[row.payload.at == most[heaviest].argmax()].mean() == 0.5
 
 
 # ---- rows
@@ -194,9 +194,9 @@ def test_a_small_tree_written_out():
     assert row.ids.tolist() == [a, b, c, k, d, k, e, k]
     assert row.positions.tolist() == [0, 1, 2, 3, 2, 3, 1, 2]
     assert row.end_row.tolist() == [8, 6, 4, 4, 6, 6, 8, 8]
-    assert row.scored.tolist() == [3, 5, 7]
-    assert row.targets.tolist() == [1.0, 0.0, 1.0] and row.weights.tolist() == [1.0, 1.0, 1.0]
-    assert row.solutions.tolist() == [0, 1, 2] and row.solution_count == 3
+    assert row.payload.scored.tolist() == [3, 5, 7]
+    assert row.payload.targets.tolist() == [1.0, 0.0, 1.0] and row.payload.weights.tolist() == [1.0, 1.0, 1.0]
+    assert row.payload.solutions.tolist() == [0, 1, 2] and row.solution_count == 3
 
 
 def test_labels_on_one_position_are_all_kept():
@@ -208,11 +208,11 @@ def test_labels_on_one_position_are_all_kept():
     ]
     row = make_row(list(grow_trees(solutions, MAX_SEQ_LEN, True)))
     assert row.ids.tolist() == [5, 6, 9, 7, 9, 8, 9]
-    assert row.scored.tolist() == [2, 4, 6]
-    assert row.weights.tolist() == [1.0] * 6 and row.weight == 6
-    assert row.label_at.tolist() == [0, 1, 0, 1, 0, 2]
-    assert row.labels.tolist() == row.targets.tolist() == [1.0, 0.0, 1.0, 1.0, 0.0, 1.0]
-    assert row.solutions.tolist() == [0, 0, 1, 1, 2, 2]
+    assert row.payload.scored.tolist() == [2, 4, 6]
+    assert row.payload.weights.tolist() == [1.0] * 6 and row.weight == 6
+    assert row.payload.at.tolist() == [0, 1, 0, 1, 0, 2]
+    assert row.payload.labels.tolist() == row.payload.targets.tolist() == [1.0, 0.0, 1.0, 1.0, 0.0, 1.0]
+    assert row.payload.solutions.tolist() == [0, 0, 1, 1, 2, 2]
 
 
 @quick
@@ -226,9 +226,9 @@ def test_rows_say_what_the_solutions_say(solutions, prefix_sharing, pack):
     for row in rows:
         assert len(row) <= MAX_SEQ_LEN
         assert (row.end_row > np.arange(len(row))).all() and row.end_row.max() <= len(row)
-        assert (np.diff(row.scored) > 0).all()
-        assert np.unique(row.label_at).tolist() == list(range(len(row.scored)))
-        assert (row.ids.dtype, row.end_row.dtype, row.targets.dtype) == (np.int32, np.int32, np.float32)
+        assert (np.diff(row.payload.scored) > 0).all()
+        assert np.unique(row.payload.at).tolist() == list(range(len(row.payload.scored)))
+        assert (row.ids.dtype, row.end_row.dtype, row.payload.targets.dtype) == (np.int32, np.int32, np.float32)
 
 
 @quick
@@ -238,9 +238,9 @@ def test_the_labels_of_a_solution_stay_together(solutions):
     for tree in grow_trees(solutions, MAX_SEQ_LEN, True):
         row = make_row([tree])
         for number, one in enumerate(tree.solutions):
-            mine = row.solutions == number
-            assert row.labels[mine].tolist() == one.labels.tolist()
-            assert row.positions[row.scored[row.label_at[mine]]].tolist() == one.scored.tolist()
+            mine = row.payload.solutions == number
+            assert row.payload.labels[mine].tolist() == one.labels.tolist()
+            assert row.positions[row.payload.scored[row.payload.at[mine]]].tolist() == one.scored.tolist()
 
 
 def test_trees_of_a_row_do_not_see_each_other():
@@ -267,10 +267,10 @@ def test_both_answers_of_a_pair_stand_behind_their_prompt():
     row = make_row(trees)
     assert row.ids.tolist() == [5, 6, 1, 9, 2, 9, 3, 9, 7, 1, 9, 2, 9]
     assert row.end_row.tolist() == [8, 8, 4, 4, 6, 6, 8, 8, 13, 11, 11, 13, 13]
-    assert row.scored.tolist() == [3, 5, 7, 10, 12]
-    assert (row.chosen.tolist(), row.rejected.tolist()) == ([0, 0, 2, 3], [1, 2, 1, 4])
-    assert row.margins.tolist() == [0.5, 0, 0, 0] and row.pair_weights.tolist() == [1, 2, 1, 1]
-    assert row.weight == 5 and row.weights.sum() == 0 and row.solution_count == 5
+    assert row.payload.scored.tolist() == [3, 5, 7, 10, 12]
+    assert (row.payload.chosen.tolist(), row.payload.rejected.tolist()) == ([0, 0, 2, 3], [1, 2, 1, 4])
+    assert row.payload.margins.tolist() == [0.5, 0, 0, 0] and row.payload.weights.tolist() == [1, 2, 1, 1]
+    assert row.weight == 5 and row.solution_count == 5
 
 
 ANSWER = st.lists(st.integers(1, 2), max_size=4).map(lambda ids: [*ids, 9])
@@ -290,10 +290,10 @@ def test_no_pair_is_lost_or_torn_apart(pairs, prefix_sharing, pack, window):
         assert len(row) <= limit
 
         def text(k, row=row):
-            end = row.scored[k]
+            end = row.payload.scored[k]
             return tuple(row.ids[(np.arange(len(row)) <= end) & (row.end_row > end)].tolist())
 
-        for chosen, rejected, margin in zip(row.chosen, row.rejected, row.margins, strict=True):
+        for chosen, rejected, margin in zip(row.payload.chosen, row.payload.rejected, row.payload.margins, strict=True):
             found[text(chosen), text(rejected), float(margin)] += 1
     wanted = Counter((tuple(p.chosen.ids.tolist()), tuple(p.rejected.ids.tolist()), p.margin) for p in pairs)
     assert found == wanted
@@ -307,5 +307,5 @@ def test_many_pairs_of_one_prompt_fill_the_rows():
     random = np.random.default_rng(0)
     many = [pair([5] * 40, [*random.integers(0, 9, 20), 9], [*random.integers(0, 9, 20), 9]) for _ in range(3000)]
     rows = [make_row([tree]) for tree in grow_trees(many, 500, True)]
-    assert sum(len(row.chosen) for row in rows) == 3000
+    assert sum(len(row.payload.chosen) for row in rows) == 3000
     assert min(len(row) for row in rows[:-1]) > 500 - 42

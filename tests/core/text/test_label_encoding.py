@@ -50,6 +50,27 @@ def test_labels_that_are_cut_are_counted_and_a_solution_that_keeps_none_is_dropp
     assert encoder.counts.dropped == {"first labelled step does not fit into max_seq_len": 1}
 
 
+@pytest.mark.parametrize(
+    ("labels", "is_cut"),
+    [
+        ((1.0, 1.0, 0.0, 0.0), True),  # the error is behind the cut
+        ((1.0, 1.0, None, 0.0), True),
+        ((1.0, 0.0, 0.0, 0.0), False),  # an error is in front of it
+        ((1.0, 1.0, 1.0, 1.0), False),  # there is none
+        ((1.0, 1.0, None, None), False),
+    ],
+)
+def test_a_solution_that_lost_its_first_error_is_marked_and_counted(tokenizer, tokens, labels, is_cut):
+    """Only two steps are kept."""
+    one = record(("a b", "c d", "e f", "g h"))
+    whole = encoder_of(tokenizer, tokens).encode(one)
+    encoder = encoder_of(tokenizer, tokens, max_seq_len=int(whole.scored[2]))
+    kept = encoder.encode(replace(one, labels=labels))
+    assert len(kept.scored) == 2
+    assert kept.error_cut == is_cut and encoder.counts.errors_cut == is_cut
+    assert not encoder_of(tokenizer, tokens).encode(replace(one, labels=labels)).error_cut
+
+
 # ---- pairs
 
 

@@ -24,7 +24,8 @@ JUDGEMENT = {
     "error_precision": "of those predicted `-`, the share labelled `-`",
     "error_recall": "of those labelled `-`, the share predicted `-`",
     "error_f1": "harmonic mean of these two",
-    "auc": "how often a `+` scores higher than a `-`; a tie counts one half",
+    "auc": "how often a `+` scores higher than a `-`; a tie counts one half, and the same step of the same solution "
+    "text ties with itself however it is packed",
     "ece": f"mean distance between score and label over {ECE_BINS} bins of equal width, weighted by what is in them",
     "positive_share": "share of `+` labels",
 }
@@ -61,7 +62,11 @@ PREFERENCE_METRICS = {
 
 
 def step_metrics(
-    scores: ArrayLike, labels: ArrayLike, groups: ArrayLike, error_cut: ArrayLike | None = None
+    scores: ArrayLike,
+    labels: ArrayLike,
+    groups: ArrayLike,
+    error_cut: ArrayLike | None = None,
+    texts: ArrayLike | None = None,
 ) -> Metrics:
     """Compare the score of every step with its label.
 
@@ -71,6 +76,8 @@ def step_metrics(
         the solution; steps of other solutions may stand between them.
     error_cut: whether a step belongs to a solution whose first wrong step was cut away. Nobody can find that one, so
         first_error_accuracy leaves the solution out.
+    texts: an integer for every step, equal for steps that are the same text behind the same text. Their scores are
+        equal but for rounding, which depends on what else was computed with them; for auc they tie.
 
     Returns, beside those of `_judgement`, under keys that do not depend on the data:
     - first_error_accuracy: the share of solutions whose first predicted "-" is exactly their first labelled
@@ -85,7 +92,7 @@ def step_metrics(
     solutions, unknown = len(np.unique(g)), len(np.unique(g[cut]))
     met = _first_errors_met(p[~cut] > 0.5, y[~cut] > 0.5, g[~cut])
     return {
-        **_judgement(p, y),
+        **_judgement(p, y, texts),
         "first_error_accuracy": _ratio(met, solutions - unknown),
         "first_error_unknown": unknown,
         "steps": len(p),
@@ -93,11 +100,11 @@ def step_metrics(
     }
 
 
-def outcome_metrics(scores: ArrayLike, labels: ArrayLike) -> Metrics:
+def outcome_metrics(scores: ArrayLike, labels: ArrayLike, texts: ArrayLike | None = None) -> Metrics:
     """The same for answers with one score each; `precision`, `recall` and `f1` are of finding the right answers."""
     p, y = (np.asarray(a) for a in (scores, labels))
     _check(p, y, np.arange(len(p)))
-    judgement = _judgement(p, y)
+    judgement = _judgement(p, y, texts)
     predicted, right = p > 0.5, y > 0.5
     found = int((predicted & right).sum())
     return {
@@ -137,7 +144,7 @@ def preference_metrics(chosen: ArrayLike, rejected: ArrayLike) -> Metrics:
     }
 
 
-def _judgement(p: np.ndarray, y: np.ndarray) -> Metrics:
+def _judgement(p: np.ndarray, y: np.ndarray, texts: ArrayLike | None) -> Metrics:
     """- positive_share: the share of "+" labels;
     - accuracy; accuracy_positive and accuracy_negative: among what is labelled "+" and "-";
       balanced_accuracy: the mean of these two;
@@ -162,7 +169,7 @@ def _judgement(p: np.ndarray, y: np.ndarray) -> Metrics:
         "error_precision": _ratio(found, flagged),
         "error_recall": accuracy_negative,
         "error_f1": _ratio(2 * found, flagged + n_error),
-        "auc": _auc(p, right),
+        "auc": _auc(p if texts is None else _tied(p, np.asarray(texts)), right),
         "ece": _ratio(_calibration_gap(p, y), n),
         "positive_share": _ratio(n_right, n),
     }
@@ -193,6 +200,12 @@ def _check(p: np.ndarray, y: np.ndarray, g: np.ndarray) -> None:
 
 def _ratio(part: float, whole: float) -> float | None:
     return float(part) / float(whole) if whole else None
+
+
+def _tied(p: np.ndarray, texts: np.ndarray) -> np.ndarray:
+    """The mean score of each text."""
+    _, place, count = np.unique(texts, return_inverse=True, return_counts=True)
+    return (np.bincount(place, weights=p) / count)[place]
 
 
 def _auc(p: np.ndarray, right: np.ndarray) -> float | None:

@@ -68,14 +68,15 @@ class LabelObjective(RewardObjective):
             labels_M,
             inputs["solutions"],
             inputs["error_cut"],
+            inputs["texts"],
         ]
         real_M = inputs["weights"].numpy() > 0
         return [column.numpy()[real_M] for column in columns]
 
-    def metrics(self, scores, labels, solutions, error_cut):
+    def metrics(self, scores, labels, solutions, error_cut, texts):
         if self.process_reward:
-            return step_metrics(scores, labels, solutions, error_cut)
-        return outcome_metrics(scores, labels)
+            return step_metrics(scores, labels, solutions, error_cut, texts)
+        return outcome_metrics(scores, labels, texts)
 
 
 @dataclass(frozen=True)
