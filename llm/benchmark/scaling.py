@@ -17,7 +17,7 @@ from llm.benchmark.children import REPOSITORY
 from llm.benchmark.report import ONE, TEXT, WHOLE, progress, show, table
 from llm.core import patches
 from llm.core.console import ArgumentParser
-from llm.core.model.load import FAMILIES
+from llm.core.model.families import FAMILIES, GRANULARITIES
 from llm.core.model.sizes import sizes_of
 from llm.core.settings.parse import parse
 from llm.data.train_tokenizer import train_tokenizer
@@ -68,7 +68,6 @@ LAYOUTS: dict[str, tuple[int, dict]] = {  # processes, settings
     "pipeline x sequence": (4, PIPELINE | SEQUENCE),
     "pipeline x tensor x stage1": (8, PIPELINE | TENSOR | STAGE1),
 }
-RECOMPUTE = ("full", "full_attn", "core_attn")
 CHILD = "llm/benchmark/scaling_run.py"
 COLUMNS = {
     "layout": ("layout", TEXT),
@@ -87,7 +86,9 @@ def main(argv: list[str], set_here: dict[str, str]) -> None:
     parser.add_argument("--layouts", nargs="+", choices=LAYOUTS, default=list(LAYOUTS), help="those to measure")
     parser.add_argument("--family", choices=FAMILIES, default="llama", help="of the model (default: %(default)s)")
     parser.add_argument("--tied", action="store_true", help="embedding and head are one matrix")
-    parser.add_argument("--recompute", choices=RECOMPUTE, help="recompute_granularity (default: nothing is recomputed)")
+    parser.add_argument(
+        "--recompute", choices=GRANULARITIES, help="recompute_granularity (default: nothing is recomputed)"
+    )
     parser.add_argument("--lora", action="store_true", help="train adapters of rank 8")
     arguments = parser.parse_args(argv)
     patches.apply_to_library()
@@ -122,9 +123,9 @@ def make_model(folder: Path, config: dict) -> None:
     """Random weights, and a tokenizer for the one text that there is."""
     train_tokenizer([text_of(record()) for _ in range(20)], folder, SIZES["vocab_size"], fewer=True)
     paddle.seed(0)
-    family = FAMILIES[config["model_type"]]
+    causal_lm = FAMILIES[config["model_type"]].causal_lm()
     settings = {name: value for name, value in config.items() if name != "model_type"}
-    family(family.config_class(**settings)).save_pretrained(str(folder), safe_serialization=True)
+    causal_lm(causal_lm.config_class(**settings)).save_pretrained(str(folder), safe_serialization=True)
 
 
 def record() -> dict:

@@ -46,3 +46,13 @@ def _with_underscores(word: str) -> str:
 def in_short(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {' '.join(lines[:2])}"[:300]
+
+
+def count_of(number: int, what: str, plural: str = "") -> str:
+    return f"{number:,} {what if number == 1 else plural or f'{what}s'}"
+
+
+def listed(items: Sequence, most: int = 5) -> str:
+    """The first ones, and how many more there are."""
+    more = f" and {len(items) - most:,} more" if len(items) > most else ""
+    return ", ".join(map(str, items[:most])) + more

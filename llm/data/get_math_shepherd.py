@@ -37,7 +37,7 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
-from llm.core.console import ArgumentParser
+from llm.core.console import ArgumentParser, listed
 from llm.core.records.records import BadRecords, ReadCounts, iter_records
 
 URL = "https://bj.bcebos.com/paddlenlp/datasets/examples/math-shepherd.tar.gz"
@@ -242,7 +242,7 @@ def _members(tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
         elif member.isfile():
             files["/".join(part for part in parts if part not in ("", "."))] = member
     if problems:
-        raise FetchError(f"the archive is not unpacked, as its members are not only data: {_some(problems)}.")
+        raise FetchError(f"the archive is not unpacked, as its members are not only data: {listed(problems, most=20)}.")
     return files
 
 
@@ -266,14 +266,9 @@ def _choose(names: Sequence[str], train: str | None, dev: str | None) -> tuple[s
     if problems:
         raise FetchError(
             f"the files for training and evaluation are not clear: {'; '.join(problems)}. The archive holds "
-            f"{_some([repr(n) for n in names]) or 'no file'}."
+            f"{listed([repr(n) for n in names], most=20) or 'no file'}."
         )
     return chosen[0], chosen[1]
-
-
-def _some(items: Sequence[str], most: int = 20) -> str:
-    more = f" and {len(items) - most} more" if len(items) > most else ""
-    return ", ".join(items[:most]) + more
 
 
 def unpack(

@@ -6,6 +6,15 @@ from collections.abc import Iterator
 from itertools import product
 
 from llm.core.model.sizes import Sizes
+from llm.core.parallel.layout import (
+    PIPELINE,
+    SHARDING,
+    TENSOR,
+    layout_of,
+    problems_of_model,
+    problems_of_run,
+    task_of,
+)
 from llm.estimate.memory import estimate
 from llm.estimate.plan import Plan, plan_of
 
@@ -38,15 +47,26 @@ def rows_of_update(plan: Plan) -> int:
 
 def possible_changes(values: dict, sizes: Sizes, gpus: int) -> Iterator[tuple[int, dict]]:
     """What changes nothing that is computed comes first, then what costs a little speed, then what costs much, at last
-    training something else. All that training takes together."""
-    choices = of_attention(values), of_rows(values), of_sharding(values, gpus), of_recompute(values, sizes)
-    for parts in product(*choices, of_cutting(values, sizes, gpus), of_adapters(values)):
+    training something else. Nothing that training refuses."""
+    plan = plan_of(values, gpus)
+    choices = of_attention(values), of_rows(values), of_sharding(values, gpus), of_recompute(values)
+    for parts in product(*choices, of_tensors(plan), of_stages(plan), of_tokens(plan), of_adapters(values)):
         changes = {name: value for _, part in parts for name, value in part.items()}
-        cut = {"tensor_parallel_degree", "pipeline_parallel_degree"} & changes.keys()
-        in_stages = (values | changes)["pipeline_parallel_degree"] > 1
-        refused = in_stages and (values | changes)["sharding"] in ("stage2", "stage3")
-        if not refused and not (cut and "lora" in changes):
+        if is_accepted(values, changes, sizes, gpus):
             yield sum(cost for cost, _ in parts), changes
+
+
+def is_accepted(values: dict, changes: dict, sizes: Sizes, gpus: int) -> bool:
+    """Whether training takes the changed settings."""
+    after, task = layout_of(values | changes, gpus), task_of(values | changes, may_grow(values, sizes, gpus))
+    return not any(problems_of_run(after, task)) and not any(problems_of_model(after, sizes))
+
+
+def may_grow(values: dict, sizes: Sizes, gpus: int) -> bool:
+    """Whether a placeholder may need a row that the model lacks. Where its vocabulary is divided already it does not:
+    training would have refused that."""
+    start = layout_of(values, gpus)
+    return values["add_placeholder_token"] and not sizes.spare_rows and start.tensor == start.pipeline == 1
 
 
 def of_attention(values: dict) -> Choices:
@@ -70,38 +90,29 @@ def of_sharding(values: dict, gpus: int) -> Choices:
     return choices
 
 
-def of_recompute(values: dict, sizes: Sizes) -> Choices:
+def of_recompute(values: dict) -> Choices:
     choices = [(0, {})]
-    if not values["recompute"] and sizes.model_type != "mistral":
+    if not values["recompute"]:
         choices.append((4, {"recompute": True, "recompute_granularity": "full_attn"}))
     if not values["recompute"] or values["recompute_granularity"] != "full":
         choices.append((5, {"recompute": True, "recompute_granularity": "full"}))
     return choices
 
 
-def of_cutting(values: dict, sizes: Sizes, gpus: int) -> Choices:
-    """More parts of layers, their tokens among these, and stages."""
-    if values["prm_loss"] == "vocabulary" or values["add_placeholder_token"] or values["sharding"] == "stage3":
-        return [(0, {})]
-    choices, plan = [], plan_of(values, gpus)
-    takes_all = sizes.model_type != "mistral"  # which has neither sequence parallelism nor stages
-    tensors = [(0, plan.tensor_parallel), *((5 + n, degree) for n, degree in enumerate(DEGREES, 1))]
-    stages = [(0, plan.pipeline)]
-    if takes_all and not values["lora"]:
-        stages += [(8 + n, degree) for n, degree in enumerate(DEGREES, 1)]
-    for (cost, tensor), (more, stage), sequence in product(tensors, stages, (False, True)):
-        counts = sizes.num_key_value_heads % tensor, sizes.intermediate_size % tensor, gpus % (tensor * stage)
-        smaller = tensor < plan.tensor_parallel or stage < plan.pipeline or stage > sizes.num_hidden_layers
-        if smaller or any(counts) or sequence and (tensor == 1 or plan.sequence_parallel or not takes_all):
-            continue
-        degrees = {"tensor_parallel_degree": tensor} if tensor > plan.tensor_parallel else {}
-        degrees |= {"pipeline_parallel_degree": stage} if stage > plan.pipeline else {}
-        degrees |= {"sharding_parallel_degree": -1} if degrees else {}
-        choices.append((cost + more + sequence, degrees | ({"sequence_parallel": True} if sequence else {})))
-    return choices
+def of_tensors(plan: Plan) -> Choices:
+    """More parts of layers."""
+    more = [(5 + n, parts) for n, parts in enumerate(DEGREES, 1) if parts > plan.tensor_parallel]
+    return [(0, {}), *((cost, {TENSOR: parts, SHARDING: -1}) for cost, parts in more)]
+
+
+def of_stages(plan: Plan) -> Choices:
+    more = [(8 + n, stages) for n, stages in enumerate(DEGREES, 1) if stages > plan.pipeline]
+    return [(0, {}), *((cost, {PIPELINE: stages, SHARDING: -1}) for cost, stages in more)]
+
+
+def of_tokens(plan: Plan) -> Choices:
+    return [(0, {})] if plan.sequence_parallel else [(0, {}), (1, {"sequence_parallel": True})]
 
 
 def of_adapters(values: dict) -> Choices:
-    if values["lora"] or values["prm_loss"] == "vocabulary" or values["sharding"] == "stage3":
-        return [(0, {})]
-    return [(0, {}), (50, {"lora": True})]
+    return [(0, {})] if values["lora"] else [(0, {}), (50, {"lora": True})]

@@ -31,7 +31,8 @@ from llm.alignment.rm.flashmask import reward_argument, reward_checks, reward_ru
 from llm.alignment.rm.flashmask.reward_argument import ModelArgument, setting
 from llm.core.console import plain_errors
 from llm.core.model.config import read_sizes
-from llm.core.model.sizes import FAMILIES, KNOWN, Sizes, sizes_of
+from llm.core.model.families import FAMILIES
+from llm.core.model.sizes import KNOWN, Sizes, sizes_of
 from llm.core.parallel import layout
 from llm.core.paths import resolve_path
 from llm.core.settings.parse import parse

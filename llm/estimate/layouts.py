@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from llm.core.model.sizes import Sizes
-from llm.estimate.changes import rows_of_update
+from llm.estimate.changes import is_accepted, rows_of_update
 from llm.estimate.memory import GIB, estimate
 from llm.estimate.plan import plan_of
 from llm.estimate.traffic import traffic
@@ -38,22 +38,15 @@ def compare(values: dict, sizes: Sizes, gpus: int, memory: int, overhead: int, h
 def layouts(values: dict, sizes: Sizes, gpus: int, hardware: Hardware) -> Iterator[dict]:
     """Settings that training takes together. Tensor parallelism stays within a node."""
     rows = rows_of_update(plan_of(values, gpus))
-    is_mistral, can_cut = sizes.model_type == "mistral", values["prm_loss"] != "vocabulary"
-    can_have_stages = not is_mistral and not values["lora"]
-    tensors = divisors(gpus, min(hardware.gpus_per_node, sizes.num_key_value_heads) if can_cut else 1)
-    pipelines = divisors(gpus, sizes.num_hidden_layers if can_have_stages else 1)
-    every = product(tensors, pipelines, STAGES, RECOMPUTE, (False, True))
-    for tensor, pipeline, sharding, recompute, sequence in every:
-        copies, left = divmod(gpus, tensor * pipeline)
-        accumulation, rest = divmod(rows, values["per_device_train_batch_size"] * max(copies, 1))
-        divided = not (sizes.num_key_value_heads % tensor or sizes.intermediate_size % tensor or left or rest)
-        if not divided or not accumulation or sharding and copies == 1 or sequence and (tensor == 1 or is_mistral):
+    tensors, pipelines = divisors(gpus, hardware.gpus_per_node), divisors(gpus, sizes.num_hidden_layers)
+    for tensor, pipeline, sharding, recompute, sequence in product(
+        tensors, pipelines, STAGES, RECOMPUTE, (False, True)
+    ):
+        copies = max(gpus // (tensor * pipeline), 1)
+        accumulation, rest = divmod(rows, values["per_device_train_batch_size"] * copies)
+        if rest or not accumulation or sharding and copies == 1:  # another update; nothing to share
             continue
-        if is_mistral and recompute not in ("", "full"):
-            continue
-        if sharding == "stage3" and (tensor > 1 or values["lora"]) or sharding in ("stage2", "stage3") and pipeline > 1:
-            continue
-        yield {
+        settings = {
             "tensor_parallel_degree": tensor,
             "sequence_parallel": sequence,
             "pipeline_parallel_degree": pipeline,
@@ -63,6 +56,8 @@ def layouts(values: dict, sizes: Sizes, gpus: int, hardware: Hardware) -> Iterat
             "recompute_granularity": recompute or "full",
             "gradient_accumulation_steps": accumulation,
         }
+        if is_accepted(values, settings, sizes, gpus):
+            yield settings
 
 
 def divisors(number: int, most: int) -> list[int]:

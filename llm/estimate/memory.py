@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from llm.core.model.families import family_of
+from llm.core.model.shapes import projections
 from llm.core.model.sizes import Sizes
-from llm.estimate.model_sizes import VECTORS, adapters, count, parts, projections, stages, tensors
+from llm.estimate.model_sizes import VECTORS, adapters, count, parts, stages, tensors
 from llm.estimate.plan import FLOAT32, Plan
 
 GIB = 1 << 30
@@ -123,8 +125,8 @@ def kept(sizes: Sizes, plan: Plan) -> int:
 
 
 def granularity(sizes: Sizes, plan: Plan) -> str:
-    """PaddleNLP's Mistral recomputes whole layers whatever recompute_granularity says."""
-    return "full" if plan.recompute and sizes.model_type == "mistral" else plan.recompute
+    """What is recomputed: a family that cannot recompute parts of a layer recomputes all of it."""
+    return plan.recompute if family_of(sizes).recomputes_parts or not plan.recompute else "full"
 
 
 def stream(sizes: Sizes, plan: Plan) -> int:
@@ -133,12 +135,12 @@ def stream(sizes: Sizes, plan: Plan) -> int:
 
 
 def norm(sizes: Sizes, plan: Plan) -> int:
-    """Of a token: the norm's input in float32 (Llama's and Qwen2's twice where it comes in bf16), and what is
-    multiplied by its weights."""
+    """Of a token: the norm's input in float32 (in some families twice if it comes in bf16), and what is multiplied by
+    its weights."""
     hidden = sizes.hidden_size // plan.parts_of_tokens
     if plan.precision != "bf16 O2":
         return 2 * FLOAT32 * hidden
-    return ((1 if sizes.model_type == "mistral" else 2) * FLOAT32 + 2) * hidden
+    return (family_of(sizes).float32_inputs_of_norm * FLOAT32 + 2) * hidden
 
 
 def inputs_of_products(sizes: Sizes, plan: Plan, products: int) -> int:
@@ -154,8 +156,8 @@ def of_layer(sizes: Sizes, plan: Plan) -> int:
 
 
 def of_mlp(sizes: Sizes, plan: Plan) -> int:
-    """Its norm, its input, both projections, their product (Mistral: what the activation made of one, too)."""
-    values = (4 if sizes.model_type == "mistral" else 3) * sizes.intermediate_size // plan.tensor_parallel
+    """Its norm, its input, both projections, their product and, in some families, the activation of one."""
+    values = family_of(sizes).tensors_of_mlp * sizes.intermediate_size // plan.tensor_parallel
     values += low_rank(plan, "gate_proj", "up_proj", "down_proj")
     token = norm(sizes, plan) + inputs_of_products(sizes, plan, 2) + plan.bytes_of_value * values
     return plan.rows * plan.tokens * token
@@ -175,7 +177,7 @@ def attending(sizes: Sizes, plan: Plan) -> int:
     """Values of a token: q and k before the rotary embedding, and with their halves exchanged; q, k and v that attend;
     their result; cosine and sine."""
     t, head_size = plan.tensor_parallel, sizes.hidden_size // sizes.num_attention_heads
-    hidden, key_value = sizes.hidden_size // t, sizes.key_value_size // t
+    hidden, key_value = (projections(sizes)[name][1] // t for name in ("q_proj", "k_proj"))
     return 4 * hidden + 4 * key_value + 2 * head_size
 
 
@@ -212,7 +214,9 @@ def working(sizes: Sizes, plan: Plan) -> int:
     rows = 0 if plan.lora_rank else plan.bytes_of_weight * matrix  # the two rows' gradient is as large as the head
     head = residual + rows + (of_normaliser(sizes, matrix, plan) if plan.whole_vocabulary else 0)
     largest = max(mlp, attention, head) if sizes.is_last else max(mlp, attention)
-    if sizes.tied and sizes.is_first and sizes.is_last and rows:  # it waits for the embedding's, which comes last
+    if (
+        sizes.tie_word_embeddings and sizes.is_first and sizes.is_last and rows
+    ):  # it waits for the embedding's, which comes last
         largest = max(rows + max(mlp, attention), head, 2 * rows - kept(sizes, plan))
     return largest + (2 * plan.bytes_of_weight * matrix if plan.sharding == "stage3" else 0)
 

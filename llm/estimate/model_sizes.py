@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
+from llm.core.model import shapes
+from llm.core.model.shapes import ROW_PARALLEL, projections
 from llm.core.model.sizes import Sizes
 
-
-def projections(sizes: Sizes) -> dict[str, tuple[int, int]]:
-    """{name of a matrix of every layer: (inputs, outputs)}"""
-    hidden, inner, key_value = sizes.hidden_size, sizes.intermediate_size, sizes.key_value_size
-    return {
-        "q_proj": (hidden, hidden),
-        "k_proj": (hidden, key_value),
-        "v_proj": (hidden, key_value),
-        "o_proj": (hidden, hidden),
-        "gate_proj": (hidden, inner),
-        "up_proj": (hidden, inner),
-        "down_proj": (inner, hidden),
-    }
-
-
 VECTORS = ("norm", "bias")
-# Tensor parallelism cuts the inputs of the first and the outputs of the others
-ROW_PARALLEL, COLUMN_PARALLEL = ("o_proj", "down_proj"), ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")
 
 
 def parts(sizes: Sizes, name: str, tensor_parallel: int) -> int:
-    """Into how many parts tensor parallelism cuts a matrix."""
-    if name in ("embed_tokens", "lm_head") and sizes.vocab_size % tensor_parallel:
-        return 1
-    return tensor_parallel
+    """Into how many parts tensor parallelism cuts a tensor."""
+    is_whole = name == "norm" or name in ("embed_tokens", "lm_head") and sizes.vocab_size % tensor_parallel
+    return 1 if is_whole else tensor_parallel
 
 
 def stages(sizes: Sizes, pipeline: int) -> list[Sizes]:
@@ -52,32 +37,32 @@ def stages(sizes: Sizes, pipeline: int) -> list[Sizes]:
 
 def tensors(sizes: Sizes, tensor_parallel: int = 1) -> list[tuple[str, int]]:
     """(name, elements on one rank) of every weight, in the model's order."""
-    hidden = sizes.hidden_size
-    vocabulary = sizes.vocab_size * hidden
-    found = []
-    if sizes.is_first:
-        found.append(("embed_tokens", vocabulary // parts(sizes, "embed_tokens", tensor_parallel)))
-    for _ in range(sizes.num_hidden_layers):
-        for name, (inputs, outputs) in projections(sizes).items():
-            cut = parts(sizes, name, tensor_parallel)
-            found.append((name, inputs * outputs // cut))
-            if sizes.model_type == "qwen2" and name in ("q_proj", "k_proj", "v_proj"):
-                found.append(("bias", outputs // cut))
-        found += [("norm", hidden), ("norm", hidden)]
-    if sizes.is_last:
-        found.append(("norm", hidden))
-        if not (sizes.tied and sizes.is_first):  # else it is the embedding; of a tied pair both ends have one
-            found.append(("lm_head", vocabulary // parts(sizes, "lm_head", tensor_parallel)))
-    return found
+
+    def on_a_rank(weights: dict[str, list[int]]) -> list[tuple[str, int]]:
+        named = [(short_name(weight), math.prod(shape)) for weight, shape in weights.items()]
+        return [(name, elements // parts(sizes, name, tensor_parallel)) for name, elements in named]
+
+    ends = shapes.of_ends(sizes)
+    has_head = sizes.is_last and not (sizes.tie_word_embeddings and sizes.is_first)  # of a tied pair both ends have one
+    before = {shapes.EMBEDDING: ends[shapes.EMBEDDING]} if sizes.is_first else {}
+    after = {shapes.NORM: ends[shapes.NORM]} if sizes.is_last else {}
+    after |= {shapes.HEAD: ends[shapes.HEAD]} if has_head else {}
+    return on_a_rank(before) + on_a_rank(shapes.of_layer(sizes)) * sizes.num_hidden_layers + on_a_rank(after)
+
+
+def short_name(weight: str) -> str:
+    """The projection or table that it belongs to, or which of the VECTORS it is."""
+    owner, kind = weight.split(".")[-2:]
+    return "norm" if "norm" in owner else "bias" if kind == "bias" else owner
 
 
 def adapters(sizes: Sizes, rank: int, targets: list[str] | None, tensor_parallel: int = 1) -> list[tuple[str, int]]:
     """(name, elements on one rank) of what LoRA trains: two matrices a projection, and the two reward rows."""
-    shapes = projections(sizes)
+    matrices = projections(sizes)
     found = []
     for _ in range(sizes.num_hidden_layers):
-        for name in dict.fromkeys(targets or shapes):
-            inputs, outputs = shapes[name]
+        for name in dict.fromkeys(targets or matrices):
+            inputs, outputs = matrices[name]
             cut = parts(sizes, name, tensor_parallel)
             whole, divided = (outputs, inputs) if name in ROW_PARALLEL else (inputs, outputs)
             found += [("lora", whole * rank), ("lora", divided // cut * rank)]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 FLOAT32 = 4
-# What a plan is made of: settings that a change of the configuration may also give.
+# What a plan is made of, and what decides whether training takes a change of it.
 PLANNED = (
     "per_device_train_batch_size gradient_accumulation_steps max_seq_len bf16 fp16_opt_level amp_master_grad "
     "tensor_parallel_degree sequence_parallel pipeline_parallel_degree sharding sharding_parallel_degree "
     "sharding_parallel_config recompute recompute_granularity use_flash_attention flash_mask lora lora_rank "
-    "lora_target_modules add_placeholder_token prm_loss"
+    "lora_target_modules add_placeholder_token prm_loss unified_checkpoint tensor_parallel_config"
 ).split()
 
 

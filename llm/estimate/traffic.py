@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from llm.core.model.shapes import ATTENTION, COLUMN_PARALLEL, MLP, ROW_PARALLEL, projections
 from llm.core.model.sizes import Sizes
 from llm.estimate.memory import granularity, trained_tensors
-from llm.estimate.model_sizes import COLUMN_PARALLEL, ROW_PARALLEL, VECTORS, count, parts, projections, stages, tensors
+from llm.estimate.model_sizes import VECTORS, count, parts, stages, tensors
 from llm.estimate.plan import Plan
 
 BYTES_OF_INPUTS = 8 + 8 + 4  # of a token: its id, its position, its end_row
-ATTENTION, MLP = ("q_proj", "k_proj", "v_proj", "o_proj"), ("gate_proj", "up_proj", "down_proj")
 RECOMPUTED = {"": (), "core_attn": (), "full_attn": ATTENTION, "full": ATTENTION + MLP}  # by granularity
 
 
@@ -151,7 +151,7 @@ def of_pipeline(sizes: Sizes, plan: Plan) -> list[Transfer]:
     found = [Transfer("pipeline", "send", sent // t if is_part else sent, "tokens and their gradients")]
     if is_part:
         found.append(Transfer("tensor", "all_gather", ways * stream, "tokens from other stages"))
-    if sizes.tied and sizes.is_first != sizes.is_last and not plan.lora_rank:
+    if sizes.tie_word_embeddings and sizes.is_first != sizes.is_last and not plan.lora_rank:
         matrix = sizes.vocab_size * sizes.hidden_size // parts(sizes, "embed_tokens", t)
         found.append(Transfer("pipeline", "all_reduce", plan.bytes_of_gradient * matrix, "embedding and head, tied"))
     return found

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from llm.core.model.shapes import projections
 from llm.core.model.sizes import Sizes
 from llm.estimate.memory import granularity
-from llm.estimate.model_sizes import adapters, projections, stages
+from llm.estimate.model_sizes import adapters, stages
 from llm.estimate.plan import Plan
 from llm.estimate.traffic import RECOMPUTED, Transfer, on_the_wire
 

@@ -21,6 +21,7 @@ from llm.core.checkpoint.output_folder import SETTINGS_FILE
 from llm.core.console import plain_errors
 from llm.core.files import move_into, read_json, write_json
 from llm.core.model import attention, folder, heads, lora
+from llm.core.model.shapes import HEAD
 from llm.core.text.reward_tokens import RewardTokens
 
 
@@ -85,7 +86,7 @@ def merged_state(model, tokens: RewardTokens) -> dict:
         model.get_input_embeddings().weight[tokens.placeholder] = getattr(model, lora.PLACEHOLDER_ROW)[0]
     head_EV = (model.lm_head.weight.t() if heads.is_tied(model) else model.lm_head.weight).clone()  # t() is a view
     head_EV[:, paddle.to_tensor([tokens.positive, tokens.negative])] = getattr(model, lora.REWARD_ROWS).t()
-    return state | {"lm_head.weight": head_EV}
+    return state | {HEAD: head_EV}
 
 
 def without_adapters() -> dict:

@@ -25,12 +25,12 @@ from dataclasses import dataclass
 from itertools import islice
 
 from llm.alignment.rm.flashmask import reward_argument, reward_run
-from llm.alignment.rm.flashmask.data import RewardRows, count_of, form_of_data, load_rows
+from llm.alignment.rm.flashmask.data import RewardRows, form_of_data, load_rows
 from llm.alignment.rm.flashmask.reward_argument import ModelArgument, setting
 from llm.alignment.rm.flashmask.reward_format import RewardFormat
 from llm.alignment.rm.flashmask.reward_run import RewardRun
 from llm.alignment.rm.flashmask.run_reward import read_format
-from llm.core.console import plain_errors
+from llm.core.console import count_of, plain_errors
 from llm.core.model.config import read_sizes
 from llm.core.paths import resolve_path
 from llm.core.rows.row import Row

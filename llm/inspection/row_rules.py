@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from llm.core.console import listed
 from llm.core.rows.payload import Pairs
 from llm.core.rows.row import Row
 from llm.inspection.row_runs import places_of
@@ -13,18 +14,18 @@ def broken_rules(row: Row, placeholder: int) -> list[str]:
     """What every row has to fulfil and this one does not; empty if all is well."""
     length, index = len(row), np.arange(len(row))
     if broken := np.flatnonzero((row.end_row <= index) | (row.end_row > length)).tolist():
-        return [f"end_row is not between index + 1 and {length} at {_some(broken)}"]
+        return [f"end_row is not between index + 1 and {length} at {listed(broken)}"]
     if broken := [i for i in row.payload.scored.tolist() if not 0 <= i < length]:
-        return [f"scored positions outside the row: {_some(broken)}"]
+        return [f"scored positions outside the row: {listed(broken)}"]
     found, scored = [], row.payload.scored
     changes = np.bincount(row.end_row, minlength=length + 1)[:length]  # columns that are seen no longer, by row
     seen = index + 1 - np.cumsum(changes)
     if broken := np.flatnonzero(row.positions != seen - 1).tolist():
-        found.append(f"position is not the number of tokens seen before it at {_some(broken)}")
+        found.append(f"position is not the number of tokens seen before it at {listed(broken)}")
     if broken := _crossing(row.end_row):
-        found.append(f"end_row reaches beyond the end_row of a token that it follows at {_some(broken)}")
+        found.append(f"end_row reaches beyond the end_row of a token that it follows at {listed(broken)}")
     if broken := scored[row.ids[scored] != placeholder].tolist():
-        found.append(f"another token than the placeholder ({placeholder}) is scored at {_some(broken)}")
+        found.append(f"another token than the placeholder ({placeholder}) is scored at {listed(broken)}")
     return found + _broken_labels(row)
 
 
@@ -43,24 +44,19 @@ def _crossing(end_row: np.ndarray) -> list[int]:
 def _broken_labels(row: Row) -> list[str]:
     found, payload, places = [], row.payload, places_of(row)
     if unlabelled := set(range(row.solution_count)) - set(payload.solutions.tolist()):
-        return [f"no label of the solutions {_some(sorted(unlabelled))}"]
+        return [f"no label of the solutions {listed(sorted(unlabelled))}"]
     count = np.bincount(payload.at, minlength=len(payload.scored))
     if broken := payload.scored[count == 0].tolist():
-        found.append(f"scored without a label at {_some(broken)}")
+        found.append(f"scored without a label at {listed(broken)}")
     if isinstance(payload, Pairs):
         if broken := np.unique(payload.scored[payload.chosen[payload.chosen == payload.rejected]]).tolist():
-            found.append(f"an answer is compared with itself at {_some(broken)}")
+            found.append(f"an answer is compared with itself at {listed(broken)}")
     else:
         right = (payload.labels >= 0) & (payload.labels <= 1) & (payload.weights >= 0)
         if broken := np.unique(places[~right]).tolist():
-            found.append(f"label outside 0 to 1 or weight below 0 at {_some(broken)}")
+            found.append(f"label outside 0 to 1 or weight below 0 at {listed(broken)}")
     last = np.zeros(row.solution_count, "int64")
     np.maximum.at(last, payload.solutions, places)
     if broken := np.unique(places[row.end_row[places] <= last[payload.solutions]]).tolist():
-        found.append(f"a later step of the same solution does not see the scored position at {_some(broken)}")
+        found.append(f"a later step of the same solution does not see the scored position at {listed(broken)}")
     return found
-
-
-def _some(numbers: list[int], most: int = 5) -> str:
-    more = f" and {len(numbers) - most} more" if len(numbers) > most else ""
-    return ", ".join(map(str, numbers[:most])) + more

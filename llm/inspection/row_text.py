@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from llm.alignment.rm.flashmask.data import count_of
+from llm.core.console import count_of
 from llm.core.rows.payload import Pairs
 from llm.core.rows.row import Row
 from llm.inspection.row_runs import (

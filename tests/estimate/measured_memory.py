@@ -34,6 +34,7 @@ from paddlenlp.utils.log import logger
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.core.cpu.kernels.build import kernels
 from llm.core.model import attention, load
+from llm.core.model.families import FAMILIES
 from llm.core.model.losses import reward_cross_entropy
 from llm.core.model.sizes import sizes_of
 from llm.core.text.reward_tokens import RewardTokens
@@ -55,10 +56,12 @@ RECOMPUTE = "off", "core_attn", "full_attn", "full"
 
 
 def build(family: str, attending: str, recompute: str, lora_rank: int, embeddings: str):
-    patches.apply_to_models(attention.kernel_attention if attending == "flash" else attention.dense_attention)
-    config = load.FAMILIES[family].config_class(**CONFIG, tie_word_embeddings=embeddings == "tied")
+    attend = attention.kernel_attention if attending == "flash" else attention.dense_attention
+    patches.apply(patches._attention(attend))  # the layers stay those of PaddleNLP, as on a GPU
+    causal_lm = FAMILIES[family].causal_lm()
+    config = causal_lm.config_class(**CONFIG, tie_word_embeddings=embeddings == "tied")
     config.recompute, config.recompute_granularity = recompute != "off", "full" if recompute == "off" else recompute
-    model = load.FAMILIES[family](config)
+    model = causal_lm(config)
     load.share_rotary_tables(model)
     if config.recompute:
         for part in model.sublayers(include_self=True):
@@ -124,7 +127,7 @@ def expected(family: str, attending: str, recompute: str, lora_rank: int, embedd
 def norm_in_bf16(family: str) -> float:
     """Bytes that a norm keeps for each value of a bfloat16 input, which itself is kept by others."""
     kinds = {"llama": LlamaRMSNorm, "qwen2": Qwen2RMSNorm, "mistral": MistralRMSNorm}
-    config = load.FAMILIES[family].config_class(**CONFIG)
+    config = FAMILIES[family].causal_lm().config_class(**CONFIG)
     paddle.set_default_dtype("bfloat16")
     norm = kinds[family](CONFIG["hidden_size"] if family == "mistral" else config)
     paddle.set_default_dtype("float32")
@@ -137,14 +140,14 @@ def norm_in_bf16(family: str) -> float:
 
 def every_case():
     attentions = ("dense", "flash") if kernels()[0] is not None else ("dense",)
-    yield from product(load.FAMILIES, attentions, RECOMPUTE, (0, 8), ["untied"])
+    yield from product(FAMILIES, attentions, RECOMPUTE, (0, 8), ["untied"])
     yield from product(("llama", "qwen2"), ["dense"], RECOMPUTE, [0], ["tied"])
 
 
 def main() -> None:
     logger.set_level("ERROR")
     paddle.set_device("cpu")
-    print(json.dumps({"norm_in_bf16": {family: norm_in_bf16(family) for family in load.FAMILIES}}))
+    print(json.dumps({"norm_in_bf16": {family: norm_in_bf16(family) for family in FAMILIES}}))
     for case in [word.split(":") for word in sys.argv[1:]] or every_case():
         case = [int(feature) if name == "lora_rank" else feature for name, feature in zip(FEATURES, case, strict=True)]
         measured, estimated = measure(*case), expected(*case)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from llm.core.checkpoint.checkpoints import IDENTITY
 from llm.core.files import read_json
-from llm.core.model.sizes import HEAD
+from llm.core.model.shapes import HEAD
 
 
 def identity_differences(folder: Path, identity: dict) -> list[str]:

@@ -18,7 +18,7 @@ from paddlenlp.transformers.model_utils import load_state_dict
 from safetensors.numpy import save_file
 
 from llm.core.files import read_json, write_json
-from llm.core.model.weights import parameter_shapes
+from llm.core.model import shapes
 from llm.core.parallel import stage3
 
 MODEL, OPTIMIZER, MASTER = "model", "optimizer", "master_weights"
@@ -80,7 +80,7 @@ def load_optimizer(wrapped: GroupShardedStage3, folder: Path) -> None:
 
 def _save(wrapped, folder: Path, kind: str, pieces_of: Callable[[object], dict], extra: dict | None = None) -> None:
     """`pieces_of` a parameter are what this rank has of tensors named after it."""
-    shapes = parameter_shapes(wrapped._layer.config)
+    whole_shapes = shapes.of_model(wrapped._layer.config)
     group, sizes, mine, places = wrapped._group, [0] * wrapped._group.nranks, {}, {}
     folder.mkdir(parents=True, exist_ok=True)
     for name, parameter in wrapped._layer.state_dict().items():
@@ -90,7 +90,7 @@ def _save(wrapped, folder: Path, kind: str, pieces_of: Callable[[object], dict],
             if not stage3.is_whole(parameter) and not suffix.endswith(WHOLE_STATE):
                 pieces: list = []
                 dist.all_gather(pieces, piece, group=group)
-                whole = paddle.concat(pieces)[: int(np.prod(shapes[name]))].reshape(shapes[name])
+                whole = paddle.concat(pieces)[: int(np.prod(whole_shapes[name]))].reshape(whole_shapes[name])
             sizes[owner] += whole.size * whole.element_size()
             places[name + suffix] = _part(kind, owner, group.nranks)
             if owner == group.rank:

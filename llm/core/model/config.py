@@ -8,27 +8,20 @@ from typing import Any
 
 from llm.core.console import in_short
 from llm.core.model import supported
+from llm.core.model.families import FAMILIES
 from llm.core.model.sizes import Sizes, sizes_of
 
 
 def read_config(name_or_path: str) -> dict[str, Any]:
     """The members of config.json; other architectures and settings that would not be obeyed are refused."""
     try:
-        config = supported.with_rope_settings(_members(name_or_path))
+        members = _members(name_or_path)
     except Exception as error:  # a hub fails in many ways
         raise ValueError(
             f"model_name_or_path: no configuration could be read from {name_or_path!r} ({in_short(error)}). "
             "A folder needs config.json; a model's name needs a connection to its hub."
         ) from error
-    if problem := supported.problem_of_architecture(config):
-        raise ValueError(f"model_name_or_path: the config.json of {name_or_path!r} has {problem}")
-    if problems := supported.problems_of_settings(config):
-        raise ValueError(
-            f"model_name_or_path: the config.json of {name_or_path!r} has settings that change what the model computes "
-            f"and that are not supported here: {'; '.join(problems)}. Give another model, or "
-            "correct the file if it is wrong."
-        )
-    return config
+    return supported.check(members, f"model_name_or_path: the config.json of {name_or_path!r}")
 
 
 def _members(name_or_path: str) -> dict[str, Any]:
@@ -45,10 +38,8 @@ def _members(name_or_path: str) -> dict[str, Any]:
 
 def load_config(name_or_path: str):
     """The same as PaddleNLP's configuration object."""
-    from llm.core.model.load import FAMILIES
-
     config = read_config(name_or_path)
-    return FAMILIES[config["model_type"]].config_class.from_dict(config)
+    return FAMILIES[config["model_type"]].causal_lm().config_class.from_dict(config)
 
 
 def read_sizes(name_or_path: str) -> Sizes:

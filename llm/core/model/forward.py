@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llm.core.model import sequence_parallel
+from llm.core.model.families import family_of
 
 
 def hidden_states(model, input_ids_BS, position_ids_BS, end_row_BS):
@@ -10,12 +11,11 @@ def hidden_states(model, input_ids_BS, position_ids_BS, end_row_BS):
     within end_row."""
     sequence_parallel.set_row_length(model, input_ids_BS.shape[1])
     base = getattr(model, model.base_model_prefix)
-    row_indices = "attention_mask" if model.config.model_type == "mistral" else "attn_mask_startend_row_indices"
     out = base(
         input_ids=input_ids_BS,
         position_ids=position_ids_BS,
         use_cache=False,
         return_dict=True,
-        **{row_indices: end_row_BS},
+        **{family_of(model.config).mask_argument: end_row_BS},
     )
     return sequence_parallel.gather(model, out.last_hidden_state)

@@ -5,16 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from paddlenlp.transformers.configuration_utils import LlmMetaConfig
-from paddlenlp.transformers.llama.modeling import LlamaForCausalLM
-from paddlenlp.transformers.mistral.modeling import MistralForCausalLM
 from paddlenlp.transformers.model_utils import no_init_weights
-from paddlenlp.transformers.qwen2.modeling import Qwen2ForCausalLM
 
 from llm.core.console import in_short
-from llm.core.model import attention, pipeline, weights
+from llm.core.model import attention, weights
+from llm.core.model.families import FAMILIES, family_of
 from llm.core.model.folder import WEIGHT_FILES
-
-FAMILIES = {"llama": LlamaForCausalLM, "mistral": MistralForCausalLM, "qwen2": Qwen2ForCausalLM}
 
 
 def load_model(name_or_path: str, config, dtype: str, training_args=None):
@@ -22,12 +18,13 @@ def load_model(name_or_path: str, config, dtype: str, training_args=None):
     assert attention.is_patched(), "call llm.core.patches.load_model, which patches PaddleNLP's attention first"
     LlmMetaConfig.set_llm_config(config, training_args)  # None: how the saving run divided the model means nothing here
     in_stages = config.pipeline_parallel_degree > 1
-    family = (pipeline.FAMILIES if in_stages else FAMILIES)[config.model_type]
-    files = _weight_files(family, name_or_path)
+    family = family_of(config)
+    causal_lm = family.causal_lm_in_stages() if in_stages else family.causal_lm()
+    files = _weight_files(causal_lm, name_or_path)
     wanted = weights.check(files, config, name_or_path)
     config.dtype = dtype
     with no_init_weights():  # the files bring them all
-        model = family.from_config(config, dtype=dtype)
+        model = causal_lm.from_config(config, dtype=dtype)
     weights.fill(model, files, wanted)
     share_rotary_tables(model)
     return model
@@ -35,7 +32,7 @@ def load_model(name_or_path: str, config, dtype: str, training_args=None):
 
 def fingerprint(name_or_path: str, model_type: str) -> str:
     """Of the weights, so that adapters know their base again."""
-    return weights.fingerprint(_weight_files(FAMILIES[model_type], name_or_path))
+    return weights.fingerprint(_weight_files(FAMILIES[model_type].causal_lm(), name_or_path))
 
 
 def share_rotary_tables(model) -> None:
@@ -45,9 +42,9 @@ def share_rotary_tables(model) -> None:
         layer.rotary_emb = first.rotary_emb
 
 
-def _weight_files(family, name_or_path: str) -> list[Path]:
+def _weight_files(causal_lm: type, name_or_path: str) -> list[Path]:
     try:
-        archive, shards, *_ = family._resolve_model_file_path(name_or_path)
+        archive, shards, *_ = causal_lm._resolve_model_file_path(name_or_path)
     except Exception as error:
         raise ValueError(
             f"model_name_or_path: no weights were found in {name_or_path!r} ({in_short(error)}). Give the folder that "

@@ -18,13 +18,14 @@ from paddlenlp.peft import LoRAConfig, LoRAModel
 from paddlenlp.transformers.model_utils import load_state_dict
 from paddlenlp.utils.env import LORA_WEIGHTS_NAME
 
+from llm.core.console import listed
 from llm.core.files import read_json
 from llm.core.model import config as config_module
 from llm.core.model import folder as folder_module
 from llm.core.model import heads
 from llm.core.model import load as backbone
 from llm.core.model.grow_vocabulary import grow_vocabulary
-from llm.core.model.lora_settings import PROJECTIONS
+from llm.core.model.shapes import PROJECTIONS
 from llm.core.text.reward_tokens import RewardTokens
 
 BASE_FILE = "lora_base.json"  # which weights the adapters belong to; lora_config.json knows the folder alone
@@ -159,9 +160,8 @@ def _set_state(model: LoRAModel, state: dict, folder: Path) -> None:
     wrong += [name for name in both if list(expected[name].shape) != list(state[name].shape)]
     if wrong:
         raise ValueError(
-            f"{folder}: its weights are not those that {folder_module.ADAPTER_CONFIG} beside them speaks of: "
-            f"{', '.join(wrong[:5])}{', ...' if len(wrong) > 5 else ''} missing, too many or of another size. "
-            "Copy the folder again, with all of its files."
+            f"{folder}: its weights are not those of its {folder_module.ADAPTER_CONFIG}: {listed(wrong)} missing, too "
+            "many or of another size. Copy the folder again, with all of its files."
         )
     for name, parameter in expected.items():
         parameter.set_value(state[name].astype(parameter.dtype))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
+from llm.core.model.shapes import PROJECTIONS
 from llm.core.settings.settings import Settings
-
-# of every layer of the supported families; configurations that fuse some into one are refused
-PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 def check_settings(settings: Settings) -> None:

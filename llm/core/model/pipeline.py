@@ -11,13 +11,10 @@ from itertools import islice
 
 import paddle
 from paddle.distributed import fleet
-from paddlenlp.transformers.llama import modeling_pp as llama
-from paddlenlp.transformers.qwen2 import modeling_pp as qwen2
 
+from llm.core.model.families import family_of
 from llm.core.model.sequence_parallel import gather, set_row_length
 
-FAMILIES = {"llama": llama.LlamaForCausalLMPipe, "qwen2": qwen2.Qwen2ForCausalLMPipe}
-HEADS = llama.LlamaLMHeadPipe, qwen2.Qwen2LMHeadPipe
 # Clear the remembered shapes after every update: that of the next one may differ
 CONFIG = "enable_clear_every_step_cache"
 NO_MASK = None  # what would stand between the ids and end_row
@@ -30,7 +27,8 @@ def as_on_a_gpu() -> str:
 
 def head_of(model):
     """The LM head, or None in a stage that has none."""
-    return next((layer for layer in model.run_function if isinstance(layer, HEADS)), None)
+    kind = family_of(model.config).head_in_stages()
+    return next((layer for layer in model.run_function if isinstance(layer, kind)), None)
 
 
 def give_hidden_states(model) -> None:

@@ -1,14 +1,16 @@
-"""What a model's config.json asks for: the families that are supported, and the settings that are not.
+"""What a model's config.json asks for: the families that are supported, and the settings that are not. No paddle here.
 
-PaddleNLP's models pass over what they do not know: a rope_scaling, a head_dim or a bias would be left out of the
-computation without a word. Whatever changes the numbers is obeyed or refused here, before a weight is read.
+PaddleNLP's models silently ignore what they do not know: a rope_scaling, a head_dim or a bias would be left out of the
+computation. Whatever changes the numbers is obeyed or refused here, before a weight is read.
 """
 
 from __future__ import annotations
 
-CAUSAL_LMS = {"llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM", "qwen2": "Qwen2ForCausalLM"}
+from llm.core.model.families import FAMILIES
+
 SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-NUMBERS = ("max_position_embeddings", "rms_norm_eps", "rope_theta")
+MAY_BE_NULL = ("num_key_value_heads", "sliding_window")  # as many as heads; none
+NUMBERS = ("rms_norm_eps", "rope_theta")
 LLAMA3_SCALING = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
 # setting -> the values that the models here compute with; leaving it out or null means the first
 SUPPORTED_VALUES = {
@@ -28,14 +30,31 @@ SUPPORTED_VALUES = {
 }
 
 
+def check(settings: dict, where: str) -> dict:
+    """The settings of a config.json as PaddleNLP reads them; ValueError names those that would not be obeyed."""
+    try:
+        settings = with_rope_settings(settings)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    if problem := problem_of_architecture(settings):
+        raise ValueError(f"{where}: {problem}")
+    if problems := problems_of_settings(settings):
+        raise ValueError(
+            f"{where}: {'; '.join(problems)}. What is not supported would change what the model computes: give another "
+            "model, or correct what is wrong."
+        )
+    return settings
+
+
 def problem_of_architecture(settings: dict) -> str | None:
     """None, or why this model is none of the supported families' causal LMs."""
-    known = f"supported are {', '.join(CAUSAL_LMS)} with architectures {', '.join(CAUSAL_LMS.values())}"
+    known = f"supported are {', '.join(FAMILIES)} with architectures "
+    known += ", ".join(family.architecture for family in FAMILIES.values())
     model_type, architectures = settings.get("model_type"), settings.get("architectures")
-    if model_type not in tuple(CAUSAL_LMS):
+    if model_type not in tuple(FAMILIES):
         return f"model_type {model_type!r} (architectures {architectures!r}): {known}."
     # a pipeline of PaddleNLP saves the same weights as "...Pipe"
-    if architectures and [name.removesuffix("Pipe") for name in architectures] != [CAUSAL_LMS[model_type]]:
+    if architectures and [name.removesuffix("Pipe") for name in architectures] != [FAMILIES[model_type].architecture]:
         return (
             f"architectures {architectures!r} of model_type {model_type!r}: {known}. A reward needs the causal LM's "
             "head; give the causal LM that this model was made from."
@@ -62,25 +81,29 @@ def with_rope_settings(settings: dict) -> dict:
 
 def problems_of_settings(settings: dict) -> list[str]:
     """Every setting that would not be obeyed: its name, its value and what is supported."""
+    family = FAMILIES[settings["model_type"]]
     problems = [
         f"{name} {settings[name]!r}: supported is {supported[0]!r}"
         for name, supported in SUPPORTED_VALUES.items()
         if settings.get(name) is not None
         and settings[name] not in supported
-        and not (name == "attention_bias" and settings["model_type"] == "qwen2")  # always there, whatever it says
+        and not (name == "attention_bias" and family.biased)  # always there, whatever it says
     ]
     layer_types = settings.get("layer_types") or []
     if set(layer_types) - {"full_attention"}:
         problems.append(f"layer_types {layer_types}: supported is 'full_attention' in every layer")
-    if settings.get("tie_word_embeddings") and settings["model_type"] == "mistral":
-        problems.append("tie_word_embeddings True: supported is False (PaddleNLP's Mistral has a head of its own)")
+    if settings.get("tie_word_embeddings") and not family.can_tie_head:
+        why = f"PaddleNLP's {family.name} has a head of its own"
+        problems.append(f"tie_word_embeddings True: supported is False ({why})")
     return problems + _problems_of_sizes(settings) + _problems_of_rope_scaling(settings)
 
 
 def _problems_of_sizes(settings: dict) -> list[str]:
-    needed = SIZES if settings.get("num_key_value_heads") is None else (*SIZES, "num_key_value_heads")
-    bad = [name for name in needed if type(settings.get(name)) is not int or settings[name] < 1]
-    problems = [f"{name} {settings.get(name)!r}: a whole number above 0 is needed" for name in bad]
+    defaults = FAMILIES[settings["model_type"]].defaults
+    settings = defaults | settings
+    whole = [name for name in (*SIZES, *defaults) if name not in MAY_BE_NULL or settings[name] is not None]
+    bad = [name for name in whole if type(settings.get(name)) is not int or settings[name] < 1]
+    problems = [f"{_shown(settings, name)}: a whole number above 0 is needed" for name in bad]
     bad = [name for name in NUMBERS if name in settings and not _is_positive(settings[name])]
     problems += [f"{name} {settings[name]!r}: a positive number is needed" for name in bad]
     if settings.get("tie_word_embeddings") not in (None, True, False):
@@ -88,7 +111,7 @@ def _problems_of_sizes(settings: dict) -> list[str]:
     if problems:
         return problems
     hidden, heads = settings["hidden_size"], settings["num_attention_heads"]
-    groups, head_dim = settings.get("num_key_value_heads") or heads, settings.get("head_dim")
+    groups, head_dim = settings["num_key_value_heads"] or heads, settings.get("head_dim")
     problems = []
     if hidden % heads:
         problems.append(f"num_attention_heads {heads}: hidden_size {hidden} is no multiple of it")
@@ -99,13 +122,17 @@ def _problems_of_sizes(settings: dict) -> list[str]:
     return problems
 
 
+def _shown(settings: dict, name: str) -> str:
+    return f"{name} {settings[name]!r}" if name in settings else f"{name} is missing"
+
+
 def _problems_of_rope_scaling(settings: dict) -> list[str]:
     name, scaling = "rope_scaling (or rope_parameters)", settings["rope_scaling"]
     if scaling is None:
         return []
-    if settings["model_type"] != "llama" or scaling["rope_type"] != "llama3":
-        supported = "null, or rope_type 'llama3'" if settings["model_type"] == "llama" else "null"
-        return [f"{name} {scaling}: supported is {supported}"]
+    kinds = FAMILIES[settings["model_type"]].rope_scalings
+    if scaling["rope_type"] not in kinds:
+        return [f"{name} {scaling}: supported is {', or rope_type '.join(['null', *map(repr, kinds)])}"]
     missing = [key for key in LLAMA3_SCALING if not _is_positive(scaling.get(key))]
     if missing:
         return [f"{name} {scaling}: {', '.join(missing)} must be there, as positive numbers"]

@@ -18,11 +18,11 @@ import numpy as np
 import paddle
 from safetensors import safe_open
 
-from llm.core.console import in_short
-from llm.core.model.sizes import HEAD
+from llm.core.console import in_short, listed
+from llm.core.model import shapes
+from llm.core.model.shapes import HEAD
 
 NUMBERS = {"F32", "F16", "BF16", "U16", "float32", "float16", "uint16"}
-SHOWN = 5
 SAMPLES, SAMPLE_BYTES = 64, 1 << 16  # of a file's content in its fingerprint
 
 
@@ -72,35 +72,10 @@ def _numbers_of(array: np.ndarray) -> np.ndarray:
     return array.view(ml_dtypes.bfloat16) if array.dtype == np.uint16 else array
 
 
-def parameter_shapes(config) -> dict[str, list[int]]:
-    """Name and shape of every parameter of PaddleNLP's model, whole, however many ranks share it."""
-    hidden, inner, family = config.hidden_size, config.intermediate_size, config.model_type
-    grouped = hidden // config.num_attention_heads * config.num_key_value_heads
-    layer = {
-        "self_attn.q_proj.weight": [hidden, hidden],
-        "self_attn.k_proj.weight": [hidden, grouped],
-        "self_attn.v_proj.weight": [hidden, grouped],
-        "self_attn.o_proj.weight": [hidden, hidden],
-        "mlp.gate_proj.weight": [hidden, inner],
-        "mlp.up_proj.weight": [hidden, inner],
-        "mlp.down_proj.weight": [inner, hidden],
-        "input_layernorm.weight": [hidden],
-        "post_attention_layernorm.weight": [hidden],
-    }
-    if family == "qwen2":
-        biases = {"self_attn.q_proj.bias": hidden, "self_attn.k_proj.bias": grouped, "self_attn.v_proj.bias": grouped}
-        layer |= {name: [size] for name, size in biases.items()}
-    shapes = {f"{family}.embed_tokens.weight": [config.vocab_size, hidden], f"{family}.norm.weight": [hidden]}
-    for number in range(config.num_hidden_layers):
-        shapes |= {f"{family}.layers.{number}.{name}": shape for name, shape in layer.items()}
-    shapes[HEAD] = [config.vocab_size, hidden] if config.tie_word_embeddings else [hidden, config.vocab_size]
-    return shapes
-
-
 def wanted_in_file(config, of_hugging_face: bool) -> dict[str, Wanted]:
     """What the files must hold, by the names of their form."""
     wanted = {}
-    for name, shape in parameter_shapes(config).items():
+    for name, shape in shapes.of_model(config).items():
         is_table = "embed_tokens" in name or (name == HEAD and config.tie_word_embeddings)  # [V, E] in both forms
         turned = of_hugging_face and len(shape) == 2 and not is_table
         name_in_file = name.replace(f"{config.model_type}.", "model.", 1) if of_hugging_face else name
@@ -123,23 +98,23 @@ def check(files: list[Path], config, where: str) -> dict[str, Wanted]:
     problems = []
     if lacking:
         problems.append(
-            f"the files lack {len(lacking)} weights of this architecture ({_some(lacking)}); they would start at "
+            f"the files lack {len(lacking)} weights of this architecture ({listed(lacking)}); they would start at "
             "random. Give the folder of the complete causal LM."
         )
     if unknown:
         problems.append(
-            f"the files hold {len(unknown)} weights that this architecture has no place for ({_some(unknown)}); a part "
-            "of the model would be left out. config.json belongs to another model: check model_type, architectures, "
-            "num_hidden_layers."
+            f"the files hold {len(unknown)} weights that this architecture has no place for ({listed(unknown)}); a "
+            "part of the model would be left out. config.json belongs to another model: check model_type, "
+            "architectures, num_hidden_layers."
         )
     if misshapen:
         problems.append(
-            f"{len(misshapen)} weights have another shape than config.json describes ({_some(misshapen)}). config.json "
-            "belongs to another model: check vocab_size, hidden_size, intermediate_size, num_attention_heads, "
-            "num_key_value_heads."
+            f"{len(misshapen)} weights have another shape than config.json describes ({listed(misshapen)}). "
+            "config.json belongs to another model: check vocab_size, hidden_size, intermediate_size, "
+            "num_attention_heads, num_key_value_heads."
         )
     if numbers:
-        problems.append(f"{len(numbers)} weights are neither float32, float16 nor bfloat16 ({_some(numbers)}).")
+        problems.append(f"{len(numbers)} weights are neither float32, float16 nor bfloat16 ({listed(numbers)}).")
     if problems:
         whole = " ".join(problems)
         raise ValueError(f"model_name_or_path: the weights in {where!r} do not fit its config.json: {whole}")
@@ -167,7 +142,7 @@ def _is_of_hugging_face(names, family: str, where: str) -> bool:
     if len(forms) == 1:
         return forms == {"model"}
     raise ValueError(
-        f"model_name_or_path: the weights in {where!r} are named {_some(sorted(names))}. A {family!r} model, which "
+        f"model_name_or_path: the weights in {where!r} are named {listed(sorted(names))}. A {family!r} model, which "
         f"config.json says this is, has names that begin with {family}. (PaddleNLP) or model. (Hugging Face). Give the "
         "folder of the complete causal LM with the config.json that belongs to it."
     )
@@ -228,7 +203,3 @@ def fingerprint(files: list[Path]) -> str:
                 content.seek(size * number // SAMPLES)
                 value = zlib.crc32(content.read(SAMPLE_BYTES), value)
     return f"crc32 {value:08x}"
-
-
-def _some(texts: list[str]) -> str:
-    return ", ".join(texts[:SHOWN]) + (", ..." if len(texts) > SHOWN else "")

@@ -1,126 +1,174 @@
-"""How the processes of a run share the work: which layouts there are, and which a model can have.
+"""How the ranks of a run share the work: which layouts there are, and which a model can have. No paddle here.
 
 world = tensor x pipeline x data; the data ranks see rows of their own, and sharding divides state among them.
+`problems_of_run` and `problems_of_model` hold every rule: training refuses by them, and estimate proposes nothing that
+has a problem.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
+from llm.core.console import count_of
+from llm.core.model.families import family_of
 from llm.core.settings.settings import Settings
 
 TENSOR, PIPELINE, SHARDING = "tensor_parallel_degree", "pipeline_parallel_degree", "sharding_parallel_degree"
 LAUNCH = "start it with python -m paddle.distributed.launch"
+Problem = tuple[str, str]  # the setting; why it cannot be, and what to do
 
 
-def degree(settings: Settings, name: str) -> int:
-    return max(settings[name], 1)
+@dataclass(frozen=True)
+class Layout:
+    ranks: int
+    tensor: int = 1
+    pipeline: int = 1
+    sharding: str = ""
+    sharding_degree: int = 1  # 1, too, where all data ranks share
+    sequence_parallel: bool = False
+    recompute: str = ""  # what is recomputed
+
+    @property
+    def data_ranks(self) -> int:
+        """How many ranks see rows of their own."""
+        return max(self.ranks // (self.tensor * self.pipeline), 1)
 
 
-def data_ranks(ranks: int, tensor: int, pipeline: int) -> int:
-    """How many ranks see rows of their own."""
-    return max(ranks // (max(tensor, 1) * max(pipeline, 1)), 1)
+@dataclass(frozen=True)
+class Task:
+    """What else of a run decides which layouts it can have."""
+
+    lora: bool = False
+    whole_vocabulary: bool = False  # prm_loss
+    grows_vocabulary: bool = False  # for a placeholder, beyond the rows that the model has
+    unified_checkpoint: bool = True
+    sharding_options: bool = False  # whether sharding_parallel_config says anything
+    tensor_options: bool = False
 
 
-def _data_ranks(settings: Settings, ranks: int) -> int:
-    return data_ranks(ranks, settings[TENSOR], settings[PIPELINE])
+def layout_of(values: Settings | dict, ranks: int) -> Layout:
+    tensor, pipeline, sharded = (degree(values, name) for name in (TENSOR, PIPELINE, SHARDING))
+    recompute = values["recompute_granularity"] if values["recompute"] else ""
+    return Layout(ranks, tensor, pipeline, values["sharding"], sharded, values["sequence_parallel"], recompute)
+
+
+def task_of(values: Settings | dict, grows_vocabulary: bool = False) -> Task:
+    return Task(
+        lora=values["lora"],
+        whole_vocabulary=values["prm_loss"] == "vocabulary",
+        grows_vocabulary=grows_vocabulary,
+        unified_checkpoint=values["unified_checkpoint"],
+        sharding_options=bool(values["sharding_parallel_config"]),
+        tensor_options=bool(values["tensor_parallel_config"]),
+    )
+
+
+def degree(values: Settings | dict, name: str) -> int:
+    return max(values[name], 1)
+
+
+def problems_of_run(layout: Layout, task: Task) -> Iterator[Problem]:
+    """What cannot be, whatever the model."""
+    yield from _problems_of_degrees(layout)
+    tensor, pipeline, sharding = layout.tensor, layout.pipeline, layout.sharding
+    if tensor > 1 and sharding == "stage3":
+        yield "sharding", "PaddleNLP does not combine stage3 with tensor parallelism; write stage1 or stage2"
+    if pipeline > 1 and sharding in ("stage2", "stage3"):
+        yield "sharding", "PaddleNLP combines pipeline parallelism with stage1 only; write stage1"
+    if layout.sequence_parallel and tensor == 1:
+        yield "sequence_parallel", "it is a part of tensor parallelism; write tensor_parallel_degree, too"
+    if task.lora and pipeline > 1:
+        why = "PaddleNLP adds adapters to a whole model, and a stage of a pipeline has only a part of it"
+        yield "lora", f"{why}; write {TENSOR} or sharding instead of {PIPELINE}"
+    if task.lora and sharding == "stage3":
+        why = "stage3 has a layer's weights only while the layer runs, and lora reads its reward rows outside of one"
+        yield "sharding", f"{why}; write stage1 or stage2"
+    if task.lora and task.whole_vocabulary:
+        yield "prm_loss", "with lora only two rows of the head train; write reward_tokens, or lora false"
+    if task.whole_vocabulary and tensor > 1:
+        yield "prm_loss", f"with tensor parallelism no rank has the whole vocabulary; write {TENSOR} 1"
+    if task.grows_vocabulary and max(tensor, pipeline) > 1:
+        why = f"the vocabulary has to grow, and with {TENSOR} or {PIPELINE} above 1 no rank has all of it"
+        yield "add_placeholder_token", f"{why}; choose a placeholder_token that is one token"
+    if not task.unified_checkpoint and max(tensor, pipeline) > 1:
+        why = "each process would save a part of the model that nothing else can read"
+        yield "unified_checkpoint", f"{why}; write true, or leave it out"
+    if task.sharding_options and (not sharding or layout.data_ranks == 1):
+        yield "sharding_parallel_config", "nothing is sharded in this run; leave it out"
+    if task.tensor_options and tensor == 1:
+        yield "tensor_parallel_config", f"{TENSOR} is not above 1; leave it out"
+
+
+def _problems_of_degrees(layout: Layout) -> Iterator[Problem]:
+    ranks, parts = layout.ranks, layout.tensor * layout.pipeline
+    degrees = {TENSOR: layout.tensor, PIPELINE: layout.pipeline, SHARDING: layout.sharding_degree}
+    processes = count_of(ranks, "process", "processes")
+    wrong = [name for name, count in degrees.items() if ranks % count]
+    for name in wrong:
+        yield name, f"the run has {processes}, which it does not divide; {LAUNCH} and as many processes"
+    if layout.sharding_degree > 1 and not layout.sharding:
+        yield SHARDING, "sharding is empty; write sharding stage1, stage2 or stage3"
+    elif wrong:
+        return
+    elif ranks % parts:
+        why = f"times {TENSOR} it is {parts}, which does not divide the {processes} of the run"
+        yield PIPELINE, f"{why}; {LAUNCH} and as many processes, or lower one of them"
+    elif layout.data_ranks % layout.sharding_degree:
+        why = f"{processes} in groups of {parts} leave {layout.data_ranks} with data of their own"
+        yield SHARDING, f"{why}, which it does not divide; lower it"
+
+
+def problems_of_model(layout: Layout, config) -> Iterator[Problem]:
+    """What this model cannot be divided into; `config` is its configuration, or anything with its sizes."""
+    for name in ("num_attention_heads", "num_key_value_heads", "intermediate_size"):
+        if (count := getattr(config, name)) % layout.tensor:
+            yield TENSOR, f"it does not divide the model's {name} {count}; write a divisor"
+    if layout.pipeline > config.num_hidden_layers:
+        yield PIPELINE, f"the model has only {config.num_hidden_layers} layers; write fewer stages"
+    family = family_of(config)
+    lacks = f"PaddleNLP's {family.name} has no code for it; write {TENSOR} or sharding instead"
+    if layout.pipeline > 1 and not family.has_pipeline:
+        yield PIPELINE, lacks
+    if layout.sequence_parallel and not family.has_sequence_parallel:
+        yield "sequence_parallel", lacks
+    if layout.recompute not in ("", "full") and not family.recomputes_parts:
+        yield "recompute_granularity", f"PaddleNLP's {family.name} recomputes whole layers or nothing; write full"
 
 
 def resolve(settings: Settings, ranks: int, has_cuda: bool) -> None:
     """Note what cannot be, whatever the model."""
-    if _data_ranks(settings, ranks) == 1 and not settings.is_written("sharding"):
+    if layout_of(settings, ranks).data_ranks == 1 and not settings.is_written("sharding"):
         parts = " with rows of its own" if ranks > 1 else ""
         settings.change_default("sharding", "", f"one process{parts} has nothing to share")
-    _check_degrees(settings, ranks)
-    tensor, pipeline, stage = degree(settings, TENSOR), degree(settings, PIPELINE), settings["sharding"]
-    if tensor > 1 and stage == "stage3":
-        settings.refuse("sharding", "stage3 does not go with tensor parallelism in PaddleNLP; write stage1 or stage2")
-    if pipeline > 1 and stage in ("stage2", "stage3"):
-        settings.refuse("sharding", "only stage1 goes with pipeline parallelism in PaddleNLP; write stage1")
-    if settings["sequence_parallel"] and tensor == 1:
-        settings.refuse("sequence_parallel", "is a part of tensor parallelism; write tensor_parallel_degree, too")
-    if settings["virtual_pp_degree"] != 1:
-        settings.refuse("virtual_pp_degree", "a rank has one stage of the pipeline here; write 1 or leave it out")
-    if pipeline > 1 and settings["lora"]:
-        settings.refuse(
-            "lora",
-            "PaddleNLP wraps the whole model in adapters, and a stage has a part of it; write "
-            "tensor_parallel_degree or sharding for pipeline_parallel_degree",
-        )
-    if stage == "stage3" and settings["lora"]:
-        settings.refuse(
-            "sharding",
-            "stage3 has no weights outside the call of their layer, and lora's reward rows are "
-            "read outside; write stage1 or stage2",
-        )
-    _check_options(settings, ranks)
-    if not settings["unified_checkpoint"] and max(tensor, pipeline) > 1:
-        settings.refuse(
-            "unified_checkpoint",
-            "each process would save a part of the model that nothing else reads; write true, or leave it out",
-        )
-    if not has_cuda and "enable_stage1_tensor_fusion" in settings["sharding_parallel_config"]:
-        settings.refuse("sharding_parallel_config", "enable_stage1_tensor_fusion needs GPUs; leave it out")
-
-
-def _check_options(settings: Settings, ranks: int) -> None:
-    """Words for PaddleNLP that it would pass over, or that change more than speed."""
-    sharding = "sharding_parallel_config"
-    if settings[sharding] and (not settings["sharding"] or _data_ranks(settings, ranks) == 1):
-        settings.refuse(sharding, "nothing is sharded in this run; leave it out")
-    if settings["tensor_parallel_config"] and degree(settings, TENSOR) == 1:
-        settings.refuse("tensor_parallel_config", "tensor_parallel_degree is not above 1; leave it out")
-    for word in ("enable_stage2_overlap", "enable_stage1_broadcast_overlap", "enable_stage1_allgather_overlap"):
-        if word in settings[sharding]:
-            settings.refuse(sharding, f"nothing waits for the broadcasts of {word} before an evaluation; leave it out")
-    if settings["amp_master_grad"] and not settings["bf16"]:
-        settings.refuse("amp_master_grad", "gradients are float32 already where bf16 is false; leave it out")
-
-
-def _check_degrees(settings: Settings, ranks: int) -> None:
     for name in (TENSOR, PIPELINE, SHARDING):
         if settings[name] == 0 or settings[name] < -1:
             settings.refuse(name, "a degree is 1 or more, or -1 for none")
-        elif settings[name] > 1 and ranks % settings[name]:
-            settings.refuse(name, f"{ranks} process(es) cannot be divided by it; {LAUNCH} and as many processes")
-    if settings[SHARDING] > 1 and not settings["sharding"]:
-        settings.refuse(SHARDING, "sharding is empty; write sharding stage1, stage2 or stage3")
-    parts = degree(settings, TENSOR) * degree(settings, PIPELINE)
-    if settings.problems:
-        return
-    if ranks % parts:
-        settings.refuse(
-            PIPELINE,
-            f"times {TENSOR} it is {parts}, and {ranks} process(es) cannot be divided by that; "
-            f"{LAUNCH} and as many processes, or lower one of them",
-        )
-    elif ranks // parts % degree(settings, SHARDING):
-        settings.refuse(
-            SHARDING,
-            f"{ranks} processes in parts of {parts} leave {ranks // parts} with data of their "
-            "own, which cannot be divided by it; lower it",
-        )
+    for name, why in problems_of_run(layout_of(settings, ranks), task_of(settings)):
+        settings.refuse(name, why)
+    _check_options(settings, has_cuda)
 
 
-def fit_to_model(settings: Settings, sizes) -> None:
+def _check_options(settings: Settings, has_cuda: bool) -> None:
+    """What PaddleNLP would ignore, or what changes more than speed."""
+    options = settings["sharding_parallel_config"]
+    for word in ("enable_stage2_overlap", "enable_stage1_broadcast_overlap", "enable_stage1_allgather_overlap"):
+        if word in options:
+            why = f"with {word} an evaluation would not wait for the updated weights"
+            settings.refuse("sharding_parallel_config", f"{why}; leave it out")
+    if not has_cuda and "enable_stage1_tensor_fusion" in options:
+        settings.refuse("sharding_parallel_config", "enable_stage1_tensor_fusion needs GPUs; leave it out")
+    if settings["amp_master_grad"] and not settings["bf16"]:
+        settings.refuse("amp_master_grad", "without bf16 gradients are float32 anyway; leave it out")
+    if settings["virtual_pp_degree"] != 1:
+        settings.refuse("virtual_pp_degree", "a rank has one stage of the pipeline here; write 1 or leave it out")
+
+
+def fit_to_model(settings: Settings, config) -> None:
     """Note what this model cannot be divided into."""
-    tensor, pipeline = degree(settings, TENSOR), degree(settings, PIPELINE)
-    counts = {
-        "num_attention_heads": sizes.num_attention_heads,
-        "num_key_value_heads": sizes.num_key_value_heads,
-        "intermediate_size": sizes.intermediate_size,
-    }
-    for name, count in counts.items():
-        if count % tensor:
-            settings.refuse(TENSOR, f"the model's {name} {count} cannot be divided by it; write a divisor")
-    if pipeline > sizes.num_hidden_layers:
-        settings.refuse(PIPELINE, f"the model has {sizes.num_hidden_layers} layers for it; write fewer stages")
-    if sizes.model_type == "mistral":
-        for name, asked in ((PIPELINE, pipeline > 1), ("sequence_parallel", settings["sequence_parallel"])):
-            if asked:
-                settings.refuse(
-                    name, "PaddleNLP's Mistral has no code for it; write tensor_parallel_degree or sharding instead"
-                )
+    for name, why in problems_of_model(layout_of(settings, ranks=1), config):
+        settings.refuse(name, why)
 
 
 class Asked(Protocol):

@@ -6,7 +6,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from llm.core.records.problem import shorten
+from llm.core.console import listed
+from llm.core.records.problem import excerpt
 
 TYPE_NAMES = {
     dict: "an object",
@@ -65,7 +66,7 @@ def steps_of(record: dict, bad: Bad) -> tuple[str, ...]:
     steps = tuple([text.strip() for text in texts or ()])
     if not all(steps):
         blank = [index for index, step in enumerate(steps) if not step]
-        detail = f"responses[{blank[0]}]{_and_more(blank)}"
+        detail = listed([f"responses[{index}]" for index in blank], most=1)
         bad(texts[blank[0]], "blank step", detail, "drop it together with its label")
     return steps
 
@@ -92,7 +93,7 @@ def labels_of(record: dict, values: Mapping[object, float | None], bad: Bad) -> 
             unknown.append(index)
     if not unknown:
         return tuple(found)
-    _tell_unknown_label(labels[unknown[0]], f"labels[{unknown[0]}]{_and_more(unknown)}", values, bad)
+    _tell_unknown_label(labels[unknown[0]], listed([f"labels[{index}]" for index in unknown], most=1), values, bad)
     return (0.0,) * len(labels)
 
 
@@ -109,7 +110,7 @@ def _tell_unknown_label(label: object, detail: str, values: Mapping[object, floa
         remedy = "write a number from 0 (wrong) to 1 (right), or null for a step that is not scored"
         bad(label, "label out of range", detail, remedy)
         return
-    tokens = ", ".join(shorten(token) for token in values if isinstance(token, str))
+    tokens = ", ".join(excerpt(token) for token in values if isinstance(token, str))
     numbers = ", a number from 0 to 1, true, false" if 1 in values else ""
     remedy = f"write {tokens}{numbers} or null, or set reward_tokens to the two labels of the data"
     bad(label, "unknown label", detail, remedy)
@@ -181,7 +182,3 @@ def _texts(key: str, value: object, bad: Bad) -> tuple[str, ...] | None:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _and_more(indices: list[int]) -> str:
-    return f" and {len(indices) - 1} more" if len(indices) > 1 else ""

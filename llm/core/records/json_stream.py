@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from llm.core.records.problem import Problem, shorten
+from llm.core.records.problem import Problem, excerpt
 
 CHUNK = 1 << 18
 HEAD = 1 << 12
@@ -95,7 +95,7 @@ def _too_long(place: str) -> Problem:
 
 
 def _around(text: str, at: int) -> str:
-    return shorten(text[max(0, at - 20) : at + 20])
+    return excerpt(text[max(0, at - 20) : at + 20])
 
 
 def _json_decoder() -> tuple[json.JSONDecoder, list[tuple[str, ...]]]:
@@ -111,7 +111,7 @@ def _json_decoder() -> tuple[json.JSONDecoder, list[tuple[str, ...]]]:
         if len(value) < len(pairs):
             keys = [key for key, _ in pairs]
             twice = next(key for key in keys if keys.count(key) > 1)
-            flaws.append((shorten(twice), "key given twice", "one of its values would be lost", "keep one of them"))
+            flaws.append((excerpt(twice), "key given twice", "one of its values would be lost", "keep one of them"))
         return value
 
     return json.JSONDecoder(parse_constant=constant, object_pairs_hook=unique), flaws

@@ -27,7 +27,7 @@ class Problem:
         return f"{self.place}: {value}{self.reason}{detail}; {self.remedy}"
 
 
-def shorten(value: object, longest: int = 60) -> str:
+def excerpt(value: object, longest: int = 60) -> str:
     """`value` as JSON that fits into a line of a report, and that every terminal and log can print."""
     if isinstance(value, str):
         value = value[: longest + 1]

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from llm.core.console import count_of
 from llm.core.paths import PathSetting, find_files
 from llm.core.records.fields import (
     TYPE_NAMES,
@@ -30,7 +31,7 @@ from llm.core.records.fields import (
     steps_of,
 )
 from llm.core.records.json_stream import no_progress, read_values
-from llm.core.records.problem import Problem, shorten
+from llm.core.records.problem import Problem, excerpt
 
 __all__ = [
     "BadRecords",
@@ -200,7 +201,7 @@ def _report(
     broken: list[Problem], first: list[Problem], totals: Counter[str], read: int, kept: int, skippable: bool
 ) -> str:
     heads = [f"{read - kept} of {read} records cannot be used"] if first else []
-    heads += [f"{len(broken)} {'file' if len(broken) == 1 else 'files'} cannot be read"] if broken else []
+    heads += [f"{count_of(len(broken), 'file')} cannot be read"] if broken else []
     totals = totals + Counter(problem.reason for problem in broken)
     shown = (broken + first)[:SHOWN]
     lines = [", and ".join(heads) + ":", *(f"  {problem}" for problem in shown)]
@@ -231,13 +232,13 @@ def _is_of_both(value: object) -> bool:
 
 def _of_both(place: str, value: dict) -> Problem:
     both = f"it has the fields of a {LABELLED} ({FIELDS[LABELLED]}) and of a {PREFERENCES} ({FIELDS[PREFERENCES]})"
-    return Problem(place, shorten(list(value)), "record of both forms", both, "leave out the fields of one of them")
+    return Problem(place, excerpt(list(value)), "record of both forms", both, "leave out the fields of one of them")
 
 
 def _other_form(place: str, value: dict, form: str) -> Problem:
     other = PREFERENCES if form == LABELLED else LABELLED
     detail = f"it has {FIELDS[other]}, the data is read as {form}s with {FIELDS[form]}"
-    return Problem(place, shorten(list(value)), other, detail, "give data of one form only")
+    return Problem(place, excerpt(list(value)), other, detail, "give data of one form only")
 
 
 def parse_record(value: object, place: str, values: Mapping[object, float | None]) -> Record | list[Problem]:
@@ -253,11 +254,11 @@ def parse_preference(value: object, place: str) -> Preference | list[Problem]:
 def _parse(form: str, value: object, place: str, build: Callable) -> Record | Preference | list[Problem]:
     if not isinstance(value, dict):
         detail = f"it is {TYPE_NAMES[type(value)]}"
-        return [Problem(place, shorten(value), "not an object", detail, f"write {{...}} with {FIELDS[form]}")]
+        return [Problem(place, excerpt(value), "not an object", detail, f"write {{...}} with {FIELDS[form]}")]
     found: list[Problem] = []
 
     def bad(shown: object, reason: str, detail: str, remedy: str) -> None:
-        found.append(Problem(place, shorten(shown), reason, detail, remedy))
+        found.append(Problem(place, excerpt(shown), reason, detail, remedy))
 
     if missing := [key for key in REQUIRED[form] if key not in value]:
         bad(list(value), "missing key", f"no {', '.join(missing)}", f"a record has {FIELDS[form]}")

@@ -12,6 +12,7 @@ from paddle.distributed.fleet.meta_optimizers.dygraph_optimizer import HybridPar
 from paddlenlp.trainer import PrinterCallback, ProgressCallback, TrainerCallback
 from paddlenlp.trainer.integrations import VisualDLCallback
 
+from llm.core.console import listed
 from llm.core.model import pipeline
 from llm.core.parallel import stage3
 from llm.core.parallel.ranks import from_all_ranks, sum_over_ranks
@@ -163,9 +164,8 @@ class ExactTrainer(ResumableTrainer):
         rank = self.args.dataset_rank
         mine = [(number, rank) for number, batch in enumerate(batches) if not np.isfinite(batch["loss"])]
         records = self.train_loader.records_of(sum(from_all_ranks(mine), []))
-        more = f" and {len(records) - SHOWN_RECORDS} more" if len(records) > SHOWN_RECORDS else ""
         shown = f"update {self.state.global_step + 1}: its {what} is NaN or infinite. Its records: "
-        shown += f"{', '.join(records[:SHOWN_RECORDS])}{more}."
+        shown += f"{listed(records, SHOWN_RECORDS)}."
         if self.nan_policy == "stop":
             raise Diverged(
                 f"{shown} nan_policy is stop, and no weight was changed by it. Look at the records; lower "

@@ -20,10 +20,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from llm.core.console import ArgumentParser, plain_errors
+from llm.core.console import ArgumentParser, count_of, plain_errors
 from llm.core.paths import find_files
 from llm.core.records.json_stream import read_values
-from llm.core.records.problem import Problem, shorten
+from llm.core.records.problem import Problem, excerpt
 from llm.core.records.records import Record, label_values, parse_record
 from llm.data.convert.formats import FORMATS, RIGHT, WRONG, Format, Mended, Unfit
 
@@ -127,20 +127,20 @@ def _convert_row(form: Format, row: object, place: str) -> dict | Mended | str |
         return [row]
     names = ", ".join(form.fields)
     if not isinstance(row, dict):
-        return [Problem(place, shorten(row), "not an object", "", f"a row of this format has {names}")]
+        return [Problem(place, excerpt(row), "not an object", "", f"a row of this format has {names}")]
     missing = [name for name in form.fields if name not in row]
     if missing:
         detail = f"no {', '.join(missing)}"
-        return [Problem(place, shorten(list(row)), "missing key", detail, f"a row of this format has {names}")]
+        return [Problem(place, excerpt(list(row)), "missing key", detail, f"a row of this format has {names}")]
     wrong = [name for name, types in form.fields.items() if type(row[name]) not in types]
     if wrong:
         expected = {name: " or ".join(EXPECTED[kind] for kind in form.fields[name]) for name in wrong}
-        return [Problem(place, shorten(row[name]), "wrong type", name, f"it is {expected[name]}") for name in wrong]
+        return [Problem(place, excerpt(row[name]), "wrong type", name, f"it is {expected[name]}") for name in wrong]
     try:
         return form.convert(row)
     except Unfit as error:
         value, reason, detail, remedy = error.args
-        return [Problem(place, shorten(value), reason, detail, remedy)]
+        return [Problem(place, excerpt(value), reason, detail, remedy)]
 
 
 def _rows(path: Path, form: Format) -> Iterator[tuple[str, object]]:
@@ -173,7 +173,7 @@ def _check(counts: Counts, skip_bad: bool) -> None:
     bad = 0 if skip_bad else counts.bad.total()
     if counts.broken or bad:
         heads = [f"{bad:,} of {counts.read:,} rows cannot be converted"] if bad else []
-        heads += [f"{len(counts.broken)} {'file' if len(counts.broken) == 1 else 'files'} cannot be read"]
+        heads += [f"{count_of(len(counts.broken), 'file')} cannot be read"]
         shown = (counts.broken + (counts.problems if bad else []))[:SHOWN_PROBLEMS]
         lines = [f"{', and '.join(heads if counts.broken else heads[:1])}; nothing is written:"]
         lines += [f"  {problem}" for problem in shown]

@@ -22,8 +22,8 @@ from llm.core.cpu.kernels import operators
 from llm.core.cpu.kernels.build import kernels
 from llm.core.model import config as config_module
 from llm.core.model import forward, heads
-from llm.core.model import load as backbone
 from llm.core.model.attention import block_attention, dense_attention, dense_mask, kernel_attention
+from llm.core.model.families import FAMILIES
 from llm.core.model.losses import reward_cross_entropy, reward_scores
 from llm.core.rows.batch import collate
 from llm.core.rows.prefix_tree import grow_trees, lone_tree
@@ -51,7 +51,7 @@ def untouched(family: str):
 
 
 def library_class(family: str):
-    return getattr(untouched(family), backbone.FAMILIES[family].__name__)
+    return getattr(untouched(family), FAMILIES[family].architecture)
 
 
 # ---- layers

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from llm.core.model import config as config_module
-from llm.core.model import supported as model_config
+from llm.core.model.families import FAMILIES
 from tests.core.model_folders import LLAMA, LLAMA3_ROPE, MISTRAL, QWEN2
 
 
@@ -45,7 +45,7 @@ from tests.core.model_folders import LLAMA, LLAMA3_ROPE, MISTRAL, QWEN2
         (LLAMA, "hidden_size", True, "whole number"),
         (LLAMA, "tie_word_embeddings", "false", "true or false"),
         (LLAMA, "rope_scaling", LLAMA3_ROPE | {"factor": 0}, "factor must be there, as positive numbers"),
-        (LLAMA, "max_position_embeddings", None, "positive number"),
+        (LLAMA, "max_position_embeddings", None, "whole number"),
         (QWEN2, "rope_theta", "1e6", "positive number"),
         (LLAMA, "quantization_config", {"quant_method": "gptq", "bits": 4}, "None"),
         (LLAMA, "fuse_attention_qkv", True, "False"),
@@ -84,5 +84,5 @@ def test_other_architectures_are_refused_by_name_before_weights_are_read(model_t
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError) as error:
         config_module.load_config(str(tmp_path))
-    for text in (str(tmp_path), repr(model_type), architecture, *model_config.CAUSAL_LMS, "Qwen2ForCausalLM"):
+    for text in (str(tmp_path), repr(model_type), architecture, *FAMILIES, "Qwen2ForCausalLM"):
         assert text in str(error.value)

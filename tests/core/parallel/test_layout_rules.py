@@ -62,8 +62,7 @@ LAYOUTS = [  # (processes, settings, ranks with data of their own)
 @pytest.mark.parametrize(("ranks", "values", "with_data"), LAYOUTS)
 def test_layouts_that_there_are(ranks, values, with_data):
     settings = resolved(ranks, **values)
-    degrees = settings[layout.TENSOR], settings[layout.PIPELINE]
-    assert layout.data_ranks(ranks, *degrees) == with_data
+    assert layout.layout_of(settings, ranks).data_ranks == with_data
     for name, value in values.items():
         assert settings[name] == value
 
@@ -87,6 +86,10 @@ REFUSED = [  # (processes, settings, the setting that is refused, what is to be 
     (2, tensor(2) | {"unified_checkpoint": False}, "unified_checkpoint", "write true, or leave it out"),
     (2, pipeline(2) | {"unified_checkpoint": False}, "unified_checkpoint", "write true, or leave it out"),
     (2, {"sharding_parallel_config": "enable_stage1_tensor_fusion"}, "sharding_parallel_config", "leave it out"),
+    (2, tensor(2) | {"sharding_parallel_config": "split_param"}, "sharding_parallel_config", "leave it out"),
+    (2, {"tensor_parallel_config": "enable_mp_async_allreduce"}, "tensor_parallel_config", "leave it out"),
+    (2, tensor(2) | {"prm_loss": "vocabulary"}, "prm_loss", "write tensor_parallel_degree 1"),
+    (1, {"lora": True, "prm_loss": "vocabulary"}, "prm_loss", "write reward_tokens, or lora false"),
 ]
 
 
@@ -96,6 +99,14 @@ def test_layouts_that_there_are_not_are_refused_with_what_to_do(ranks, values, n
     assert f"{name} " in problem or f"{name}:" in problem
     assert str(values[name]) in problem or isinstance(values[name], bool)
     assert remedy in problem
+
+
+@pytest.mark.parametrize("divided", [{"tensor": 2}, {"pipeline": 2}])
+def test_a_vocabulary_that_has_to_grow_must_be_whole(divided):
+    task = layout.Task(grows_vocabulary=True)
+    ((name, why),) = layout.problems_of_run(layout.Layout(ranks=2, **divided), task)
+    assert name == "add_placeholder_token" and "choose a placeholder_token" in why
+    assert not list(layout.problems_of_run(layout.Layout(ranks=2), task))
 
 
 def test_all_problems_of_a_layout_are_told_at_once():
@@ -137,6 +148,8 @@ def fit(changes: dict, **values) -> list[str]:
         ({}, pipeline(3)),
         ({"model_type": "qwen2"}, tensor(2) | {"sequence_parallel": True}),
         ({"model_type": "mistral"}, tensor(2)),
+        ({"model_type": "mistral"}, {"recompute_granularity": "full_attn"}),  # which does nothing without recompute
+        ({"model_type": "llama"}, {"recompute": True, "recompute_granularity": "full_attn"}),
     ],
 )
 def test_what_a_model_can_be_divided_into(changes, values):
@@ -157,6 +170,13 @@ def test_what_a_model_can_be_divided_into(changes, values):
             "sequence_parallel",
             "Mistral",
             "write tensor_parallel_degree",
+        ),
+        (
+            {"model_type": "mistral"},
+            {"recompute": True, "recompute_granularity": "full_attn"},
+            "recompute_granularity",
+            "Mistral",
+            "write full",
         ),
     ],
 )

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from llm.alignment.rm.flashmask.reward_argument import DataArgument
 from llm.alignment.rm.flashmask.reward_format import RewardFormat
+from llm.core.console import count_of
 from llm.core.paths import find_files
 from llm.core.records.json_stream import no_progress
 from llm.core.records.records import (
@@ -112,10 +113,6 @@ def describe_cuts(counts: EncodeCounts) -> list[str]:
         cut, tokens = count_of(counts.answers_cut, "answer"), count_of(counts.answer_tokens_cut, "token")
         lines.append(f"  {cut} lost {tokens} from the end to max_seq_len")
     return lines
-
-
-def count_of(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def form_of_data(data_sets: dict[str, list[str]], process_reward: bool) -> str:

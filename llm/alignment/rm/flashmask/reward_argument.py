@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from llm.core.model.families import GRANULARITIES
 from llm.core.rows.packing import STREAM_WINDOW
 
 MISPRINTS = {"max_seq_le": "max_seq_len", "eval_strategy": "evaluation_strategy", "lr": "learning_rate"}
 STRATEGIES = ["no", "steps", "epoch"]
-GRANULARITIES = ["full", "full_attn", "core_attn"]
 SCHEDULES = ["linear", "cosine", "constant", "constant_with_warmup", "polynomial"]
 
 

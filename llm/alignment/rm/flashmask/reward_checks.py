@@ -31,7 +31,7 @@ def resolve(settings: Settings, ranks: int, has_cuda: bool) -> None:
     layout.resolve(settings, ranks, has_cuda)
     _resolve_data(settings)
     _resolve_reward(settings)
-    _resolve_lora(settings)
+    lora_settings.check_settings(settings)
     _check_ranges(settings)
     settings.check()
 
@@ -114,8 +114,6 @@ def fit_to_form(settings: Settings, form: str) -> None:
 def fit_to_model(settings: Settings, sizes: Sizes) -> None:
     """What can only be judged with the model's configuration."""
     layout.fit_to_model(settings, sizes)
-    if sizes.model_type == "mistral" and settings["recompute"]:
-        settings.change_default("recompute_granularity", "full", "PaddleNLP's Mistral recomputes only whole layers")
     longest = sizes.longest_solution
     if settings["max_seq_len"] > longest:
         settings.change_default("max_seq_len", longest, f"this model attends over {longest} tokens at most")
@@ -178,19 +176,11 @@ def _resolve_reward(settings: Settings) -> None:
         settings.refuse("score_last_step_only", "with process_reward false there is one score per answer; leave it out")
     if settings["balance_labels"] and settings.is_written("positive_weight"):
         settings.refuse("positive_weight", "balance_labels chooses it from the data; leave one of them out")
-    if settings["prm_loss"] == "vocabulary" and settings["tensor_parallel_degree"] > 1:
-        settings.refuse("prm_loss", "the whole vocabulary is on no single rank; write tensor_parallel_degree 1")
     for name, least in {"positive_weight": LEAST_WEIGHT, **dict.fromkeys(PAIR_SETTINGS, 0)}.items():
         if not least <= settings[name] <= LARGEST:
             settings.refuse(name, f"must be from {least:g} to {LARGEST:g}")
     if not 0 <= settings["label_smoothing"] < 1:
         settings.refuse("label_smoothing", "must be from 0 to below 1, where every label would be 0.5")
-
-
-def _resolve_lora(settings: Settings) -> None:
-    lora_settings.check_settings(settings)
-    if settings["lora"] and settings["prm_loss"] == "vocabulary":
-        settings.refuse("prm_loss", "with lora only two rows of the head train; write reward_tokens, or lora false")
 
 
 def _check_ranges(settings: Settings) -> None:

@@ -54,9 +54,11 @@ class RewardRun:
     @property
     def data_ranks(self) -> int:
         """How many ranks see rows of their own."""
-        return layout.data_ranks(
-            self.ranks, self.training.tensor_parallel_degree, self.training.pipeline_parallel_degree
-        )
+        return layout.Layout(
+            self.ranks,
+            max(self.training.tensor_parallel_degree, 1),
+            max(self.training.pipeline_parallel_degree, 1),
+        ).data_ranks
 
     @property
     def rows_per_update(self) -> int:
@@ -199,6 +201,14 @@ def data_sets(training: TrainingArguments, data: DataArgument) -> dict[str, list
         "dev_dataset_path": data.dev_dataset_path if training.do_eval else None,
     }
     return {name: paths for name, paths in needed.items() if paths}
+
+
+def fit_to_tokenizer(run: RewardRun, tokens: int) -> None:
+    """ValueError where the vocabulary has to grow to so many tokens and cannot."""
+    task = layout.task_of(run.settings, grows_vocabulary=tokens > run.sizes.vocab_size)
+    for name, why in layout.problems_of_run(layout.layout_of(run.settings, run.ranks), task):
+        run.settings.refuse(name, why)
+    run.settings.check()
 
 
 def fit_to_data(run: RewardRun, train: RewardRows | None) -> RewardRun:

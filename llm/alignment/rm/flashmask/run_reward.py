@@ -18,7 +18,7 @@ if __name__ == "__main__":
 
 from llm.alignment.rm.flashmask.data import RewardRows, load_rows, weighed
 from llm.alignment.rm.flashmask.reward_format import RewardFormat, make_format
-from llm.alignment.rm.flashmask.reward_run import RewardRun, fit_to_data, resolve_run
+from llm.alignment.rm.flashmask.reward_run import RewardRun, fit_to_data, fit_to_tokenizer, resolve_run
 from llm.core.checkpoint import output_folder
 from llm.core.console import plain_errors
 from llm.core.cpu import environment
@@ -73,6 +73,8 @@ def read_format(run: RewardRun) -> RewardFormat:
         check_vocabulary(run.sizes, tokenizer)
     if run.model.add_placeholder_token:
         say(add_placeholder(tokenizer, run.model.placeholder_token))
+        if run.sizes:
+            fit_to_tokenizer(run, len(tokenizer))
     if note := tokenizer.note_on_saving():
         say(note)
     return make_format(run.format_values, tokenizer)

@@ -1,0 +1,57 @@
+"""Names and shapes of a model's weights, as PaddleNLP has them: matrices lie [in, out], tables [V, E]. No paddle here.
+
+`config` is a configuration or anything with its sizes. Legend: E hidden size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from llm.core.model.families import family_of
+
+ATTENTION, MLP = ("q_proj", "k_proj", "v_proj", "o_proj"), ("gate_proj", "up_proj", "down_proj")
+PROJECTIONS = ATTENTION + MLP
+# Tensor parallelism divides the inputs of the first and the outputs of the others
+ROW_PARALLEL, COLUMN_PARALLEL = ("o_proj", "down_proj"), ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")
+EMBEDDING, NORM, HEAD = "embed_tokens.weight", "norm.weight", "lm_head.weight"
+
+
+def projections(config) -> dict[str, tuple[int, int]]:
+    """{name of a matrix of every layer: (inputs, outputs)}"""
+    hidden, inner = config.hidden_size, config.intermediate_size
+    grouped = hidden // config.num_attention_heads * config.num_key_value_heads
+    return {
+        "q_proj": (hidden, hidden),
+        "k_proj": (hidden, grouped),
+        "v_proj": (hidden, grouped),
+        "o_proj": (hidden, hidden),
+        "gate_proj": (hidden, inner),
+        "up_proj": (hidden, inner),
+        "down_proj": (inner, hidden),
+    }
+
+
+def of_layer(config) -> dict[str, list[int]]:
+    """Of every layer, in the model's order."""
+    biased, found = family_of(config).biased, {}
+    for name, (inputs, outputs) in projections(config).items():
+        path = f"{'self_attn' if name in ATTENTION else 'mlp'}.{name}"
+        found[f"{path}.weight"] = [inputs, outputs]
+        if name in biased:
+            found[f"{path}.bias"] = [outputs]
+    norms = ("input_layernorm.weight", "post_attention_layernorm.weight")
+    return found | {name: [config.hidden_size] for name in norms}
+
+
+def of_ends(config) -> dict[str, list[int]]:
+    """Of what comes before the layers and after them. A tied head is the embedding itself."""
+    table = [config.vocab_size, config.hidden_size]
+    head = table if config.tie_word_embeddings else table[::-1]
+    return {EMBEDDING: table, NORM: [config.hidden_size], HEAD: head}
+
+
+def of_model(config) -> dict[str, list[int]]:
+    """Of every parameter of PaddleNLP's model, whole, however many ranks share it."""
+    family, ends, layer = config.model_type, of_ends(config), of_layer(config)
+    found = {f"{family}.{name}": ends[name] for name in (EMBEDDING, NORM)}
+    for number in range(config.num_hidden_layers):
+        found |= {f"{family}.layers.{number}.{name}": shape for name, shape in layer.items()}
+    return found | {HEAD: ends[HEAD]}
