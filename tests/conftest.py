@@ -68,17 +68,17 @@ def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Pat
 def tiny(made_once):
     """folder/model (a Llama of 2 layers and its tokenizer); labelled records in folder/train.jsonl (120) and dev.jsonl
     (24); preferences of the same problems in folder/pairs.jsonl (86) and dev_pairs.jsonl (17)."""
+    from paddlenlp.utils.log import logger
+
+    logger.set_level("ERROR")
     return made_once("tiny", make_tiny)
 
 
 def make_tiny(folder: Path) -> None:
-    from paddlenlp.utils.log import logger
-
     from llm.data.generate_arithmetic import preferences, records, write
     from llm.data.train_tokenizer import train_tokenizer
     from llm.demo.tiny_model import solution_text
 
-    logger.set_level("ERROR")
     write(folder / "train.jsonl", records(30))
     write(folder / "dev.jsonl", records(6, split="dev"))
     write(folder / "pairs.jsonl", preferences(30))
