@@ -23,8 +23,9 @@ class StopSignals:
     def watched(self) -> Iterator[None]:
         """Inside, a signal only takes note: an exception from it could come up in the midst of an update, and through
         Paddle's C++ code as one of its own."""
-        before = {number: signal.signal(number, self._note) for number in NAMES}
-        for number in NAMES:
+        kept = [number for number in NAMES if signal.getsignal(number) is signal.SIG_IGN]  # from outside: nohup
+        before = {number: signal.signal(number, self._note) for number in NAMES if number not in kept}
+        for number in before:
             signal.siginterrupt(number, False)  # what waits for another rank goes on waiting
         try:
             yield

@@ -59,6 +59,14 @@ def test_a_resumed_run_goes_on_with_the_same_curves_without_a_step_twice(setting
         assert step == before_step and value == pytest.approx(before_value)
 
 
+def test_an_evaluation_alone_leaves_the_curves_of_the_training(settings_of, tmp_path):
+    flags = {"eval_steps": 3, "save_steps": 3, "load_best_model_at_end": False}
+    main(settings_of(**flags))
+    before = curves(tmp_path / "out")
+    main(settings_of(do_train=False, **flags))
+    assert curves(tmp_path / "out") == before
+
+
 def test_no_curves_where_none_are_asked_for(settings_of, tmp_path):
     main(settings_of(report_to="none", max_steps=1, do_eval=False, save_strategy="no"))
     assert not (tmp_path / "out" / "runs").exists()
