@@ -7,6 +7,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 INTERRUPTED = 128 + signal.SIGINT  # as a shell has it
 
@@ -30,10 +31,10 @@ def plain_errors(*kinds: type[Exception]) -> Iterator[None]:
 class ArgumentParser(argparse.ArgumentParser):
     """Flags are spelt with underscores, hyphens are accepted, and nothing is abbreviated."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, allow_abbrev=False, **kwargs)
+    def __init__(self, prog: str | None = None, **kwargs: Any) -> None:
+        super().__init__(prog, allow_abbrev=False, **kwargs)
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace=None):
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
         words = sys.argv[1:] if args is None else args
         return super().parse_args([_with_underscores(word) for word in words], namespace)
 

@@ -35,7 +35,7 @@ import gzip
 import hashlib
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from llm.core.console import ArgumentParser
 from llm.data.arithmetic_problem import Problem, Step, make_exercise, make_problem, make_solutions, responses
@@ -194,7 +194,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     return arguments
 
 
-def _whole(least: int, most: int | None = None):
+def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
     """A type for argparse: a whole number within bounds."""
 
     def parse(text: str) -> int:

@@ -30,7 +30,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from ssl import SSLError
-from typing import BinaryIO
+from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -184,7 +184,7 @@ def _bar(what: str, total: int | None = None, done: int = 0) -> tqdm:
 class _Bounded:
     """A decompressed stream that refuses to go beyond its limit, or to give too much in one piece."""
 
-    def __init__(self, stream: BinaryIO, limit: int) -> None:
+    def __init__(self, stream: IO[bytes] | gzip.GzipFile, limit: int) -> None:
         self.stream, self.limit, self.tell = stream, limit, stream.tell
 
     def read(self, size: int) -> bytes:
@@ -215,7 +215,7 @@ def _open_archive(path: Path, limit: int) -> Iterator[tarfile.TarFile]:
             zipped = file.read(2) == b"\x1f\x8b"
         with (gzip.open if zipped else open)(path, "rb") as raw:
             stream = _Bounded(raw, limit)
-            with tarfile.open(fileobj=stream, mode="r:") as tar:
+            with tarfile.open(fileobj=stream, mode="r:") as tar:  # type: ignore[call-overload]  # it is only read
                 yield tar
             while stream.read(CHUNK):  # to the end: only there does gzip compare its checksum
                 pass
@@ -302,9 +302,9 @@ def unpack(
 
 
 def _copy(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path, limit: int) -> None:
-    source = tar.extractfile(member)
-    if member.name.lower().endswith(".gz"):
-        source = gzip.open(source)
+    inside = tar.extractfile(member)
+    assert inside is not None  # a file, as _members has them
+    source = gzip.open(inside) if member.name.lower().endswith(".gz") else inside
     with source, open(target, "xb") as file, _bar(target.name) as bar:
         while chunk := source.read(CHUNK):
             if file.tell() + len(chunk) > limit:
@@ -395,10 +395,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             unpack(archive, args.output, **members, overwrite=args.overwrite)
         good = check(paths)
     except (FetchError, OSError) as error:
+        why = str(error)
         if isinstance(error, OSError):
-            error = f"{error.filename or args.output}: {error.strerror or error}."
+            why = f"{error.filename or args.output}: {error.strerror or error}."
         kept = f" The download is kept as {archive}, for --archive." if archive != args.archive else ""
-        print(f"error: {error}{kept}", file=sys.stderr)
+        print(f"error: {why}{kept}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped; the same command goes on with the download where it was", file=sys.stderr)

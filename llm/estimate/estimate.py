@@ -82,7 +82,7 @@ class EstimateArgument:
 
 @dataclass(frozen=True)
 class OptionalModel(ModelArgument):
-    model_name_or_path: str | None = setting(None, "Model whose config.json is read.")
+    model_name_or_path: str | None = setting(None, "Model whose config.json is read.")  # type: ignore[assignment]  # may be None
 
 
 DEGREES = (layout.TENSOR, layout.PIPELINE, layout.SHARDING)

@@ -52,7 +52,7 @@ class InspectArgument:
 
 @dataclass(frozen=True)
 class OptionalModel(ModelArgument):
-    model_name_or_path: str | None = setting(None, "Model whose tokenizer and config.json are read.")
+    model_name_or_path: str | None = setting(None, "Model whose tokenizer and config.json are read.")  # type: ignore[assignment]  # may be None
 
 
 CLASSES = (InspectArgument, reward_argument.TrainingArguments, reward_argument.DataArgument, OptionalModel)
@@ -93,7 +93,8 @@ def read_run(argv: list[str]) -> tuple[InspectArgument, RewardRun]:
     reward_run.fit(settings, sizes)
     asked, training, data, model = settings.build()
     form = form_of_data({"train_dataset_path": data.train_dataset_path}, training.process_reward)
-    return asked, RewardRun(settings, training, data, model, model_path, sizes, form, machine.ranks)
+    # sizes None: only what builds a model asks for them
+    return asked, RewardRun(settings, training, data, model, model_path, sizes, form, machine.ranks)  # type: ignore[arg-type]
 
 
 def is_config(path: str) -> bool:
@@ -108,6 +109,7 @@ def is_config(path: str) -> bool:
 
 def read_rows(run: RewardRun, reward_format: RewardFormat) -> RewardRows:
     paths, margin = run.data.train_dataset_path, run.training.reward_margin
+    assert paths  # read_run refuses a run without them
     return load_rows(paths, run.data, reward_format, run.form, margin, bar=sys.stderr.isatty())
 
 
@@ -125,7 +127,7 @@ def screen(
     tokenizer, max_seq_len = reward_format.tokenizer, run.data.max_seq_len
     yield from rows.describe("training data", max_seq_len)
     yield from (f"  {line}" for line in run.settings.changes if line.split(":")[0] in DATA_SETTINGS)
-    count = "a stream" if rows.lazy else f"{len(rows.rows):,}"
+    count = f"{len(rows.rows):,}" if isinstance(rows.rows, list) else "a stream"
     byte_of_letter = getattr(tokenizer, "byte_decoder", None)
     pieces = [bytes_of(piece, byte_of_letter) for piece in tokenizer.convert_ids_to_tokens(row.ids.tolist())]
     if broken:

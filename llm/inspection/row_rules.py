@@ -31,7 +31,8 @@ def broken_rules(row: Row, placeholder: int) -> list[str]:
 
 def _crossing(end_row: np.ndarray) -> list[int]:
     """Tokens whose descendants are not all descendants of what they follow."""
-    broken, ends = [], []
+    broken: list[int] = []
+    ends: list[int] = []
     for i, end in enumerate(end_row.tolist()):
         while ends and ends[-1] <= i:
             ends.pop()

@@ -40,13 +40,13 @@ def step_of(folder: Path) -> int:
 
 
 def last_complete(output_dir: Path) -> tuple[Path | None, list[Path]]:
-    """The newest whole checkpoint, and the half-written ones that were passed over on the way to it."""
-    passed_over = []
+    """The newest whole checkpoint, and the newer ones that are half-written."""
+    half_written: list[Path] = []
     for folder in reversed(all_checkpoints(output_dir)):
         if is_complete(folder):
-            return folder, passed_over
-        passed_over.append(folder)
-    return None, passed_over
+            return folder, half_written
+        half_written.append(folder)
+    return None, half_written
 
 
 def delete_old(output_dir: Path, keep: int | None, best: str | None) -> list[Path]:

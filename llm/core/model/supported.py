@@ -6,6 +6,8 @@ computation. Whatever changes the numbers is obeyed or refused here, before a we
 
 from __future__ import annotations
 
+from typing import Any
+
 from llm.core.model.families import FAMILIES
 
 SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
@@ -13,7 +15,7 @@ MAY_BE_NULL = ("num_key_value_heads", "sliding_window")  # as many as heads; non
 NUMBERS = ("rms_norm_eps", "rope_theta")
 LLAMA3_SCALING = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
 # setting -> the values that the models here compute with; leaving it out or null means the first
-SUPPORTED_VALUES = {
+SUPPORTED_VALUES: dict[str, tuple[Any, ...]] = {
     "hidden_act": ("silu", "swish"),
     "attention_bias": (False,),
     "mlp_bias": (False,),
@@ -141,5 +143,5 @@ def _problems_of_rope_scaling(settings: dict) -> list[str]:
     return []
 
 
-def _is_positive(value) -> bool:
+def _is_positive(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")

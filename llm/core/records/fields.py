@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeGuard, TypeVar
 
 from llm.core.console import listed
 from llm.core.records.problem import excerpt
@@ -19,6 +20,7 @@ TYPE_NAMES = {
     type(None): "null",
 }
 LARGEST = 1e6  # of weights and margins; with much larger ones a loss is no number any more
+Default = TypeVar("Default", float, None)
 Bad = Callable[[object, str, str, str], None]  # value, reason, detail, remedy
 
 
@@ -61,9 +63,11 @@ def steps_of(record: dict, bad: Bad) -> tuple[str, ...]:
     if "responses" not in record:
         return ()
     texts = _texts("responses", record["responses"], bad)
-    if texts == ():
+    if texts is None:
+        return ()
+    if not texts:
         bad([], "no responses", "the list is empty", "give at least one step and its label")
-    steps = tuple([text.strip() for text in texts or ()])
+    steps = tuple([text.strip() for text in texts])
     if not all(steps):
         blank = [index for index, step in enumerate(steps) if not step]
         detail = listed([f"responses[{index}]" for index in blank], most=1)
@@ -144,7 +148,7 @@ def chosen_of(record: dict, bad: Bad) -> int:
     return int(sort[1] > sort[0])
 
 
-def number_of(record: dict, key: str, default: float | None, least: float, bad: Bad) -> float | None:
+def number_of(record: dict, key: str, default: Default, least: float, bad: Bad) -> float | Default:
     """An optional number; null is the default."""
     value = record.get(key)
     if value is None:
@@ -180,5 +184,5 @@ def _texts(key: str, value: object, bad: Bad) -> tuple[str, ...] | None:
     return tuple(value)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -13,7 +13,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from llm.core.records.problem import Problem, excerpt
 
@@ -64,7 +64,7 @@ def _text_of(file: BinaryIO) -> BinaryIO:
     """The file, unpacked if it is compressed."""
     zipped = file.read(2) == b"\x1f\x8b"
     file.seek(0)
-    return gzip.open(file) if zipped else file
+    return cast(BinaryIO, gzip.open(file)) if zipped else file
 
 
 def _values(stream: BinaryIO, name: str, chunk: int) -> Iterator[tuple[str, object]]:
@@ -98,10 +98,10 @@ def _around(text: str, at: int) -> str:
     return excerpt(text[max(0, at - 20) : at + 20])
 
 
-def _json_decoder() -> tuple[json.JSONDecoder, list[tuple[str, ...]]]:
+def _json_decoder() -> tuple[json.JSONDecoder, list[tuple[str, str, str, str]]]:
     """A decoder, and the list in which it leaves what it meets and a record must not have: NaN and Infinity, which are
     no JSON, and a key that is given twice. Of each what is shown, the reason, the detail and the remedy."""
-    flaws: list[tuple[str, ...]] = []
+    flaws: list[tuple[str, str, str, str]] = []
 
     def constant(name: str) -> None:
         flaws.append((name, "NaN or Infinity", "JSON has no such value", "write a number or null"))
@@ -188,7 +188,7 @@ class _Window:
     def peek(self) -> str:
         """The next character that is no white space, after moving to it; "" at the end."""
         while True:
-            self.move(BLANK.match(self.text, self.at).end())
+            self.move(BLANK.match(self.text, self.at).end())  # type: ignore[union-attr]  # it matches nothing, too
             if self.at < len(self.text):
                 return self.text[self.at]
             if not self.more():

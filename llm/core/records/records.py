@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TypeGuard, TypeVar
 
 from llm.core.console import count_of
 from llm.core.paths import PathSetting, find_files
@@ -104,6 +105,9 @@ class ReadCounts:
             self.positive += sum(labels)
 
 
+Parsed = TypeVar("Parsed", Record, Preference)
+
+
 class BadRecords(ValueError):
     """Data that cannot be used; the text is a report of all files."""
 
@@ -179,7 +183,7 @@ def _stream(
                 result = [value]
             elif _is_of_both(value):
                 mixed, result = True, [_of_both(place, value)]
-            elif _forms(value) and form not in _forms(value):
+            elif isinstance(value, dict) and _forms(value) and form not in _forms(value):
                 mixed, result = True, [_other_form(place, value, form)]
             else:
                 result = parse(value, place)
@@ -226,7 +230,7 @@ def _forms(value: object) -> list[str]:
     return [form for form in own if all(own[form])] or [form for form in own if any(own[form])]
 
 
-def _is_of_both(value: object) -> bool:
+def _is_of_both(value: object) -> TypeGuard[dict]:
     return isinstance(value, dict) and all(key in value for keys in REQUIRED.values() for key in keys)
 
 
@@ -251,7 +255,7 @@ def parse_preference(value: object, place: str) -> Preference | list[Problem]:
     return _parse(PREFERENCES, value, place, _preference)
 
 
-def _parse(form: str, value: object, place: str, build: Callable) -> Record | Preference | list[Problem]:
+def _parse(form: str, value: object, place: str, build: Callable[[dict, str, Bad], Parsed]) -> Parsed | list[Problem]:
     if not isinstance(value, dict):
         detail = f"it is {TYPE_NAMES[type(value)]}"
         return [Problem(place, excerpt(value), "not an object", detail, f"write {{...}} with {FIELDS[form]}")]

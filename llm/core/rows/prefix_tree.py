@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from operator import itemgetter
+from typing import cast
 
 import numpy as np
 
@@ -62,16 +63,16 @@ def grow_trees(
     if not prefix_sharing:
         yield from map(lone_tree, examples)
         return
-    examples = iter(examples)
-    while some := list(islice(examples, window)):
+    rest: Iterator[Sequence | Pair] = iter(examples)
+    while some := list(islice(rest, window)):
         groups: dict[bytes, list[Sequence | Pair]] = {}
         for example in some:
             groups.setdefault(_prompt_of(example), []).append(example)
         for group in groups.values():
             if isinstance(group[0], Pair):
-                yield from _pair_trees(group, max_seq_len)
+                yield from _pair_trees(cast(list[Pair], group), max_seq_len)
             else:
-                yield from _divide(_merge(group), max_seq_len)
+                yield from _divide(_merge(cast(list[Sequence], group)), max_seq_len)
 
 
 def _prompt_of(example: Sequence | Pair) -> bytes:

@@ -130,7 +130,7 @@ def flag_entries(flags: list[tuple[str, list[str]]], parameters: dict[str, Param
             yield positive.name, "command line", f"--{name}", partial(no_value, words)
         else:
             text = show(words[0] if len(words) == 1 else words) if words else "(no value)"
-            read = partial(flag_value, parameters.get(name), words)
+            read = partial(flag_value, parameters.get(name), words)  # type: ignore[arg-type]  # no parameter: not read
             yield name, "command line", text, read
 
 
@@ -174,10 +174,10 @@ def file_entries(config: str) -> list[Entry]:
             [f"{name}:{line}:{column}: byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8"]
         ) from error
     except json.JSONDecodeError as error:
-        line = show(text.split("\n")[error.lineno - 1])
+        shown = show(text.split("\n")[error.lineno - 1])
         raise SettingsError(
             [
-                f"{name}:{error.lineno}:{error.colno}: not JSON: {error.msg}, in {line}; "
+                f"{name}:{error.lineno}:{error.colno}: not JSON: {error.msg}, in {shown}; "
                 "keys and texts need double quotes, comments and a comma after the last value "
                 "are not allowed"
             ]
@@ -209,7 +209,7 @@ def members(text: str) -> Iterator[tuple[str, str, int]]:
     decoder = json.JSONDecoder(parse_int=number)
 
     def skip(at: int) -> int:
-        return BLANK.match(text, at).end()
+        return BLANK.match(text, at).end()  # type: ignore[union-attr]  # it matches nothing, too
 
     at = skip(skip(0) + 1)
     while text[at] != "}":

@@ -37,7 +37,7 @@ def narrow(hint: Any, choices: list) -> Any:
         return hint
     if len(options(hint)) > 1:
         return reduce(or_, (narrow(kind, choices) for kind in options(hint)))
-    return list[narrow(item_of(hint), choices)] if is_list(hint) else Literal[tuple(choices)]
+    return list[narrow(item_of(hint), choices)] if is_list(hint) else Literal[tuple(choices)]  # type: ignore[misc]  # the choices are known only here
 
 
 def check_kind(hint: Any, where: str) -> None:

@@ -31,17 +31,18 @@ class SentencePieceTokenizer(Tokenizer):
         self._blank_first = config.get("add_prefix_space") is not False and self.sp_model.normalize("a") == f"{BLANK}a"
         self._blank_later = self._blank_first and config.get("legacy") is not False
         self._like_pieces = list(config.pop("like_pieces", ()))  # added tokens that have the blank before them inside
-        self._ids, self._patterns = {}, {}
+        self._ids: dict[str, int] = {}
+        self._patterns: dict[bool, re.Pattern] = {}
         self._length = self.sp_model.get_piece_size()
         self._add_listed_tokens()
-        self.prefix, self.suffix = ([self.token_id(token) for token in tokens] for tokens in self._llama_ends())
+        self.prefix, self.suffix = ([self.token_id(token) for token in tokens] for tokens in self._llama_ends())  # type: ignore[assignment]
 
     def _encode(self, text: str, split_special_tokens: bool) -> list[int]:
         if split_special_tokens not in self._patterns:
             self._patterns[split_special_tokens] = self._pattern(split_special_tokens)
         ids, end, blank = [], 0, self._blank_first
         for match in self._patterns[split_special_tokens].finditer(text):
-            token, before = match[match.lastindex], text[end : match.start()]
+            token, before = match[match.lastindex], text[end : match.start()]  # type: ignore[index]  # one of its groups
             if token in self._like_pieces:
                 ids += self._encode_before_piece(before, blank)
             else:
@@ -118,8 +119,10 @@ class SentencePieceTokenizer(Tokenizer):
         self._patterns.clear()
 
     def token_id(self, token: str | None) -> int | None:
-        if token is None or token in self._ids:
-            return self._ids.get(token)
+        if token is None:
+            return None
+        if token in self._ids:
+            return self._ids[token]
         number = self.sp_model.piece_to_id(token)
         return number if self.sp_model.id_to_piece(number) == token else None
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
+from types import FrameType
 
 NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP", signal.SIGINT: "Ctrl-C"}
 STDERR = 2  # written to directly: a handler may run in the midst of another print
@@ -33,7 +34,7 @@ class StopSignals:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _note(self, number: int, frame) -> None:
+    def _note(self, number: int, frame: FrameType | None) -> None:
         self._interrupts += number == signal.SIGINT
         if self._interrupts > 1:
             os.write(STDERR, b"\nended at once; the last checkpoint stays\n")

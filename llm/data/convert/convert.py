@@ -114,8 +114,8 @@ def _records(form: Format, files: list[Path], counts: Counts) -> Iterator[dict]:
         checked = found if isinstance(found, list) else parse_record(found, place, values)
         if isinstance(checked, Record):
             counts.steps += len(checked.steps)
-            counts.positive += sum(checked.labels)
-            yield found
+            counts.positive += sum(label for label in checked.labels if label is not None)
+            yield found  # type: ignore[misc]  # what made a Record is a dict
         else:
             counts.leave_out(counts.bad, checked[0].reason, place)
             counts.problems += checked[: SHOWN_PROBLEMS - len(counts.problems)]

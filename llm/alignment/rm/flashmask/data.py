@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -154,8 +155,8 @@ def load_rows(
     stream = RowStream(source, encode, grow, pack, data.max_seq_len)
     read, counted = ReadCounts(), RowCounts()
     with reading_bar(files, bar) as progress:
-        rows: Iterable[Row] = map(counted.add, stream.read_into(read, progress))
-        rows = list(rows) if not data.lazy else deque(rows, maxlen=1)
+        packed = map(counted.add, stream.read_into(read, progress))
+        rows = list(deque(packed, maxlen=1) if data.lazy else packed)
     encoded, encoder.counts = encoder.counts, EncodeCounts()
     if not rows:
         raise ValueError(_nothing_left(paths, data, encoded))
@@ -196,7 +197,7 @@ class RowStream:
     """Reads, encodes and packs anew whenever it is walked through; holds no rows."""
 
     source: RecordSource
-    encode: Callable[[Record | Preference], Sequence | Pair | None]
+    encode: Callable[[Any], Sequence | Pair | None]  # of the one kind of records that `source` gives
     grow: Callable[[Iterable[Sequence | Pair]], Iterator[Tree]]
     pack: Callable[[Iterable[Tree], int], Iterator[Row]]
     max_seq_len: int

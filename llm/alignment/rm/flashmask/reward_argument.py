@@ -20,7 +20,7 @@ STRATEGIES = ["no", "steps", "epoch"]
 SCHEDULES = ["linear", "cosine", "constant", "constant_with_warmup", "polynomial"]
 
 
-def setting(default: Any, meaning: str, **metadata) -> Any:
+def setting(default: Any, meaning: str, **metadata: Any) -> Any:
     return field(default=default, metadata={"help": meaning, **metadata})
 
 

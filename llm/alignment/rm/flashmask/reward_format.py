@@ -37,7 +37,7 @@ class RewardFormat:
     tokens: RewardTokens
 
     @property
-    def reward_tokens(self) -> tuple[str, str]:
+    def reward_tokens(self) -> tuple[str, ...]:
         return split_reward_tokens(self.values.reward_tokens)
 
     @property

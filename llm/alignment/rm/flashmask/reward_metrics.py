@@ -6,6 +6,8 @@ A label is "+" if it is above 0.5, as a score is. A value that the data leaves u
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -14,6 +16,7 @@ ECE_BINS = 15
 SLACK = 1e-6
 
 Metrics = dict[str, float | int | None]
+Statistic = Callable[[np.ndarray], float]
 
 # What each metric means, for the docs. Steps and answers share the first part.
 JUDGEMENT = {
@@ -129,7 +132,7 @@ def preference_metrics(chosen: ArrayLike, rejected: ArrayLike) -> Metrics:
         raise ValueError(f"rewards of the shapes {c.shape} and {r.shape}: every pair needs one of each, in flat arrays")
     if bad := int((~np.isfinite(c) | ~np.isfinite(r)).sum()):
         raise ValueError(f"{bad} of {len(c)} pairs have a reward that is no number: the model has diverged")
-    statistics = {"mean": np.mean, "std": np.std, "min": np.min, "max": np.max}
+    statistics: dict[str, Statistic] = {"mean": np.mean, "std": np.std, "min": np.min, "max": np.max}
     named = [("chosen", c), ("rejected", r)]
     return {
         "accuracy": _ratio((c > r).sum(), len(c)),
@@ -160,10 +163,12 @@ def _judgement(p: np.ndarray, y: np.ndarray, texts: ArrayLike | None) -> Metrics
     flagged = int((~predicted).sum())
     accuracy_positive = _ratio((predicted & right).sum(), n_right)
     accuracy_negative = _ratio(found, n_error)
-    defined = accuracy_positive is not None and accuracy_negative is not None
+    balanced = None
+    if accuracy_positive is not None and accuracy_negative is not None:
+        balanced = (accuracy_positive + accuracy_negative) / 2
     return {
         "accuracy": _ratio((predicted == right).sum(), n),
-        "balanced_accuracy": (accuracy_positive + accuracy_negative) / 2 if defined else None,
+        "balanced_accuracy": balanced,
         "accuracy_positive": accuracy_positive,
         "accuracy_negative": accuracy_negative,
         "error_precision": _ratio(found, flagged),
