@@ -38,7 +38,7 @@ def sizes(arguments: argparse.Namespace, tokenizer) -> dict[str, int]:
     """The configuration under the names that PaddleNLP and transformers share."""
     hidden_size, heads = arguments.hidden_size, arguments.num_attention_heads
     if hidden_size % heads or hidden_size // heads % 2:
-        raise ValueError(f"--hidden_size {hidden_size}: {heads} heads (--num_attention_heads) need an even share each.")
+        raise ValueError(f"--hidden_size {hidden_size}: --num_attention_heads {heads} must divide it into even sizes.")
     if len(tokenizer) > arguments.vocab_size:
         raise ValueError(
             f"--vocab_size {arguments.vocab_size}: the tokenizer has {len(tokenizer)} pieces; give at least as many."

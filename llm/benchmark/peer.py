@@ -55,7 +55,7 @@ def main(argv: list[str], set_here: dict[str, str]) -> None:
         table(COLUMNS, rows),
         f"an update has {arguments.update} solutions; updates: {one['updates']}, of TRL {peer['updates']}; labels: "
         f"{solutions.label_count:,}, of TRL {peer['labels']:,}; parameters: {one['parameters']:,}, of TRL "
-        f"{peer['parameters']:,}. bfloat16 is what TRL trains in unless told otherwise. seconds: a pass over the "
+        f"{peer['parameters']:,}. TRL trains in bfloat16 by default. seconds: a pass over the "
         f"solutions after a warm-up, the best of {arguments.rounds} rounds in which the trainers take turns, each in a "
         f"process of its own with {arguments.threads} threads."
         + (f" goal: this project {arguments.goal:g} times as fast." if arguments.goal else ""),
@@ -104,7 +104,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     if arguments.update % data.PADDED_BATCH:
         parser.error(f"--update {arguments.update}: TRL accumulates batches of {data.PADDED_BATCH}; give a multiple")
     if not arguments.peer_python.is_file():
-        parser.error(f"--peer_python: {arguments.peer_python} is no file; `make peer` sets up an environment with TRL")
+        parser.error(f"--peer_python: {arguments.peer_python} is not a file; run `make peer`, which installs TRL")
     return arguments
 
 

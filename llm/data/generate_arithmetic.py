@@ -55,7 +55,7 @@ def problems(
     The split is read from a hash of a problem's numbers, so train and dev are apart for all seeds and sizes.
     """
     if count > MOST_PROBLEMS:
-        raise ValueError(f"{count} problems were asked for; at most {MOST_PROBLEMS} can be told apart: ask for fewer")
+        raise ValueError(f"{count} problems were asked for; at most {MOST_PROBLEMS} can be distinct: ask for fewer")
     rng = random.Random(f"{seed} {split}")
     seen = bytearray(SEEN_BITS // 8)  # a question's hash picks a bit: a repeat is never missed
     made = repeats = 0
@@ -183,7 +183,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         help="what a label judges, or pairs of answers instead of labels",
     )
     parser.add_argument("--largest_number", type=_whole(6, 99), default=LARGEST_NUMBER, help="no total is above it")
-    parser.add_argument("--seed", type=_whole(0), default=0, help="other problems for another seed")
+    parser.add_argument("--seed", type=_whole(0), default=0, help="a different seed gives different problems")
     arguments = parser.parse_args(argv)
     if not (arguments.output or arguments.dev_output):
         parser.error("nothing to write: give --output, --dev_output or both")

@@ -112,7 +112,7 @@ def _receive(url: str, part: Path) -> None:
         if offset and response.status == 206:
             if not _goes_on(response, offset, version, offered):
                 _forget(part)
-                raise ConnectionError("the file on the server has changed, what was there of it is discarded")
+                raise ConnectionError("the file on the server has changed; the part downloaded before is discarded")
         else:
             _forget(part)  # before the new version is written down: a crash between must not mix the two
             _beside(part).write_text(json.dumps(offered), encoding="utf-8")
@@ -166,10 +166,10 @@ def _forget(part: Path) -> None:
 
 
 def _failure(url: str, part: Path, reason: str) -> str:
-    kept = f" What arrived is kept in {part}; the same command goes on from there." if part.exists() else ""
+    kept = f" What was downloaded is kept in {part}; the same command continues from there." if part.exists() else ""
     return (
         f"{url} cannot be fetched: {reason}.{kept} Check the network (http_proxy and https_proxy are "
-        "obeyed), or fetch the file on another machine, for example by wget, and give it by --archive FILE."
+        "obeyed), or fetch the file on another machine, for example with wget, and give it with --archive FILE."
     )
 
 
@@ -221,7 +221,7 @@ def _open_archive(path: Path, limit: int) -> Iterator[tarfile.TarFile]:
                 pass
     except DAMAGE as error:
         raise FetchError(
-            f"{path} is no whole .tar.gz archive ({error}). It may have been cut short, or be an error page "
+            f"{path} is not a complete .tar.gz archive ({error}). It may have been cut short, or be an error page "
             "saved under that name: remove it and fetch it again."
         ) from error
 
@@ -257,12 +257,12 @@ def _choose(names: Sequence[str], train: str | None, dev: str | None) -> tuple[s
             what = f"{option} {wanted!r} is none of its {', '.join(SUFFIXES)} files"
         else:
             fits = [n for n in data if any(word in n.split("/")[-1].lower() for word in words)]
-            what = f"{len(fits) or 'no'} names contain {' or '.join(words)} (say which by {option} NAME)"
+            what = f"{len(fits) or 'no'} names contain {' or '.join(words)} (choose one with {option} NAME)"
         chosen += fits[:1]
         if len(fits) != 1:
             problems.append(what)
     if not problems and chosen[0] == chosen[1]:
-        problems.append(f"{chosen[0]!r} cannot be both (name two by --train_member and --dev_member)")
+        problems.append(f"{chosen[0]!r} cannot be both (name two with --train_member and --dev_member)")
     if problems:
         raise FetchError(
             f"the files for training and evaluation are not clear: {'; '.join(problems)}. The archive holds "
@@ -287,7 +287,7 @@ def unpack(
     nothing is changed, unless `overwrite`. Raises FetchError.
     """
     if output.exists() and not output.is_dir():
-        raise FetchError(f"{output} is not a folder; name another by --output.")
+        raise FetchError(f"{output} is not a folder; name another with --output.")
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as temporary:
         fresh = Path(temporary) / output.name
@@ -366,7 +366,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _address(text: str) -> str:
     if not re.fullmatch(r"https?://[!-~]+", text, re.IGNORECASE) or not urlsplit(text).hostname:
-        raise argparse.ArgumentTypeError(f"{text!r} is no http(s) address; is it a file, for --archive?")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an http(s) address; is it a file, for --archive?")
     return text
 
 
@@ -374,7 +374,7 @@ def _fetch(args: argparse.Namespace) -> Path:
     url = args.url or URL
     archive = args.output.parent / (Path(urlsplit(url).path).name or "math-shepherd.tar.gz")
     if archive.exists():
-        raise FetchError(f"{archive} is there already: name it by --archive, or remove it to fetch it again.")
+        raise FetchError(f"{archive} exists already: give it with --archive, or remove it to fetch it again.")
     archive.parent.mkdir(parents=True, exist_ok=True)
     print(f"{url} -> {archive}", flush=True)
     download(url, archive, RETRY_WAITS)
@@ -402,7 +402,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {why}{kept}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; the same command goes on with the download where it was", file=sys.stderr)
+        print("stopped; the same command resumes the download", file=sys.stderr)
         return 130
     if not good:
         print(

@@ -73,7 +73,7 @@ def make(folder: Path, seed: int = 0) -> None:
 def main() -> None:
     parser = ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
-    parser.add_argument("--seed", type=int, default=0, help="other weights for another seed")
+    parser.add_argument("--seed", type=int, default=0, help="a different seed gives different weights")
     arguments = parser.parse_args()
     make(arguments.output, arguments.seed)
     print(f"{arguments.output}: tokenizer and random weights of seed {arguments.seed}")

@@ -49,7 +49,7 @@ PEAK_LEARNING_RATE, WARM_UP_TOKENS = 2e-3, 40_000
 def main(argv: list[str]) -> None:
     parser = ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
-    parser.add_argument("--seed", type=int, default=0, help="other weights and texts for another seed")
+    parser.add_argument("--seed", type=int, default=0, help="a different seed gives different weights and texts")
     parser.add_argument("--tokens", type=int, default=TOKENS, help="text to read (default: %(default)s)")
     arguments = parser.parse_args(argv)
     patches.apply_to_library()

@@ -51,8 +51,8 @@ SAID = {
     "optimiser": "two moments of AdamW, and float32 weights where the weights are bf16",
     "tables": "cosines and sines of all positions",
     "activations": "what the forward pass keeps for the backward pass",
-    "working": "gradients and recomputed activations under way",
-    "fused": "gradients side by side, as data parallelism sends them",
+    "working": "gradients and recomputed activations in flight",
+    "fused": "contiguous copies of the gradients, as data parallelism sends them",
     "overhead": "assumed: CUDA context, libraries, communication, fragmentation",
 }
 
@@ -69,7 +69,7 @@ class EstimateArgument:
     network_gb: float = setting(50.0, "GB a second that a GPU sends to other nodes.")
     gpus_per_node: int = setting(8, "GPUs of a node.")
     layouts: int = setting(0, "Other layouts of the same update to show, the fastest that fit first.")
-    model_type: str | None = setting(None, "Sizes of a model that is not at hand: its family.", choices=FAMILIES)
+    model_type: str | None = setting(None, "Sizes of a model whose folder is not there: its family.", choices=FAMILIES)
     vocab_size: int | None = setting(None, "Rows of its embedding.")
     hidden_size: int | None = setting(None, "Its hidden size.")
     intermediate_size: int | None = setting(None, "Its MLP's width.")
@@ -138,7 +138,7 @@ def find_sizes(settings: Settings) -> Sizes:
         folder = resolve_path(name or "(not given)")
     except ValueError:
         raise ValueError(
-            f"model_name_or_path: {name!r} is no folder here, and none of the models whose sizes are known "
+            f"model_name_or_path: {name!r} is not a folder here, and not one of the models whose sizes are known "
             f"({', '.join(KNOWN)}). Give the folder that holds its config.json, or write its sizes as flags: "
             f"{', '.join(f'--{name}' for name in GIVEN_SIZES)}."
         ) from None
@@ -212,7 +212,7 @@ def verdict(outcome: dict) -> Iterator[str]:
     if outcome["fits"]:
         yield f"\nfits into {memory / GIB:g} GiB: {spare} to spare"
         return
-    yield f"\ndoes NOT fit into {memory / GIB:g} GiB: {spare} too many"
+    yield f"\ndoes NOT fit into {memory / GIB:g} GiB: {spare} too much"
     if outcome["changes"] is None:
         yield "nothing that this program can change makes it fit: take more GPUs, or a smaller max_seq_len"
         return

@@ -117,7 +117,7 @@ def choose(rows: RewardRows, number: int) -> Row:
     found = list(islice(rows.rows, number, number + 1)) if number >= 0 else []
     if not found:
         count = sum(1 for _ in rows.rows)
-        raise ValueError(f"--row {number}: the data makes {count_of(count, 'row')}, and they are counted from 0.")
+        raise ValueError(f"--row {number}: the data makes {count_of(count, 'row')}, counted from 0.")
     return found[0]
 
 
@@ -131,7 +131,7 @@ def screen(
     byte_of_letter = getattr(tokenizer, "byte_decoder", None)
     pieces = [bytes_of(piece, byte_of_letter) for piece in tokenizer.convert_ids_to_tokens(row.ids.tolist())]
     if broken:
-        yield "\n".join([f"\nrow {asked.row} of {count} is BROKEN, a fault of this program:", *broken])
+        yield "\n".join([f"\nrow {asked.row} of {count} is BROKEN, a bug in this program:", *broken])
         yield from token_lines(row, pieces)
         return
     yield from ("", *head_lines(row, asked.row, count, max_seq_len))

@@ -25,7 +25,7 @@ def broken_rules(row: Row, placeholder: int) -> list[str]:
     if broken := _crossing(row.end_row):
         found.append(f"end_row reaches beyond the end_row of a token that it follows at {listed(broken)}")
     if broken := scored[row.ids[scored] != placeholder].tolist():
-        found.append(f"another token than the placeholder ({placeholder}) is scored at {listed(broken)}")
+        found.append(f"a token other than the placeholder ({placeholder}) is scored at {listed(broken)}")
     return found + _broken_labels(row)
 
 

@@ -62,7 +62,7 @@ def delete_old(output_dir: Path, keep: int | None, best: str | None) -> list[Pat
             (folder / FILE_LIST).unlink(missing_ok=True)  # first: a kill while deleting leaves no whole-looking one
             shutil.rmtree(folder)
         except OSError as error:
-            print(f"{folder} is not needed any more and could not be deleted: {error}", flush=True)
+            print(f"{folder} is no longer needed and could not be deleted: {error}", flush=True)
     return old
 
 

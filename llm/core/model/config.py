@@ -52,6 +52,6 @@ def check_vocabulary(sizes: Sizes, tokenizer: Sized) -> None:
     highest = len(tokenizer) - 1
     if highest >= sizes.vocab_size:
         raise ValueError(
-            f"tokenizer_name_or_path: the tokenizer has ids up to {highest}, the model rows for {sizes.vocab_size}. "
-            "They do not belong together: give the model's own tokenizer."
+            f"tokenizer_name_or_path: the tokenizer has ids up to {highest}, the model has rows for "
+            f"{sizes.vocab_size}. They do not belong together: give the model's own tokenizer."
         )

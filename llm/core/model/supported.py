@@ -71,7 +71,7 @@ def with_rope_settings(settings: dict) -> dict:
     parameters = settings.pop("rope_parameters", None) or {}
     for name, value in (("rope_parameters", parameters), ("rope_scaling", settings.get("rope_scaling") or {})):
         if not isinstance(value, dict):
-            raise ValueError(f"{name} {value!r} is no object of settings")
+            raise ValueError(f"{name} {value!r} is not an object of settings")
     scaling = {name: value for name, value in parameters.items() if name != "rope_theta"}
     scaling = scaling or settings.get("rope_scaling") or {}
     kind = scaling.get("rope_type", scaling.get("type", "default"))
@@ -85,7 +85,7 @@ def problems_of_settings(settings: dict) -> list[str]:
     """Every setting that would not be obeyed: its name, its value and what is supported."""
     family = FAMILIES[settings["model_type"]]
     problems = [
-        f"{name} {settings[name]!r}: supported is {supported[0]!r}"
+        f"{name} {settings[name]!r}: only {supported[0]!r} is supported"
         for name, supported in SUPPORTED_VALUES.items()
         if settings.get(name) is not None
         and settings[name] not in supported
@@ -93,10 +93,10 @@ def problems_of_settings(settings: dict) -> list[str]:
     ]
     layer_types = settings.get("layer_types") or []
     if set(layer_types) - {"full_attention"}:
-        problems.append(f"layer_types {layer_types}: supported is 'full_attention' in every layer")
+        problems.append(f"layer_types {layer_types}: only 'full_attention' is supported, in every layer")
     if settings.get("tie_word_embeddings") and not family.can_tie_head:
-        why = f"PaddleNLP's {family.name} has a head of its own"
-        problems.append(f"tie_word_embeddings True: supported is False ({why})")
+        why = f"PaddleNLP's {family.name} has a separate head"
+        problems.append(f"tie_word_embeddings True: only False is supported ({why})")
     return problems + _problems_of_sizes(settings) + _problems_of_rope_scaling(settings)
 
 
@@ -116,11 +116,11 @@ def _problems_of_sizes(settings: dict) -> list[str]:
     groups, head_dim = settings["num_key_value_heads"] or heads, settings.get("head_dim")
     problems = []
     if hidden % heads:
-        problems.append(f"num_attention_heads {heads}: hidden_size {hidden} is no multiple of it")
+        problems.append(f"num_attention_heads {heads}: hidden_size {hidden} is not a multiple of it")
     elif head_dim is not None and head_dim * heads != hidden:
-        problems.append(f"head_dim {head_dim}: supported is hidden_size / num_attention_heads = {hidden // heads}")
+        problems.append(f"head_dim {head_dim}: only hidden_size / num_attention_heads = {hidden // heads} is supported")
     if heads % groups:
-        problems.append(f"num_key_value_heads {groups}: num_attention_heads {heads} is no multiple of it")
+        problems.append(f"num_key_value_heads {groups}: num_attention_heads {heads} is not a multiple of it")
     return problems
 
 
@@ -134,10 +134,10 @@ def _problems_of_rope_scaling(settings: dict) -> list[str]:
         return []
     kinds = FAMILIES[settings["model_type"]].rope_scalings
     if scaling["rope_type"] not in kinds:
-        return [f"{name} {scaling}: supported is {', or rope_type '.join(['null', *map(repr, kinds)])}"]
+        return [f"{name} {scaling}: only {' or rope_type '.join(['null', *map(repr, kinds)])} is supported"]
     missing = [key for key in LLAMA3_SCALING if not _is_positive(scaling.get(key))]
     if missing:
-        return [f"{name} {scaling}: {', '.join(missing)} must be there, as positive numbers"]
+        return [f"{name} {scaling}: {', '.join(missing)} must be given as positive numbers"]
     if scaling["low_freq_factor"] >= scaling["high_freq_factor"]:
         return [f"{name} {scaling}: low_freq_factor must be smaller than high_freq_factor"]
     return []

@@ -109,7 +109,7 @@ def check(files: list[Path], config, where: str) -> dict[str, Wanted]:
         )
     if misshapen:
         problems.append(
-            f"{len(misshapen)} weights have another shape than config.json describes ({listed(misshapen)}). "
+            f"{len(misshapen)} weights have a different shape than config.json describes ({listed(misshapen)}). "
             "config.json belongs to another model: check vocab_size, hidden_size, intermediate_size, "
             "num_attention_heads, num_key_value_heads."
         )
@@ -129,7 +129,7 @@ def _held(files: list[Path], where: str) -> dict[str, Held]:
         for name, shape, numbers, _ in stored(file):
             if name in held:
                 raise ValueError(
-                    f"model_name_or_path: {name} stands in two of the files that the index in {where!r} lists. Files "
+                    f"model_name_or_path: {name} is in two of the files that the index in {where!r} lists. Files "
                     "of different models were mixed: copy or download the folder again."
                 )
             if "rotary_emb" not in name:  # old files hold its frequencies, which follow from config.json

@@ -35,9 +35,9 @@ def told() -> Iterator[None]:
         if not is_sign(error):
             raise
         print(
-            f"\nerror: rank {dist.get_rank()} cannot go on: another rank has ended or does not answer "
-            f"({in_short(error)}). Why stands in that rank's own log. Start the same command again: it "
-            "goes on from the last whole checkpoint.",
+            f"\nerror: rank {dist.get_rank()} cannot continue: another rank has ended or does not answer "
+            f"({in_short(error)}). The reason is in that rank's own log. Start the same command again: it "
+            "resumes from the last whole checkpoint.",
             file=sys.stderr,
             flush=True,
         )

@@ -154,7 +154,7 @@ def number_of(record: dict, key: str, default: Default, least: float, bad: Bad) 
     if value is None:
         return default
     if not _is_number(value) or not least <= value <= LARGEST:
-        detail = f"{key} is no number from {least:g} to {LARGEST:g}"
+        detail = f"{key} is not a number from {least:g} to {LARGEST:g}"
         bad(value, f"bad {key}", detail, "write such a number, or leave it out")
         return default
     return float(value)

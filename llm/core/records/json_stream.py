@@ -57,7 +57,7 @@ def read_values(
     except (OSError, EOFError, zlib.error) as error:
         why = getattr(error, "strerror", None) or str(error)
         where = f"after {count} records: {why}"
-        yield name, _broken(name, "file cannot be read", where, "fetch or write it anew")
+        yield name, _broken(name, "file cannot be read", where, "fetch or write it again")
 
 
 def _text_of(file: BinaryIO) -> BinaryIO:
@@ -74,7 +74,7 @@ def _values(stream: BinaryIO, name: str, chunk: int) -> Iterator[tuple[str, obje
     stream.seek(0)
     if b"\0" in head:  # one problem instead of one for each line of a Parquet, tar or UTF-16 file
         remedy = "write it as JSON Lines or a JSON list, in UTF-8"
-        return iter([(name, _broken(name, "no text file", f"it begins {head[:8]!r}", remedy))])
+        return iter([(name, _broken(name, "not a text file", f"it begins {head[:8]!r}", remedy))])
     return (_elements if head[:1] == b"[" else _lines)(stream, name, chunk)
 
 
@@ -83,7 +83,7 @@ def _broken(place: str, reason: str, detail: str, remedy: str) -> Problem:
 
 
 def _unreadable(place: str, text: str, at: int, detail: str, reason: str = "unreadable JSON") -> Problem:
-    return Problem(place, _around(text, at), reason, detail, "repair it, or write the file anew")
+    return Problem(place, _around(text, at), reason, detail, "repair it, or write the file again")
 
 
 def _no_utf8(place: str, text: str, at: int, detail: str) -> Problem:

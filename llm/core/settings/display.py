@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from llm.core.settings.settings import Parameter, Settings
 
 USAGE = (
-    "CONFIG.json holds one object of the keys below; the command line wins over it. --key alone sets a true/false, "
+    "CONFIG.json holds one object of the keys below; the command line overrides it. --key alone sets a true/false, "
     "--no_key unsets it; a list takes several words."
 )
 
@@ -66,7 +66,7 @@ def render(settings: Settings, verbose: bool = False) -> str:
     written = [name for name in settings.parameters if settings.is_written(name)]
     lines = ["settings", *_columns(settings, written)]
     if settings.changes:
-        lines += ["defaults that cannot hold here", *(f"  {line}" for line in settings.changes)]
+        lines += ["changed defaults", *(f"  {line}" for line in settings.changes)]
     others = [name for name in settings.parameters if not settings.is_written(name)]
     if verbose:
         lines += ["defaults", *_columns(settings, others)]

@@ -233,7 +233,7 @@ def meant_by(name: str, parameters: Iterable[str], misprints: Mapping[str, str])
 def unknown(name: str, meant: list[str], is_misprint: bool, is_unobeyed: bool) -> str:
     """Why a key is refused that no class has."""
     if is_unobeyed:
-        return "PaddleNLP's Trainer has it, but nothing here obeys it; remove it"
+        return "PaddleNLP's Trainer has it, but it has no effect here; remove it"
     if name.startswith(("_", "#", "/")):
         return "there is no such parameter, and JSON has no comments; remove it"
     if not meant:

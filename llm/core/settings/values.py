@@ -46,7 +46,7 @@ def check_kind(hint: Any, where: str) -> None:
         if is_list(kind):
             check_kind(item_of(kind), where)
         elif not choices_of(kind) and kind not in NAMES:
-            raise TypeError(f"{where}: {kind} is no type for a setting")
+            raise TypeError(f"{where}: {kind} is not a type for a setting")
 
 
 def check_default(hint: Any, default: Any, where: str) -> None:
@@ -144,7 +144,7 @@ def check_sound(value: Any) -> None:
     except UnicodeEncodeError:
         raise ValueError("the text is not valid Unicode") from None
     except ValueError:
-        raise ValueError("expected a finite number, no NaN, no infinity") from None
+        raise ValueError("expected a finite number, not NaN or infinity") from None
 
 
 def interpret(hint: Any, words: list[str]) -> Any:

@@ -27,7 +27,7 @@ def compile_template(tokenizer: Tokenizer) -> Callable[..., str]:
     try:
         template = environment.from_string(source)
     except jinja2.TemplateError as error:
-        raise ValueError(f"use_chat_template: its template is no valid Jinja ({in_short(error)}). {REMEDY}") from None
+        raise ValueError(f"use_chat_template: its template is not valid Jinja ({in_short(error)}). {REMEDY}") from None
     # No date: strftime_now, which some templates ask for, would give a prompt other ids from day to day.
     names: dict[str, str | None] = {name: token for name, token in tokenizer.named.items() if token is not None}
     names |= {"tools": None, "documents": None}
@@ -60,7 +60,7 @@ def find_template(tokenizer: Tokenizer) -> str:
             raise ValueError(f"use_chat_template: of the templates {', '.join(named)} none is called default. {REMEDY}")
         template = named["default"]
     if not isinstance(template, str | None):
-        raise ValueError(f"use_chat_template: chat_template is {template!r}, and no text. {REMEDY}")
+        raise ValueError(f"use_chat_template: chat_template is {template!r}, which is not a text. {REMEDY}")
     if template is None:
         raise ValueError(
             "use_chat_template: this tokenizer has no chat template (chat_template in tokenizer_config.json, or "

@@ -71,8 +71,8 @@ class SentencePieceTokenizer(Tokenizer):
         if self._as_json() is not None:
             return None
         return (
-            "tokenizer: its SentencePiece model cannot be written as a tokenizer.json, because it is no BPE model, has "
-            "pieces that a user defined, or normalises text. PaddleNLP and transformers read the model itself, each in "
+            "tokenizer: its SentencePiece model cannot be written as a tokenizer.json, because it is not a BPE model, "
+            "has user-defined pieces, or normalises text. PaddleNLP and transformers read the model itself, each in "
             "its own way, and may give other ids than this project."
         )
 

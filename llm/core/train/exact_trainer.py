@@ -168,13 +168,13 @@ class ExactTrainer(ResumableTrainer):
         shown += f"{listed(records, SHOWN_RECORDS)}."
         if self.nan_policy == "stop":
             raise Diverged(
-                f"{shown} nan_policy is stop, and no weight was changed by it. Look at the records; lower "
-                "learning_rate if the loss rose before; or write nan_policy skip to leave such updates out and count "
-                "them. The same command resumes from the last checkpoint."
+                f"{shown} nan_policy is stop, so it changed no weight. Look at the records; lower "
+                "learning_rate if the loss rose before; or write nan_policy skip to skip and count such "
+                "updates. The same command resumes from the last checkpoint."
             )
         self.tally.count(SKIPPED)
         self.gradient_norm = None
-        raise UpdateSkipped(f"{shown} It is left out (nan_policy is skip).")
+        raise UpdateSkipped(f"{shown} It is skipped (nan_policy is skip).")
 
     # ---- evaluation
 

@@ -42,4 +42,4 @@ class StopSignals:
         if self.name is None:
             self.name = NAMES[signal.Signals(number)]
             hint = b" (Ctrl-C again: end at once)" if number == signal.SIGINT else b""
-            os.write(STDERR, f"\n{self.name}: ends after this update".encode() + hint + b"\n")
+            os.write(STDERR, f"\n{self.name}: stops after this update".encode() + hint + b"\n")

@@ -165,7 +165,7 @@ def _parquet_rows(path: Path, form: Format) -> Iterator[tuple[str, object]]:
                     yield f"{name}, row {number}", row
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         detail = f"after {number} rows: {' '.join(str(error).split())}"
-        yield name, Problem(name, "", "file cannot be read", detail, "fetch or write it anew", whole_file=True)
+        yield name, Problem(name, "", "file cannot be read", detail, "fetch or write it again", whole_file=True)
 
 
 def _check(counts: Counts, skip_bad: bool) -> None:

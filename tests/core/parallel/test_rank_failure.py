@@ -34,7 +34,7 @@ def test_a_lost_rank_is_told_once_with_what_to_do(error, second_of_two_ranks, ca
         raise error
     assert stop.value.code == rank_failure.EXIT_CODE
     shown = capsys.readouterr().err
-    assert "error: rank 1 cannot go on: another rank has ended" in shown and "Start the same command again" in shown
+    assert "error: rank 1 cannot continue: another rank has ended" in shown and "Start the same command again" in shown
     assert str(error).strip()[:40] in shown
 
 

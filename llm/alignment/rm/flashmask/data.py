@@ -86,7 +86,7 @@ class RewardRows:
             steps, share = count_of(encoded.steps, "scored step"), encoded.positive_share
             lines.append(f"  {steps}, {share:.1%} positive, in {count_of(encoded.solutions, 'solution')}")
         times = encoded.tokens / counted.tokens
-        shared = f" (one by one {encoded.tokens:,}, {times:.1f} times as many)"
+        shared = f" (without sharing {encoded.tokens:,}, {times:.1f} times as many)"
         padding = 1 - counted.tokens / (counted.rows * counted.longest)
         lines.append(
             f"  {counted.tokens:,} tokens{shared if counted.tokens < encoded.tokens else ''} in "
@@ -94,7 +94,7 @@ class RewardRows:
             f"padding {padding:.1%} of a batch with the longest row"
         )
         if self.lazy:
-            lines.append("  lazy: all of it is read again in every pass, in this order")
+            lines.append("  lazy: the data is read again in every pass, in this order")
         return lines
 
 

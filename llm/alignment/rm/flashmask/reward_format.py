@@ -72,7 +72,7 @@ def load_format(folder: str | Path) -> RewardFormat:
     files = [Path(folder) / name for name in (FORMAT_FILE, SETTINGS_FILE) if (Path(folder) / name).is_file()]
     if not files:
         raise ValueError(
-            f"{folder} has no {FORMAT_FILE}, so it is not a model of this project, or not all of its files are there. "
+            f"{folder} has no {FORMAT_FILE}, so it is not a model of this project, or some of its files are missing. "
             "Give the output_dir of a training, or copy the folder again."
         )
     written = read_json(files[0])

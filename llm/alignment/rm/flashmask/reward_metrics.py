@@ -131,7 +131,7 @@ def preference_metrics(chosen: ArrayLike, rejected: ArrayLike) -> Metrics:
     if c.ndim != 1 or c.shape != r.shape:
         raise ValueError(f"rewards of the shapes {c.shape} and {r.shape}: every pair needs one of each, in flat arrays")
     if bad := int((~np.isfinite(c) | ~np.isfinite(r)).sum()):
-        raise ValueError(f"{bad} of {len(c)} pairs have a reward that is no number: the model has diverged")
+        raise ValueError(f"{bad} of {len(c)} pairs have a reward that is NaN or infinite: the model has diverged")
     statistics: dict[str, Statistic] = {"mean": np.mean, "std": np.std, "min": np.min, "max": np.max}
     named = [("chosen", c), ("rejected", r)]
     return {
@@ -190,7 +190,7 @@ def _check(p: np.ndarray, y: np.ndarray, g: np.ndarray) -> None:
     bad = np.flatnonzero(~((p >= -SLACK) & (p <= 1 + SLACK)))  # written so that NaN is bad
     if len(bad):
         problems.append(
-            f"{len(bad)} of {len(p)} scores are no probability, the first is {p[bad[0]]} at index {bad[0]}: "
+            f"{len(bad)} of {len(p)} scores are not probabilities, the first is {p[bad[0]]} at index {bad[0]}: "
             "a score is the softmax over the two reward tokens (NaN means that the model has diverged)"
         )
     bad = np.flatnonzero(~((y >= 0) & (y <= 1)))

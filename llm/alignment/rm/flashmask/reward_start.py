@@ -108,7 +108,7 @@ def carry_out(trainer: ExactTrainer, checkpoint: Path | None) -> dict:
 def end_training(trainer: ExactTrainer) -> dict:
     results = {f"train_{name}": value for name, value in trainer.train_totals().items()}
     if trainer.args.load_best_model_at_end and trainer.state.best_model_checkpoint is None:
-        say(f"no evaluation had a {trainer.args.metric_for_best_model}, so the model at the end is the last one")
+        say(f"no evaluation had a {trainer.args.metric_for_best_model}, so the final model is the last one")
     if trainer.keeps_checkpoints:
         trainer.save_final_model()
     write_results(trainer, "train", results)
