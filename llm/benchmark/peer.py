@@ -18,7 +18,7 @@ from llm.core.cpu import environment
 PEER_PYTHON = children.REPOSITORY / ".venv/peer/bin/python"  # where make peer puts it
 PEER_SCRIPT = Path(__file__).with_name("peer_trl.py")
 OURS, DEFAULT = "this project, forest", "TRL, bfloat16"
-# On a CPU as elsewhere PRMConfig trains in bfloat16 unless it is told otherwise; this project trains in float32 there.
+# PRMConfig trains in bfloat16 by default, on a CPU as well; this project trains in float32 there.
 VARIANTS = {
     DEFAULT: {},
     "TRL, bfloat16, by length": {"group_by_length": True},
@@ -75,7 +75,7 @@ def main(argv: list[str], set_here: dict[str, str]) -> None:
 
 
 def compare(ours: dict, peers: list[dict], goal: float | None) -> dict[str, float]:
-    """Writes into the rows how they stand to each other; {way of TRL: ratio}."""
+    """Writes into the rows their ratios to each other; {way of TRL: ratio}."""
     ours |= {"ratio": None, "verdict": None}
     for row in peers:
         row["ratio"] = row["seconds"] / ours["seconds"]

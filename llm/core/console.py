@@ -1,4 +1,4 @@
-"""What a person sees of a command: errors as a paragraph without library frames, flags spelt one way."""
+"""What a person sees of a command: errors as a paragraph without library frames, flags spelt in one way."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def plain_errors(*kinds: type[Exception]) -> Iterator[None]:
         print(f"\nerror: {error}", file=sys.stderr, flush=True)
         raise SystemExit(2) from None
     except (KeyboardInterrupt, RuntimeError) as error:
-        # Paddle's C++ code turns an interrupt that comes up through it into an error of its own
+        # Paddle's C++ code turns an interrupt that passes through it into its own error
         if not isinstance(error, KeyboardInterrupt) and "KeyboardInterrupt" not in str(error):
             raise
         print("\nstopped by Ctrl-C", file=sys.stderr, flush=True)

@@ -3,16 +3,16 @@
     python llm/data/generate_arithmetic.py --problems 2000 --output train.jsonl --dev_output dev.jsonl
 
 Each line is a record {"src": [question], "tgt": [], "responses": [steps], "labels": ["+" or "-" a step]}; the
-solutions of one question stand together and share their first steps. With `--labels preferences` a line is a record
+solutions of one question are consecutive and share their first steps. With `--labels preferences` a line is a record
 {"src": [question], "tgt": [], "response": [right answer, wrong answer], "sort": [1, 0]}, or the other way round, for
 each wrong answer. A name that ends with .gz is compressed.
 
-What kind of task this is: a synthetic one, made so that a model of half a million parameters can learn it in
-minutes on a CPU. The sentences come from patterns, a question tells its events in the order in which they are
-solved, a step tells its event again before it calculates, and all totals are between 1 and 9. To judge a step a
-model has to know the operation that its verb stands for, compare the number told with the number used, and
-calculate; train and dev share no question, nor even the same numbers in other words, but the few hundred
-different equations are in both. It says nothing about real mathematics.
+What kind of task this is: a synthetic one, made so that a model of half a million parameters can learn it in minutes on
+a CPU. The sentences come from patterns, a question gives its events in the order in which they are solved, a step
+repeats its event before it calculates, and all totals are between 1 and 9. To judge a step a model has to know the
+operation that its verb means, compare the number given with the number used, and calculate; train and dev share no
+question, nor even the same numbers in other words, but the few hundred different equations are in both. It says nothing
+about real mathematics.
 
 Labels: with `--labels step` each step is judged by itself, so a step that rightly continues from an earlier
 wrong number is "+". With `--labels first-error` every step from the first wrong one on is "-", as Math-Shepherd's
@@ -42,7 +42,7 @@ from llm.data.arithmetic_problem import Problem, Step, make_exercise, make_probl
 
 LARGEST_NUMBER = 9
 DEV_SHARE = 10  # one plan in so many belongs to dev
-SEEN_BITS = 1 << 27  # 16 MB: of 200,000 questions one in 1,300 is passed over needlessly
+SEEN_BITS = 1 << 27  # 16 MB: of 200,000 questions one in 1,300 is skipped needlessly
 MOST_PROBLEMS = SEEN_BITS // 16
 MOST_REPEATS = 10_000
 

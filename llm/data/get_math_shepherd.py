@@ -1,9 +1,9 @@
-"""Fetch the Math-Shepherd records and lay them where llm/config/mistral/prm_flashmask_argument.json looks.
+"""Fetch the Math-Shepherd records and put them where llm/config/mistral/prm_flashmask_argument.json looks.
 
     python llm/data/get_math_shepherd.py                                   # download, unpack, check
     python llm/data/get_math_shepherd.py --archive math-shepherd.tar.gz    # one that is here already
 
-An interrupted download goes on where it stopped when the command is given again. Nothing that is in the
+An interrupted download continues where it stopped when the command is given again. Nothing that is in the
 output folder is replaced without --overwrite. Ends with 0, with 1 when the data could not be fetched or
 unpacked, and with 2 when records fail the check (the files then stay, for training with skip_bad_records).
 """
@@ -249,7 +249,7 @@ def _members(tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
 def _choose(names: Sequence[str], train: str | None, dev: str | None) -> tuple[str, str]:
     """The members that become train.json and test.json: the ones asked for, else the only ones named so."""
     chosen, problems = [], []
-    # Hidden names are left out for the ._train.json that tar on a Mac adds beside train.json.
+    # Hidden names are left out for the ._train.json that tar on a Mac adds to train.json.
     data = [n for n in names if n.lower().endswith(SUFFIXES) and not n.split("/")[-1].startswith(".")]
     for wanted, option, words in ((train, "--train_member", TRAIN_WORDS), (dev, "--dev_member", DEV_WORDS)):
         if wanted is not None:
@@ -283,7 +283,7 @@ def unpack(
     """Put the archive's training and evaluation records at output/train.json and output/test.json.
 
     Their content is not touched (a .gz member is expanded), their names in the archive never become paths.
-    Both are written beside `output` and moved when they are whole. Where one is there already and differs,
+    Both are written next to `output` and moved when they are whole. Where one is there already and differs,
     nothing is changed, unless `overwrite`. Raises FetchError.
     """
     if output.exists() and not output.is_dir():
@@ -352,7 +352,7 @@ def check(paths: Sequence[Path]) -> bool:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = ArgumentParser(description="Fetch the Math-Shepherd records, unpack and check them.")
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--archive", type=Path, help="a .tar.gz that is here already, instead of a download")
+    source.add_argument("--archive", type=Path, help="a .tar.gz file to use instead of a download")
     source.add_argument("--url", type=_address, help=f"where to download from (default: {URL})")
     output = "the folder that gets train.json and test.json (default: %(default)s)"
     parser.add_argument("--output", type=Path, default=OUTPUT, help=output)

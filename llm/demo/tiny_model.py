@@ -3,7 +3,7 @@
     python llm/demo/tiny_model.py --output ./checkpoints/tiny_random
 
 The tokenizer is trained on generated arithmetic text. As in Mistral's, the placeholder and the reward tokens are one
-piece each where a blank stands before them (`▁ки`, `▁+`, `▁-`).
+piece each where a blank comes before them (`▁ки`, `▁+`, `▁-`).
 The same seed gives the same bytes. The model knows nothing until llm/demo/warm_up.py has trained it.
 """
 
@@ -56,7 +56,7 @@ def random_model(vocabulary: int, seed: int = 0) -> LlamaForCausalLM:
         tie_word_embeddings=False,
     )
     model = LlamaForCausalLM(config)
-    # Words that differ more from the start are told apart sooner.
+    # Words that differ more from the start are distinguished sooner.
     embedding = model.llama.embed_tokens.weight
     embedding.set_value(embedding * (EMBEDDING_SCALE / config.initializer_range))
     return model

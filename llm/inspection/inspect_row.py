@@ -5,8 +5,8 @@
 
 DATA is what train_dataset_path may be. A configuration of run_reward.py, or the settings.json in a run's output_dir, is
 taken with its data, tokenizer and packing, so that the rows are those of the training, before it shuffles them. Every
-setting of run_reward.py may be written as a flag and wins over the file (run_reward.py --help lists them). Of a model
-only the tokenizer and config.json are read. With --tokenizer_name_or_path alone there is no model to be fitted to.
+setting of run_reward.py may be written as a flag and overrides the file (run_reward.py --help lists them). Only a
+model's tokenizer and config.json are read. With --tokenizer_name_or_path alone, no model's limits apply.
 
 --row N     which row, from 0 (the default)
 --tokens    one line per token, too

@@ -1,4 +1,4 @@
-"""What a packed row has to be, checked in a pass over it."""
+"""The rules of a packed row, checked in one pass over it."""
 
 from __future__ import annotations
 

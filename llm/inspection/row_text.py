@@ -43,7 +43,7 @@ def bytes_of(piece: str | bytes, byte_of_letter: dict[str, int] | None) -> bytes
 
 
 def visible(text: bytes) -> str:
-    """Line breaks, bytes that are no character, other signs that no terminal shows, and blanks at an end or beside
+    """Line breaks, bytes that are no character, other signs that no terminal shows, and blanks at an end or next to
     another."""
     characters = text.decode("utf-8", "surrogateescape")
     characters = "".join(c if c.isprintable() or c == "\n" else _code(ord(c)) for c in characters)
@@ -99,7 +99,7 @@ def _columns(values: Sequence[str], sizes: list[int]) -> str:
 
 
 def _numbers(row: Row, run: Run, judged: dict[int, tuple[str, str, str]]) -> list[str]:
-    """What stands under COLUMNS. Scored is the last token of a run, if any."""
+    """The cells under COLUMNS. Scored is the last token of a run, if any."""
     scored = judged.get(run.end - 1, ("", "", ""))
     branches = run.follows is not None and run.follows != run.start - 1
     return [

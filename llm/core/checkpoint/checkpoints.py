@@ -1,7 +1,7 @@
 """Which checkpoints are whole, which run they belong to, and which are deleted. No paddle here.
 
-A checkpoint counts once its file list stands beside it: the list is written last, in one rename, with the size of
-every file, so a run killed while saving leaves a folder that is recognised as half-written and passed over.
+A checkpoint counts once its file list is written: the list is written last, in one rename, with the size of
+every file, so a run killed while saving leaves a folder that is recognised as half-written and ignored.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def last_complete(output_dir: Path) -> tuple[Path | None, list[Path]]:
 
 
 def delete_old(output_dir: Path, keep: int | None, best: str | None) -> list[Path]:
-    """Delete all but the newest `keep` whole checkpoints; the best one stays beside them. Half-written folders
-    older than the newest whole one are of no use to anybody and go, too."""
+    """Delete all but the newest `keep` whole checkpoints; the best one is kept, too. Half-written folders older than
+    the newest whole one are useless and are deleted, too."""
     whole = [folder for folder in all_checkpoints(output_dir) if is_complete(folder)]
     if not keep or keep < 1 or not whole:
         return []
@@ -71,7 +71,7 @@ MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "*.pdparams", "*.pdp
 
 
 def replace_model(source: Path, target: Path) -> None:
-    """Move the files of a finished model into `target`, and delete those of a model that stood there in another form,
+    """Move the files of a finished model into `target`, and delete those of a model that was there in another form,
     which would be taken for a part of it."""
     new = {path.name for path in files_in(source)}
     move_into(source, target)

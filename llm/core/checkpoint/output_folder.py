@@ -1,4 +1,4 @@
-"""May this run write into output_dir, and does it go on from a checkpoint there? Decided before a model is loaded."""
+"""May this run write into output_dir, and does it resume from a checkpoint there? Decided before a model is loaded."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def prepare(folder: Path, asked: Asked, model_path: str, identity: dict, first_r
             f"output_dir: {folder} holds files that are not from a run of this script, and a run would write among "
             "them. Give an empty or new folder, or set overwrite_output_dir true to use this one."
         )
-    checkpoint, passed_over = checkpoints.last_complete(folder)
+    checkpoint, half_written = checkpoints.last_complete(folder)
     if first_rank:
-        for half in passed_over:
+        for half in half_written:
             lost_files = (half / checkpoints.FILE_LIST).exists()
             why = "it is half-written (the run was stopped while saving it)"
             print(f"ignored {half.name}: {'files are missing or truncated' if lost_files else why}", flush=True)

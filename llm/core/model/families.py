@@ -1,4 +1,4 @@
-"""The model families: what PaddleNLP 3.0.0b4 has for each of them, and what each does in its own way.
+"""The model families: what PaddleNLP 3.0.0b4 has for each of them, and what each does differently.
 
 A new family is an entry here and its code in attention.py. PaddleNLP is imported only when a class is asked for.
 """

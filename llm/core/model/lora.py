@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA) beside frozen weights, and the rows that train with them.
+"""Low-rank adapters (LoRA) on frozen weights, and the rows that train with them.
 
 PaddleNLP's adapters leave the LM head as it was, but a reward is read off two of its rows. Here these two are a
 parameter of their own, which trains and is saved as the adapters are. So is the embedding of a placeholder that was

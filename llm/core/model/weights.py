@@ -1,8 +1,8 @@
 """A model's weights: whether the files hold those that config.json describes, and their way into the model.
 
 Two forms are read. PaddleNLP's names begin with the family ("llama.layers.0...") and its matrices lie [in, out];
-Hugging Face's begin with "model." and lie [out, in]. The names tell which, so that a square matrix is never taken the
-wrong way round, and every shape is held against the configuration before the model is built.
+Hugging Face's begin with "model." and lie [out, in]. The names tell which, so that a square matrix is never transposed
+by mistake, and every shape is checked against the configuration before the model is built.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def _check_tied_head(files: list[Path], where: str) -> None:
 
 
 def fill(model, files: list[Path], wanted: dict[str, Wanted]) -> None:
-    """Tensor by tensor, so that besides the model only one of them is in memory."""
+    """Tensor by tensor, so that only one of them is in memory in addition to the model."""
     config, parameters = model.config, model.state_dict()
     empty = set(parameters)
     parts = {}

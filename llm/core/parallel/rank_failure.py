@@ -1,4 +1,4 @@
-"""A run of several processes that has lost one of them: told once, where a library would show its stack."""
+"""A run of several processes that has lost one of them: reported once, where a library would show its stack."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def is_sign(error: BaseException) -> bool:
 
 
 @contextlib.contextmanager
-def told() -> Iterator[None]:
+def reported() -> Iterator[None]:
     try:
         yield
     except KINDS as error:

@@ -1,4 +1,4 @@
-"""That the processes of a run are of one run: the same data and settings, the same checkpoint, one output folder."""
+"""Checks that all processes belong to one run: the same data and settings, the same checkpoint, one output folder."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The fields of a record, each checked: what is wrong with one is told to `bad` and the others are looked at all the
-same, so that all problems of a record come together."""
+"""The fields of a record, each checked: problems go to `bad` and the remaining fields are still checked, so that all
+problems of a record are reported together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TYPE_NAMES = {
     float: "a number",
     type(None): "null",
 }
-LARGEST = 1e6  # of weights and margins; with much larger ones a loss is no number any more
+LARGEST = 1e6  # of weights and margins; much larger ones make a loss infinite or NaN
 Default = TypeVar("Default", float, None)
 Bad = Callable[[object, str, str, str], None]  # value, reason, detail, remedy
 
@@ -172,7 +172,7 @@ def check_characters(texts: Sequence[str], bad: Bad) -> None:
 
 
 def _texts(key: str, value: object, bad: Bad) -> tuple[str, ...] | None:
-    """The strings of a list; None, with the problem told, if it is something else."""
+    """The strings of a list; None, with the problem reported, if it is something else."""
     if not isinstance(value, list):
         bad(value, "wrong type", f"{key} is {TYPE_NAMES[type(value)]}", f"write {key} as a list of strings")
         return None

@@ -1,7 +1,7 @@
 """The JSON values in a file, one at a time and in constant memory.
 
-A file is a JSON array or JSON Lines, plain or gzip; both are told by the content, never by the name. What
-cannot be read is handed on as a `Problem` in the place of the value, so that one pass finds every problem.
+A file is a JSON array or JSON Lines, plain or gzip; both are recognised by the content, never by the name. What
+cannot be read is passed on as a `Problem` in place of the value, so that one pass finds every problem.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def read_values(
     """Yields (place, value) for every value of a file; the value is a `Problem` where it cannot be read.
 
     A place is `file.jsonl:7` or `file.json, element 7 (line 23)`. UTF-8, a byte order mark may lead. In an
-    array, reading goes on at the next object after one that cannot be read. `chunk` is the number of bytes
+    array, reading continues at the next object after one that cannot be read. `chunk` is the number of bytes
     read at once. `progress` is called with the bytes of the file, as it is on the disk, since its last call.
     """
     name = str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
@@ -100,7 +100,7 @@ def _around(text: str, at: int) -> str:
 
 def _json_decoder() -> tuple[json.JSONDecoder, list[tuple[str, str, str, str]]]:
     """A decoder, and the list in which it leaves what it meets and a record must not have: NaN and Infinity, which are
-    no JSON, and a key that is given twice. Of each what is shown, the reason, the detail and the remedy."""
+    not JSON, and a key that is given twice. Of each what is shown, the reason, the detail and the remedy."""
     flaws: list[tuple[str, str, str, str]] = []
 
     def constant(name: str) -> None:
@@ -195,7 +195,7 @@ class _Window:
                 return ""
 
     def value(self, place: str) -> object:
-        """Read the value that begins here and move past it; `lost` is set if its end cannot be told."""
+        """Read the value that begins here and move past it; `lost` is set if its end cannot be found."""
         while True:
             self.flaws.clear()
             try:

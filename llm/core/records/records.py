@@ -3,7 +3,7 @@
 Labelled records have `src` (what the user says: a string, or a list of turns), `tgt` (what the model answered before,
 one turn fewer than `src`; may be missing, null, "" or empty when there is one turn), `responses` (the steps) and
 `labels` (one per step). Preferences have `src`, `tgt`, `response` (two answers) and `sort` (two numbers, the larger
-one for the better answer). Both may have a `weight`, preferences a `margin`. Other keys are passed over. Steps and
+one for the better answer). Both may have a `weight`, preferences a `margin`. Other keys are ignored. Steps and
 answers lose the white space around them and are never split. `src` may be blank, with the question inside the first
 step; in a dialogue no turn may be.
 """
@@ -137,7 +137,7 @@ def iter_records(
 ) -> Iterator[Record | Preference]:
     """The records of all files that `paths` means (see `find_files`), read as they are asked for.
 
-    `reward_tokens` are the positive and the negative label. `counts` is added to on the way. The paths are
+    `reward_tokens` are the positive and the negative label. `counts` is added to while reading. The paths are
     looked up at once. BadRecords is raised at the end of the data if a record was bad, unless `skip_bad` is
     given, which drops and counts these; and always if a file could not be read, a record has the other form, or no
     record was kept. `progress` is that of `read_values`.

@@ -66,7 +66,7 @@ def _dissolve(rows: OpenRows, row: int) -> None:
             kept.append(tree)
         else:
             rows.add(tree, target)
-    home = None  # one row is enough for what stood in one
+    home = None  # one row is enough for what fitted into one
     for tree in kept:
         home = rows.add(tree, home)
 

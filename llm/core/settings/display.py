@@ -1,4 +1,4 @@
-"""Settings as people read them: --help, the screen before a run, the table of the docs, the files beside a model."""
+"""Settings as people read them: --help, the screen before a run, the table in the docs, the files next to a model."""
 
 from __future__ import annotations
 
@@ -89,9 +89,8 @@ def where(settings: Settings, name: str) -> str:
 
 
 def save(settings: Settings, instances: tuple[Any, ...], path: str | Path) -> None:
-    """Write every setting to `path`, itself a CONFIG.json that asks for the same again, and beside it to
-    NAME_origin.json where each came from and, where an instance has made something else of it, what.
-    """
+    """Write every setting to `path`, itself a CONFIG.json that asks for the same again, and to NAME_origin.json where
+    each came from and, if an instance changed it, to what."""
     path = Path(path)
     origins: dict[str, dict[str, Any]] = {name: {"origin": where(settings, name)} for name in settings.parameters}
     for instance in instances:

@@ -59,8 +59,8 @@ def parse(
 
     What is wrong is noted in the settings, whose `check` or `build` raises all of it at once, so that a caller can add
     what else is wrong; a setting that could not be read has its default until then. `misprints` maps wrong names that
-    users are known to write to the right ones; of a name that `is_unobeyed` the message says that a library has it.
-    `--help` prints every parameter and exits.
+    users are known to write to the right ones; for a name that `is_unobeyed`, the message says that only a library has
+    it. `--help` prints every parameter and exits.
     """
     parameters = collect(classes)
     config, strays, flags = split_words(argv)

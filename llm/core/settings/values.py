@@ -229,7 +229,7 @@ def kind_of(value: Any) -> str:
 
 
 def show(value: Any, limit: int = 100) -> str:
-    """A value as JSON on one line, not longer than a message can bear."""
+    """A value as JSON on one line, short enough for a message."""
     return shorten(json.dumps(value, ensure_ascii=False), limit)
 
 

@@ -74,7 +74,7 @@ def _refuse(message: str) -> NoReturn:
 
 
 class _GenerationBlock(Extension):
-    """{% generation %} marks in some templates what a model answers; what is inside stands as it is."""
+    """{% generation %} marks in some templates what a model answers; what is inside is kept as it is."""
 
     tags = {"generation"}
 

@@ -32,7 +32,7 @@ class Sequence:
     labels: np.ndarray  # [K] float32
     prompt_len: int = 0  # tokens of the prompt, the start token included
     weight: float = 1.0
-    place: str = ""  # where its record stands
+    place: str = ""  # where its record was read
     error_cut: bool = False  # its first wrong step was cut away, so that nobody can find it
 
     def __len__(self) -> int:

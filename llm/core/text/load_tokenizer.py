@@ -1,6 +1,6 @@
 """Read a tokenizer from a folder or by name.
 
-PaddleNLP's own classes are passed by: each looks for some of the files only, and its ids differ from those that a model
+PaddleNLP's own classes are not used: each looks for some of the files only, and its ids differ from those that a model
 was trained on where blanks, special tokens or the start token are concerned. No paddle here, but to download by name.
 """
 

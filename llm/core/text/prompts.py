@@ -31,7 +31,7 @@ def prompts_of(tokenizer: Tokenizer, max_prompt_len: int, use_chat_template: boo
 
 
 class PlainPrompts:
-    """The turns, one per line, cut from the left, because what is asked stands at the end; the start token stays."""
+    """The turns, one per line, cut from the left, because the question is at the end; the start token stays."""
 
     def __init__(self, tokenizer: Tokenizer, max_prompt_len: int):
         self._start = start_ids(tokenizer)

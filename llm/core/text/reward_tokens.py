@@ -13,7 +13,7 @@ CONTEXT = "a"
 
 @dataclass(frozen=True)
 class RewardTokens:
-    """The ids that every reward model here turns on, as they are inside a text."""
+    """The ids that every reward model here uses, as they are inside a text."""
 
     placeholder: int
     positive: int
@@ -21,7 +21,7 @@ class RewardTokens:
 
 
 def ids_in_context(tokenizer: Tokenizer, text: str) -> list[int]:
-    """The ids of `text` where other text stands before it."""
+    """The ids of `text` after other text."""
     before = tokenizer(CONTEXT, add_special_tokens=False)["input_ids"]
     whole = tokenizer(CONTEXT + text, add_special_tokens=False)["input_ids"]
     if whole[: len(before)] != before:
@@ -74,7 +74,7 @@ def add_placeholder(tokenizer: Tokenizer, placeholder_token: str) -> str:
 
 
 def _ids_of_token(tokenizer: Tokenizer, text: str) -> list[int]:
-    """A piece of the vocabulary has the blank before it inside; an added token is itself wherever it stands."""
+    """A piece of the vocabulary has the blank before it inside; an added token is the same everywhere."""
     ids = ids_in_context(tokenizer, " " + text)
     if len(ids) == 1:
         return ids

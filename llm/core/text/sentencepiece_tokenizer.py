@@ -12,7 +12,7 @@ from llm.core.text.pieces_as_json import BLANK, backend_of, take_blank_before
 from llm.core.text.tokenizer import CONFIG_FILE, NAMED, OF_CLASSES, Tokenizer, add_to
 
 PIECES_FILES = ("tokenizer.model", "sentencepiece.bpe.model")  # as transformers and PaddleNLP call it
-# In tokenizer_config.json: what to obey with the model itself, which is read here and not the tokenizer.json beside it.
+# In tokenizer_config.json: what to obey with the model itself, which is read here and not its tokenizer.json.
 OF_PIECES = "sentencepiece"
 # Appended to a serialized SentencePiece model: normalizer_spec { add_dummy_prefix: false }. A later field wins.
 NO_PREFIX = b"\x1a\x02\x18\x00"
@@ -53,7 +53,7 @@ class SentencePieceTokenizer(Tokenizer):
 
     def _encode_between(self, text: str, blank: bool) -> list[int]:
         if not self._blank_later and text.startswith((" ", BLANK)):
-            blank = False  # the newer way: a text that has one gets no second one
+            blank = False  # the newer behaviour: a text that has one gets no second one
         return (self.sp_model if blank else self._without_blank).encode(text)
 
     def _encode_before_piece(self, text: str, blank: bool) -> list[int]:
@@ -102,7 +102,7 @@ class SentencePieceTokenizer(Tokenizer):
         return backend
 
     def _pattern(self, split_special_tokens: bool) -> re.Pattern:
-        """Of the added tokens that are recognised; the longest wins, and some take the blanks beside them."""
+        """Of the added tokens that are recognised; the longest wins, and some take the blanks around them."""
         wanted = [token for token in self.added.values() if not (split_special_tokens and token.special)]
         wanted.sort(key=lambda token: -len(token.content))
         each = [r"\s*" * token.lstrip + f"({re.escape(token.content)})" + r"\s*" * token.rstrip for token in wanted]

@@ -103,7 +103,7 @@ class ExactTrainer(ResumableTrainer):
         shared = [p for p in self.model.parameters() if not getattr(p, "is_firstly_shared", True)]
         self._counted_elsewhere = {parameter.name for parameter in shared}  # slices keep the name
         optimizer._grad_clip = ExactClip(self.args.max_grad_norm, self._copies, self._settle)
-        # beside adapters: stage1 would make and send gradients of zeros for weights that do not train
+        # with adapters: stage1 would make and send gradients of zeros for weights that do not train
         optimizer._parameter_list = optimizer._param_groups = [p for p in optimizer._parameter_list if p.trainable]
         return optimizer
 
@@ -201,7 +201,7 @@ class ExactTrainer(ResumableTrainer):
     def train(self, resume_from_checkpoint: str | None = None, **kwargs):
         """A signal lets the current update end, saves a checkpoint and ends the training."""
         with self.signals.watched():
-            self.wait_for_ranks()  # reading data takes some longer than gloo's patience of 30 seconds
+            self.wait_for_ranks()  # reading data may take longer than the 30 seconds that gloo waits
             return super().train(resume_from_checkpoint, **kwargs)
 
     def where_stopped(self) -> str:

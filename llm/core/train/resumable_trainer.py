@@ -1,4 +1,4 @@
-"""The library's Trainer with checkpoints that are whole or do not count, and runs that go on from them exactly.
+"""The library's Trainer with checkpoints that are whole or do not count, and runs that resume from them exactly.
 
 The library saves into place, loads one file of several in a single process, and forgets at a restart what it had
 summed up since the last log.

@@ -27,7 +27,7 @@ class StopSignals:
         kept = [number for number in NAMES if signal.getsignal(number) is signal.SIG_IGN]  # from outside: nohup
         before = {number: signal.signal(number, self._note) for number in NAMES if number not in kept}
         for number in before:
-            signal.siginterrupt(number, False)  # what waits for another rank goes on waiting
+            signal.siginterrupt(number, False)  # a rank that waits for another keeps waiting
         try:
             yield
         finally:

@@ -2,9 +2,9 @@
 
     python -m llm convert FORMAT SOURCE OUTPUT [--overwrite] [--skip_bad_records]
 
-SOURCE is Parquet, JSON Lines or a JSON list (plain or gzip, told by the content): a file, a folder or a pattern, as in
-train_dataset_path. It is read row by row, and OUTPUT appears when all of it is written; a name that ends with .gz is
-compressed.
+SOURCE is Parquet, JSON Lines or a JSON list (plain or gzip, recognised by the content): a file, a folder or a pattern,
+as in train_dataset_path. It is read row by row, and OUTPUT appears when all of it is written; a name that ends with .gz
+is compressed.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def _parquet_rows(path: Path, form: Format) -> Iterator[tuple[str, object]]:
 
 
 def _check(counts: Counts, skip_bad: bool) -> None:
-    """Raise what stands against the file that was written."""
+    """Raise what is wrong with the file that was written."""
     bad = 0 if skip_bad else counts.bad.total()
     if counts.broken or bad:
         heads = [f"{bad:,} of {counts.read:,} rows cannot be converted"] if bad else []

@@ -38,7 +38,7 @@ def record(question: str, steps: list[str], labels: list[str]) -> dict:
 
 
 def from_prm800k_candidate(row: dict) -> dict | str:
-    """The earlier steps are those that the labellers went on from; 0 is their word for a step that is not wrong but
+    """The earlier steps are those that the labellers continued from; 0 is their word for a step that is not wrong but
     does not help."""
     rating = row["rating"]
     if rating is None:

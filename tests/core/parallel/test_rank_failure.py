@@ -30,7 +30,7 @@ def second_of_two_ranks(monkeypatch):
 
 @pytest.mark.parametrize("error", SIGNS, ids=str)
 def test_a_lost_rank_is_told_once_with_what_to_do(error, second_of_two_ranks, capsys):
-    with pytest.raises(SystemExit) as stop, rank_failure.told():
+    with pytest.raises(SystemExit) as stop, rank_failure.reported():
         raise error
     assert stop.value.code == rank_failure.EXIT_CODE
     shown = capsys.readouterr().err
@@ -40,7 +40,7 @@ def test_a_lost_rank_is_told_once_with_what_to_do(error, second_of_two_ranks, ca
 
 @pytest.mark.parametrize("error", OTHERS, ids=str)
 def test_other_errors_pass(error, second_of_two_ranks, capsys):
-    with pytest.raises(type(error)) as passed, rank_failure.told():
+    with pytest.raises(type(error)) as passed, rank_failure.reported():
         raise error
     assert passed.value is error and not capsys.readouterr().err
 

@@ -119,8 +119,8 @@ def describe_cuts(counts: EncodeCounts) -> list[str]:
 def form_of_data(data_sets: dict[str, list[str]], process_reward: bool) -> str:
     """LABELLED or PREFERENCES, by the fields of the first records; ValueError where the data sets, {setting: its
     paths}, differ, or a process reward model is asked of preferences."""
-    told = {name: find_form(paths) for name, paths in data_sets.items()}
-    found = {name: of_set for name, of_set in told.items() if of_set} or {next(iter(data_sets)): (LABELLED, "")}
+    by_set = {name: find_form(paths) for name, paths in data_sets.items()}
+    found = {name: of_set for name, of_set in by_set.items() if of_set} or {next(iter(data_sets)): (LABELLED, "")}
     forms = {form for form, _ in found.values()}
     if len(forms) > 1:
         each = "; ".join(f"{name}: {place} is a {form} ({FIELDS[form]})" for name, (form, place) in found.items())
@@ -139,8 +139,8 @@ def load_rows(
     paths: list[str], data: DataArgument, reward_format: RewardFormat, form: str, margin: float, bar: bool = False
 ) -> RewardRows:
     """All of the data is read, encoded and packed here once, before any model is loaded, also where it is streamed
-    later: what is wrong with it, cut or left out is said before the training. `margin` is that of preferences without
-    one of their own; `bar` shows how far it is."""
+    later: what is wrong, cut or left out is reported before training. `margin` is that of preferences without
+    one of their own; `bar` shows a progress bar."""
     files = find_files(paths)
     encoder = reward_format.encoder()
     source = RecordSource(files, reward_format, data.skip_bad_records, form)
@@ -173,7 +173,8 @@ def _nothing_left(paths: list[str], data: DataArgument, encoded: EncodeCounts) -
 
 @contextlib.contextmanager
 def reading_bar(files: list[Path], shown: bool) -> Iterator[Callable[[int], object]]:
-    """What takes the number of bytes read since the last call. What is done in a second shows no bar."""
+    """A function that takes the number of bytes read since the last call. Reading that takes less than a second shows
+    no bar."""
     size = sum(file.stat().st_size for file in files)
     with tqdm(total=size, desc="reading", unit="B", unit_scale=True, delay=1, leave=False, disable=not shown) as bar:
         yield bar.update
@@ -194,7 +195,7 @@ class RecordSource:
 
 @dataclass(frozen=True)
 class RowStream:
-    """Reads, encodes and packs anew whenever it is walked through; holds no rows."""
+    """Reads, encodes and packs again in every pass; holds no rows."""
 
     source: RecordSource
     encode: Callable[[Any], Sequence | Pair | None]  # of the one kind of records that `source` gives

@@ -24,7 +24,7 @@ LESS_IS_BETTER = ("loss", "ece")
 
 
 def resolve(settings: Settings, ranks: int, has_cuda: bool) -> None:
-    """Let defaults give way and note everything that cannot be, before anything expensive is done."""
+    """Change defaults that cannot hold and note every problem, before anything expensive is done."""
     _resolve_purpose(settings)
     _resolve_schedule(settings)
     _resolve_precision(settings, has_cuda)

@@ -56,7 +56,7 @@ class RewardFormat:
         return last_step_only(record) if self.values.score_last_step_only else record
 
     def save_pretrained(self, folder: str) -> None:
-        """Beside the weights: PaddleNLP's Trainer calls this for the object that it knows as its tokenizer."""
+        """Next to the weights: PaddleNLP's Trainer calls this for the object that it knows as its tokenizer."""
         self.tokenizer.save_pretrained(folder)
         write_json(Path(folder) / FORMAT_FILE, asdict(self.values))
 

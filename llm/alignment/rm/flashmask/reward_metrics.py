@@ -1,7 +1,7 @@
-"""How good a reward model's scores are: pure functions of scores and labels, numpy alone.
+"""How good a reward model's scores are: pure functions of scores and labels, in numpy only.
 
 A label is "+" if it is above 0.5, as a score is. A value that the data leaves undefined, its denominator being zero
-(error_recall without any "-" label), is None, which JSON writes as null; it has no number for NaN.
+(error_recall without any "-" label), is None, which JSON writes as null; JSON has no NaN.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 ECE_BINS = 15
-# A softmax in low precision may land a rounding error outside [0, 1]; anything further is no probability.
+# A softmax in low precision may land a rounding error outside [0, 1]; anything further is not a probability.
 SLACK = 1e-6
 
 Metrics = dict[str, float | int | None]
@@ -73,21 +73,19 @@ def step_metrics(
 ) -> Metrics:
     """Compare the score of every step with its label.
 
-    scores: the probability that the step is right ("+"), in [0, 1].
-    labels: from 1 for "+" to 0 for "-".
-    groups: an integer for every step, equal for the steps of one solution. These stand in their order in
-        the solution; steps of other solutions may stand between them.
-    error_cut: whether a step belongs to a solution whose first wrong step was cut away. Nobody can find that one, so
-        first_error_accuracy leaves the solution out.
-    texts: an integer for every step, equal for steps that are the same text behind the same text. Their scores are
-        equal but for rounding, which depends on what else was computed with them; for auc they tie.
+    scores: the probability that the step is right ("+"), in [0, 1]. labels: from 1 for "+" to 0 for "-". groups: an
+    integer for every step, equal for the steps of one solution. These are in the order of the solution; steps of other
+    solutions may lie between them. error_cut: whether a step belongs to a solution whose first wrong step was cut away.
+    Nobody can find that one, so first_error_accuracy leaves the solution out. texts: an integer for every step, equal
+    for steps that are the same text behind the same text. Their scores are equal but for rounding, which depends on
+    what else was computed with them; for auc they tie.
 
-    Returns, beside those of `_judgement`, under keys that do not depend on the data:
+    Returns, in addition to the metrics of `_judgement`, under keys that do not depend on the data:
     - first_error_accuracy: the share of solutions whose first predicted "-" is exactly their first labelled
       "-", or which have neither; first_error_unknown: how many solutions are left out of it;
     - steps, solutions: how many there are.
 
-    Raises ValueError for arrays of different lengths, a score that is no probability, or a label outside [0, 1].
+    Raises ValueError for arrays of different lengths, a score that is not a probability, or a label outside [0, 1].
     """
     p, y, g = (np.asarray(a) for a in (scores, labels, groups))
     _check(p, y, g)

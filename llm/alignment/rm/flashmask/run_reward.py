@@ -3,7 +3,7 @@
     python -u -m paddle.distributed.launch [--gpus "0,1,2,3"] llm/alignment/rm/flashmask/run_reward.py CONFIG.json
     python llm/alignment/rm/flashmask/run_reward.py CONFIG.json [--key value ...]
 
-The configuration is a JSON object; the command line wins over it. --help lists every setting.
+The configuration is a JSON object; the command line overrides it. --help lists every setting.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def main(argv: list[str]) -> dict:
         model = build_model(run, reward_format, attend, start.arguments)
         trainer = make_trainer(run, reward_format, start, model, rows, dev and dev.rows)
     alone = output_folder.locked(run.output_dir, first_rank=ranks.rank() == 0)
-    with plain_errors(SaveError, OSError, ValueError), rank_failure.told(), alone:
+    with plain_errors(SaveError, OSError, ValueError), rank_failure.reported(), alone:
         leave_settings(run, start)
         return carry_out(trainer, start.checkpoint)
 
