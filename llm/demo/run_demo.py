@@ -52,7 +52,7 @@ def main(argv: list[str]) -> None:
     print(f"\ndata {Path(train).parent}, base model {base}, reward model and its log {settings['output_dir']}")
     print(f"picture: {settings['output_dir']}/demo.svg")
     print(f"curves: {Path(sys.executable).parent / 'visualdl'} --logdir {settings['output_dir']}/runs")
-    print(f"all of it took {time.perf_counter() - begin:.0f} s")
+    print(f"total time {time.perf_counter() - begin:.0f} s")
     print(json.dumps(outcome(output_dir)))
 
 
@@ -76,7 +76,7 @@ def show_scores(output_dir: Path, dev: Path) -> None:
     from llm.scoring.scorer import Scorer
 
     scorer = Scorer(str(output_dir))
-    print("\n== its judgement of three solutions to a question that it has not seen")
+    print("\n== its scores for three solutions to a question that it has not seen")
     judged: dict[str, list] = {}
     for title, record in three_solutions(dev).items():
         question, steps = record["src"][0], record["responses"]
