@@ -56,7 +56,8 @@ RECOMPUTE = "off", "core_attn", "full_attn", "full"
 
 
 def build(family: str, attending: str, recompute: str, lora_rank: int, embeddings: str):
-    patches.apply_to_models(attention.kernel_attention if attending == "flash" else attention.dense_attention)
+    attend = attention.kernel_attention if attending == "flash" else attention.dense_attention
+    patches.apply(patches._attention(attend))  # the layers stay those of PaddleNLP, as on a GPU
     causal_lm = FAMILIES[family].causal_lm()
     config = causal_lm.config_class(**CONFIG, tie_word_embeddings=embeddings == "tied")
     config.recompute, config.recompute_granularity = recompute != "off", "full" if recompute == "off" else recompute

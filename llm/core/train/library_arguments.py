@@ -10,6 +10,8 @@ from paddlenlp import trainer as paddlenlp_trainer
 
 @dataclass
 class LibraryArguments(paddlenlp_trainer.TrainingArguments):
+    recompute_granularity: str = "full"  # PaddleNLP's models look for it here, its own arguments lack it
+
     def __post_init__(self):
         # PaddleNLP turns evaluation_strategy "no" into "steps" while do_eval is set; here "no" means: only at the end.
         # With a pipeline it would also evaluate in batches of another size than per_device_eval_batch_size.

@@ -9,13 +9,14 @@ WIDTH = 120
 SHOWN_IN_BAR = ("loss", "accuracy")
 # name in a line of the log: its name on the screen, and its form; None: only in the file and the curves
 SHOWN = {
+    "accuracy": ("acc", "{:.4f}"),
     "accuracy_positive": ("acc+", "{:.4f}"),
     "accuracy_negative": ("acc-", "{:.4f}"),
     "margin_mean": ("margin", "{:.4f}"),
     "chosen_reward_mean": ("chosen", "{:.4f}"),
     "rejected_reward_mean": ("rejected", "{:.4f}"),
     "learning_rate": ("lr", "{:.2e}"),
-    "gradient_norm": ("grad norm", "{:.2f}"),
+    "gradient_norm": ("grad", "{:.2f}"),
     "tokens_per_second": ("tok/s", "{:.0f}"),
     "solutions_per_second": None,
     "epoch": ("epoch", "{:.2f}"),

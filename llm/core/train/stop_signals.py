@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 from collections.abc import Iterator
 
 NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP", signal.SIGINT: "Ctrl-C"}
+STDERR = 2  # written to directly: a handler may run in the midst of another print
 EXIT_AT_ONCE = 128 + signal.SIGINT  # as a shell has it
 
 
@@ -23,8 +23,9 @@ class StopSignals:
     def watched(self) -> Iterator[None]:
         """Inside, a signal only takes note: an exception from it could come up in the midst of an update, and through
         Paddle's C++ code as one of its own."""
-        before = {number: signal.signal(number, self._note) for number in NAMES}
-        for number in NAMES:
+        kept = [number for number in NAMES if signal.getsignal(number) is signal.SIG_IGN]  # from outside: nohup
+        before = {number: signal.signal(number, self._note) for number in NAMES if number not in kept}
+        for number in before:
             signal.siginterrupt(number, False)  # what waits for another rank goes on waiting
         try:
             yield
@@ -35,9 +36,9 @@ class StopSignals:
     def _note(self, number: int, frame) -> None:
         self._interrupts += number == signal.SIGINT
         if self._interrupts > 1:
-            os.write(sys.stderr.fileno(), b"\nended at once; the last checkpoint stays\n")
+            os.write(STDERR, b"\nended at once; the last checkpoint stays\n")
             os._exit(EXIT_AT_ONCE)
         if self.name is None:
             self.name = NAMES[signal.Signals(number)]
             hint = b" (Ctrl-C again: end at once)" if number == signal.SIGINT else b""
-            os.write(sys.stderr.fileno(), f"\n{self.name}: ends after this update".encode() + hint + b"\n")
+            os.write(STDERR, f"\n{self.name}: ends after this update".encode() + hint + b"\n")

@@ -64,7 +64,7 @@ def skipped(tiny, tmp_path_factory):
 
 
 def told(shown: str) -> list[tuple[int, str, set[int]]]:
-    """(update, what was no number, lines of its records) of every such message."""
+    """(update, what was NaN or infinite, lines of its records) of every such message."""
     found = re.findall(r"update (\d+): its (\w+) is NaN or infinite. Its records: (.*?)\. ", shown)
     return [
         (int(step), what, {int(record.rpartition(":")[2]) for record in records.split(", ")})
@@ -114,7 +114,7 @@ def test_all_ranks_stop_at_a_loss_that_is_no_number_and_may_go_on_without_it(ski
     with running(flags_of(tiny, tmp_path), tmp_path, not_a_number={"line": LINE}) as run:
         assert run.end() != 0
         assert told(run.shown(0)) == [(BAD, "loss", RECORDS)] and STACK not in run.everything()
-        assert "no number" in run.shown()
+        assert "NaN or infinite" in run.shown()
     assert [path.name for path in checkpoints.all_checkpoints(tmp_path / "out")] == ["checkpoint-1"]
     flags = flags_of(tiny, tmp_path, nan_policy="skip")
     assert "checkpoint-1" in finish(flags, tmp_path, not_a_number={"line": LINE}).shown()
