@@ -73,7 +73,7 @@ def parsed(*flags: str):
 
 @EVERY_PAGE
 def test_every_make_target_that_is_named_exists(page):
-    targets = set(re.findall(r"^(\w+):", text_of(REPOSITORY / "Makefile"), re.MULTILINE))
+    targets = set(re.findall(r"^([\w-]+):", text_of(REPOSITORY / "Makefile"), re.MULTILINE))
     for code in [*commands(page), *spoken_code(page)]:
         if code.startswith("make "):
             named = [word for word in code.split()[1:] if "=" not in word]
@@ -222,6 +222,7 @@ def test_refusals_are_those_that_are_shown(flags):
     assert f"error: {error.value}\n" in blocks(TRAINING, "text")
 
 
+@pytest.mark.runs
 def test_the_readmes_code_reads_the_same_scores_back_in_two_ways(settings_of, tmp_path):
     """The convention over the full model and the project's scorer, each as the README has it."""
     run_reward.main(settings_of(max_steps=1, load_best_model_at_end=False, do_eval=False, save_strategy="no"))

@@ -86,13 +86,13 @@ def test_every_path_that_means_nothing_is_told(folder):
     with pytest.raises(ValueError) as caught:
         find_files([*wrong, "data/b.json"])
     told = str(caught.value).splitlines()
-    here = f"from the working directory {folder.parent} nor from the repository {REPOSITORY}; "
-    assert told[0] == f"'data/bb.json' does not exist, neither {here}did you mean {folder / 'b.json'}?"
-    assert told[1] == f"'dtaa/*.json' matches no file, neither {here}did you mean {folder}?"
+    here = f"(looked from the working directory {folder.parent} and from {REPOSITORY}); "
+    assert told[0] == f"'data/bb.json' does not exist {here}did you mean {folder / 'b.json'}?"
+    assert told[1] == f"'dtaa/*.json' matches no file {here}did you mean {folder}?"
     assert told[2].startswith("'data/*.csv' matches no file, neither ")
     assert told[3] == "'' is an empty path; give the path of a file or folder"
     assert told[4].startswith(f"'/no/such' does not exist (the working directory is {folder.parent}); ")
-    assert told[5] == f"'data/more/none' does not exist, neither {here}give the path of an existing file or folder"
+    assert told[5] == f"'data/more/none' does not exist {here}give the path of an existing file or folder"
     assert len(told) == len(wrong)
     with pytest.raises(ValueError) as caught:
         resolve_path("data/bb.json")

@@ -538,6 +538,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.runs
 def test_the_command_from_another_folder(site: Site, good: Path, tmp_path: Path):
     """Download through a dropped connection, unpack, check; then a second run that asks for nothing."""
     site.content, site.plan = good.read_bytes(), [DROP]

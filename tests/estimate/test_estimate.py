@@ -187,6 +187,7 @@ CASES = (
 ).split()
 
 
+@pytest.mark.runs
 def test_measured_memory():
     """What PaddlePaddle allocates for a step: weights, gradients, moments and kept activations to 0.2 %, the peak never
     more than estimated and at most 9 % less. In a process of its own, with PaddleNLP's layers as on a GPU."""

@@ -78,6 +78,7 @@ def test_a_row_of_a_configuration(settings_of, capsys):
     assert "── tree 1: " in out and sum(shown_labels) == labels > 4 and out.count("ки\n") == len(shown_labels)
 
 
+@pytest.mark.runs
 def test_the_settings_that_a_run_saved_are_a_configuration(settings_of, tmp_path, capsys):
     run_reward.main(settings_of(max_steps=1, load_best_model_at_end=False, do_eval=False, save_strategy="no"))
     capsys.readouterr()
@@ -180,6 +181,7 @@ def test_data_is_told_from_configurations(tmp_path, tiny):
     assert not is_config(str(tiny / "train.jsonl"))
 
 
+@pytest.mark.runs
 def test_the_command_ends_quietly_when_its_reader_has_gone(tiny, two_solutions):
     """As in `python -m llm inspect ... | head -1`."""
     command = [sys.executable, "-m", "llm", "inspect", str(two_solutions), "--model_name_or_path", str(tiny / "model")]

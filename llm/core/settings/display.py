@@ -78,9 +78,10 @@ def render(settings: Settings, verbose: bool = False) -> str:
 
 def _columns(settings: Settings, names: list[str]) -> Iterator[str]:
     left = max(map(len, names), default=0)
-    middle = max((len(where(settings, name)) for name in names), default=0)
+    places = {name: Path(where(settings, name)).name for name in names}  # a file without its folder
+    middle = max(map(len, places.values()), default=0)
     for name in names:
-        yield f"  {name:<{left}}  {where(settings, name):<{middle}}  {show(settings[name], limit=10_000)}"
+        yield f"  {name:<{left}}  {places[name]:<{middle}}  {show(settings[name], limit=10_000)}"
 
 
 def where(settings: Settings, name: str) -> str:
