@@ -89,7 +89,7 @@ def test_every_path_that_means_nothing_is_told(folder):
     here = f"(looked from the working directory {folder.parent} and from {REPOSITORY}); "
     assert told[0] == f"'data/bb.json' does not exist {here}did you mean {folder / 'b.json'}?"
     assert told[1] == f"'dtaa/*.json' matches no file {here}did you mean {folder}?"
-    assert told[2].startswith("'data/*.csv' matches no file, neither ")
+    assert told[2].startswith("'data/*.csv' matches no file (looked from ")
     assert told[3] == "'' is an empty path; give the path of a file or folder"
     assert told[4].startswith(f"'/no/such' does not exist (the working directory is {folder.parent}); ")
     assert told[5] == f"'data/more/none' does not exist {here}give the path of an existing file or folder"
