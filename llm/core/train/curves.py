@@ -57,7 +57,10 @@ def visualdl_writer(folder: Path, args):
 
     (folder / RECORDS).unlink(missing_ok=True)  # VisualDL would append
     writer = LogWriter(logdir=str(folder), file_name=RECORDS)
-    writer.add_hparams(args.to_sanitized_dict(), metrics_list=[])
+    settings = {
+        name: str(value) if isinstance(value, bool) else value for name, value in args.to_sanitized_dict().items()
+    }
+    writer.add_hparams(settings, metrics_list=[])  # whose format has numbers and texts alone
     return writer
 
 
