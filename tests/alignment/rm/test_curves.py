@@ -10,6 +10,8 @@ from llm.alignment.rm.flashmask.run_reward import main
 from llm.core.settings.reports import problem_of_reports
 from llm.core.train.curves import RECORDS
 
+pytestmark = pytest.mark.runs
+
 
 def curves(out) -> dict[str, list[tuple[int, float]]]:
     """{curve: its points} of the one file that VisualDL serves of a folder."""

@@ -24,6 +24,7 @@ def run(*numbers: int, **options) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
 
 
+@pytest.mark.runs
 @pytest.mark.parametrize(
     ("number", "name"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "SIGHUP"), (signal.SIGINT, "Ctrl-C")]
 )
@@ -32,6 +33,7 @@ def test_a_signal_is_noted_and_the_work_goes_on(number, name):
     assert done.returncode == 0 and done.stdout == f"{name} went on\n"
 
 
+@pytest.mark.runs
 def test_a_second_ctrl_c_ends_at_once_without_a_traceback():
     """Not one that a launcher sends besides, as a SIGTERM."""
     assert run(signal.SIGINT, signal.SIGTERM, signal.SIGTERM).returncode == 0
@@ -40,11 +42,13 @@ def test_a_second_ctrl_c_ends_at_once_without_a_traceback():
     assert "ended at once" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.runs
 def test_a_signal_that_is_ignored_from_outside_stays_ignored():
     done = run(signal.SIGHUP, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
     assert done.stdout == "None went on\n"
 
 
+@pytest.mark.runs
 def test_afterwards_signals_do_what_they_did_before():
     done = subprocess.run(
         [sys.executable, "-c", WAITS + "os.kill(os.getpid(), signal.SIGTERM)"], capture_output=True, timeout=60
