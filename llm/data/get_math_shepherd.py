@@ -69,10 +69,9 @@ class FetchError(ValueError):
 def download(url: str, target: Path, waits: Sequence[float] = RETRY_WAITS) -> None:
     """Fetch `url` to `target`, which appears only when it is complete.
 
-    What arrives goes to `target`.part, and `target`.part.json says which version of which file it is: a
-    further attempt, in this call or in a later one, asks for the rest of that same version and starts anew if
-    the server has another by now. After an attempt that fails in a way that may pass come at most len(waits)
-    more. Raises FetchError.
+    What arrives goes to `target`.part, and `target`.part.json says which version of which file it is: a further
+    attempt, in this call or in a later one, asks for the rest of that same version and starts over if the server has
+    another by now. After an attempt that fails in a way that may pass come at most len(waits) more. Raises FetchError.
     """
     part = target.with_name(target.name + ".part")
     for wait in (*waits, None):
@@ -152,7 +151,7 @@ def _kept(url: str, part: Path) -> tuple[dict, int]:
         if version["url"] == url and {"etag", "last_modified", "size"} <= version.keys():
             return version, part.stat().st_size
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
-        pass  # nothing kept, or not readable as ours: start anew
+        pass  # nothing kept, or not readable as ours: start over
     return {}, 0
 
 

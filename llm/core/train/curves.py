@@ -2,7 +2,7 @@
 
 VisualDL serves only one record file of a folder. PaddleNLP's callback closes its file with the training, so that the
 last evaluation would open a second one, and a restart a third. Here the file is closed with the run, and a run that
-resumes writes what its checkpoint's log holds anew. A run that does not train leaves the curves of one that did.
+resumes writes what its checkpoint's log holds again. A run that does not train leaves the curves of one that did.
 """
 
 from __future__ import annotations
