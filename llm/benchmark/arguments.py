@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from llm.benchmark.children import REPOSITORY
 from llm.benchmark.layouts import LAYOUTS
 from llm.core.console import ArgumentParser
 from llm.core.cpu import environment
 from llm.core.model.families import FAMILIES, GRANULARITIES
+from llm.core.paths import REPOSITORY
 
 PEER_PYTHON = REPOSITORY / ".venv/peer/bin/python"  # where make peer puts it
 PADDED_BATCH = 8  # solutions that are padded to the longest of them; packed rows come one at a time

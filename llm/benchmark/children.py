@@ -8,7 +8,7 @@ import re
 import subprocess
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from llm.core.paths import REPOSITORY
 
 
 def run(command: list[str], job: dict, environment: dict[str, str] | None = None) -> dict:

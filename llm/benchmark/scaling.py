@@ -14,12 +14,12 @@ from pathlib import Path
 import paddle
 
 from llm.alignment.rm.flashmask import reward_argument
-from llm.benchmark.children import REPOSITORY
 from llm.benchmark.layouts import LAYOUTS
 from llm.benchmark.report import ONE, TEXT, WHOLE, progress, show, table
 from llm.core import patches
 from llm.core.model.families import FAMILIES
 from llm.core.model.sizes import sizes_of
+from llm.core.paths import REPOSITORY
 from llm.core.settings.parse import parse
 from llm.data.train_tokenizer import train_tokenizer
 from llm.estimate import memory as estimate_memory

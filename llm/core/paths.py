@@ -10,6 +10,8 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]  # of an installed package, site-packages
 IS_CLONE = (REPOSITORY / "pyproject.toml").is_file()
+# Where the demo and downloads write: nothing belongs into site-packages.
+WORKSPACE = REPOSITORY if IS_CLONE else Path.cwd()
 SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
 
 PathSetting = str | os.PathLike | Sequence[str | os.PathLike]

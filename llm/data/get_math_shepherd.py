@@ -24,13 +24,13 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from llm.core.console import ArgumentParser
-from llm.core.paths import IS_CLONE, REPOSITORY
+from llm.core.paths import WORKSPACE
 from llm.core.records.records import BadRecords, ReadCounts, iter_records
 from llm.data.archive import unpack
 from llm.data.download import RETRY_WAITS, FetchError, download
 
 URL = "https://bj.bcebos.com/paddlenlp/datasets/examples/math-shepherd.tar.gz"
-OUTPUT = (REPOSITORY if IS_CLONE else Path.cwd()) / "data" / "Math-Shepherd"
+OUTPUT = WORKSPACE / "data" / "Math-Shepherd"
 REWARD_TOKENS = ("+", "-")
 
 

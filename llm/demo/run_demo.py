@@ -13,10 +13,8 @@ import time
 from pathlib import Path
 
 from llm.command_line import VERBS
-from llm.core.paths import REPOSITORY
+from llm.core.paths import REPOSITORY, WORKSPACE
 
-# data/ and checkpoints/ are written into a clone, and below the working directory where the package is installed
-HOME = REPOSITORY if (REPOSITORY / "pyproject.toml").is_file() else Path.cwd()
 CONFIG = "llm/config/tiny/prm_flashmask_argument.json"
 RESULTS = {
     "train_seconds": "train",
@@ -47,8 +45,8 @@ def main(argv: list[str]) -> None:
     )
     run("a base model: tokenizer, random weights, then next-token training", "llm.demo.warm_up", "--output", base)
     run("the process reward model", "train", CONFIG, "--overwrite_output_dir", "true")
-    output_dir = (HOME / settings["output_dir"]).resolve()
-    show_scores(output_dir, HOME / dev)
+    output_dir = (WORKSPACE / settings["output_dir"]).resolve()
+    show_scores(output_dir, WORKSPACE / dev)
     print(f"\ndata {Path(train).parent}, base model {base}, reward model and its log {settings['output_dir']}")
     print(f"picture: {settings['output_dir']}/demo.svg")
     print(f"curves: {Path(sys.executable).parent / 'visualdl'} --logdir {settings['output_dir']}/runs")
@@ -60,7 +58,7 @@ def run(what: str, verb: str, *arguments: str) -> None:
     """A verb of the command line, or a module."""
     command = ["llm", verb, *arguments] if verb in VERBS else [verb, *arguments]
     print(f"\n== {what}\n$ python -m {' '.join(command)}", flush=True)
-    done = subprocess.run([sys.executable, "-u", "-m", *command], cwd=HOME)
+    done = subprocess.run([sys.executable, "-u", "-m", *command], cwd=WORKSPACE)
     if done.returncode:
         raise SystemExit(done.returncode)
 
