@@ -88,7 +88,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     data.add_options(parser, solutions=64)
     model.add_options(parser)
     parser.add_argument(
-        "--peer-python",
+        "--peer_python",
         type=Path,
         default=PEER_PYTHON,
         help="Python of an environment with TRL (default: that of `make peer`)",
@@ -104,7 +104,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     if arguments.update % data.PADDED_BATCH:
         parser.error(f"--update {arguments.update}: TRL accumulates batches of {data.PADDED_BATCH}; give a multiple")
     if not arguments.peer_python.is_file():
-        parser.error(f"--peer-python: {arguments.peer_python} is no file; `make peer` sets up an environment with TRL")
+        parser.error(f"--peer_python: {arguments.peer_python} is no file; `make peer` sets up an environment with TRL")
     return arguments
 
 
