@@ -2,18 +2,26 @@
 PYTHON ?= python3
 VENV ?= .venv
 INSTALLED := $(VENV)/installed-$(shell cat requirements.txt requirements-shared.txt requirements-direct.txt pyproject.toml | cksum | cut -d' ' -f1)
+WORKERS ?= 2
+PYTEST := $(VENV)/bin/python -m pytest -q -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
-.PHONY: demo test lint docs install peer
+.PHONY: demo test test-fast lint docs install peer
 
 demo: install
 	$(VENV)/bin/python -m llm demo
 
+# All tests. Those of a file stay in one process, where they share what its fixtures made; the long files come first.
 test: install
-	$(VENV)/bin/python -m pytest -q
+	$(PYTEST)
+
+# Between commits: without the tests that train or start processes.
+test-fast: install
+	$(PYTEST) -m "not runs and not gpu"
 
 lint: install
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 
 # Pages and schema that are generated from the code.
 docs: install

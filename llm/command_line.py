@@ -15,7 +15,10 @@ VERBS = {
     "generate": ("llm.data.generate_arithmetic", "write arithmetic word problems with labelled solutions"),
     "convert": ("llm.data.convert.convert", "write other data sets' files as this project's records"),
     "inspect": ("llm.inspection.inspect_row", "show a row of training data as the model gets it: tokens, labels, mask"),
-    "estimate": ("llm.estimate.estimate", "does a training run fit into its GPUs' memory, and what would make it fit"),
+    "estimate": (
+        "llm.estimate.estimate",
+        "whether a training run fits into its GPUs' memory, and what would make it fit",
+    ),
     "merge-lora": ("llm.export.merge_lora", "write LoRA adapters and their base as one model"),
     "schema": ("llm.alignment.rm.flashmask.reward_schema", "print a JSON schema of the settings, for editors"),
     "benchmark": (

@@ -1,8 +1,12 @@
 """A data set, a tokenizer and a model small enough for seconds, made once per test session."""
 
-import json
+import fcntl
+import functools
+import multiprocessing
 import os
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -16,42 +20,73 @@ environment.prepare()
 
 import pytest
 
+from llm.core.checkpoint import output_folder
+from tests import factories
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs_unmarked(request, monkeypatch):
+    """Without the marker `runs` a test trains nothing and starts no Python: make test-fast would wait for it."""
+    if request.node.get_closest_marker("runs"):
+        return
+    popen = subprocess.Popen.__init__
+
+    def refuse(*args, **kwargs):
+        pytest.fail("this test trains or starts a process: mark it with pytest.mark.runs (see CONTRIBUTING.md)")
+
+    def start_other_programs(process, command, *args, **kwargs):
+        if command[0] == sys.executable:
+            refuse()
+        popen(process, command, *args, **kwargs)
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", start_other_programs)
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", refuse)
+    monkeypatch.setattr(output_folder, "locked", refuse)  # what a run does before it trains
+
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory):
+def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """made_once(name, make): a folder for the whole session, which make(folder) fills once for all processes of
+    pytest-xdist."""
+    own = tmp_path_factory.getbasetemp()
+    common = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def folder_of(name: str, make: Callable[[Path], object]) -> Path:
+        folder, mark = common / name, common / f"{name}.made"
+        with (common / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not mark.exists():
+                folder.mkdir()
+                make(folder)
+                mark.touch()
+        return folder
+
+    return folder_of
+
+
+@pytest.fixture(scope="session")
+def tiny(made_once):
     """folder/model (a Llama of 2 layers and its tokenizer); labelled records in folder/train.jsonl (120) and dev.jsonl
     (24); preferences of the same problems in folder/pairs.jsonl (86) and dev_pairs.jsonl (17)."""
-    from paddlenlp.transformers import LlamaConfig, LlamaForCausalLM
     from paddlenlp.utils.log import logger
 
+    logger.set_level("ERROR")
+    return made_once("tiny", make_tiny)
+
+
+def make_tiny(folder: Path) -> None:
     from llm.data.generate_arithmetic import preferences, records, write
     from llm.data.train_tokenizer import train_tokenizer
     from llm.demo.tiny_model import solution_text
 
-    logger.set_level("ERROR")
-    folder = tmp_path_factory.mktemp("tiny")
     write(folder / "train.jsonl", records(30))
     write(folder / "dev.jsonl", records(6, split="dev"))
     write(folder / "pairs.jsonl", preferences(30))
     write(folder / "dev_pairs.jsonl", preferences(6, split="dev"))
-    rows = [json.loads(line) for line in (folder / "train.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = factories.read_lines(folder / "train.jsonl")
     texts = [solution_text(record["src"][0], record["responses"]) for record in rows]
     tokenizer = train_tokenizer(texts, folder / "model", vocabulary=640)
-    import paddle
-
-    paddle.seed(3)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        initializer_range=0.2,
-    )
-    LlamaForCausalLM(config).save_pretrained(str(folder / "model"), safe_serialization=True)
-    return folder
+    factories.save_model(factories.random_model("Llama", len(tokenizer)), folder / "model")
 
 
 @pytest.fixture(scope="session")
@@ -70,28 +105,5 @@ def tokens(tokenizer):
 
 @pytest.fixture
 def settings_of(tiny, tmp_path):
-    """Flags of a short run into tmp_path/out, with changes: settings_of(max_steps=3)."""
-
-    def flags(**changes) -> list[str]:
-        settings = {
-            "model_name_or_path": tiny / "model",
-            "train_dataset_path": tiny / "train.jsonl",
-            "dev_dataset_path": tiny / "dev.jsonl",
-            "output_dir": tmp_path / "out",
-            "max_seq_len": 384,
-            "max_steps": 6,
-            "eval_steps": 3,
-            "save_steps": 3,
-            "learning_rate": 1e-3,
-            "gradient_accumulation_steps": 2,
-            "per_device_train_batch_size": 4,
-            "per_device_eval_batch_size": 8,
-            "disable_tqdm": True,
-            **changes,
-        }
-        config = tmp_path / "config.json"
-        plain = {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
-        config.write_text(json.dumps({name: value for name, value in plain.items() if value is not ...}))
-        return [str(config)]
-
-    return flags
+    """Flags of a run of 6 updates into tmp_path/out, with changes: settings_of(max_steps=3)."""
+    return functools.partial(factories.six_updates, tiny, tmp_path)

@@ -56,9 +56,9 @@ def main(argv: list[str], set_here: dict[str, str]) -> None:
             ]
         ),
         table(columns(variants, arguments.memory), rows),
-        f"pairs: of a token with one that it attends to. milliseconds: the best of {arguments.repetitions} "
+        f"pairs: a token and one that it attends to. milliseconds: the best of {arguments.repetitions} "
         "repetitions, the variants taking turns."
-        + (" MB: what the pass needs beside its inputs, at its peak." if arguments.memory else ""),
+        + (" MB: what the pass needs in addition to its inputs, at its peak." if arguments.memory else ""),
         outcome={
             "benchmark": "attention",
             "heads": arguments.heads,

@@ -29,7 +29,7 @@ PACKINGS = {
     "greedy": (True, True, False),
     "forest": (True, True, True),
 }
-PADDED_BATCH = 8  # solutions that are padded to the longest of them; packed rows come one by one
+PADDED_BATCH = 8  # solutions that are padded to the longest of them; packed rows come one at a time
 TOKENIZER_RECORDS, TOKENIZER_PIECES = 4000, 32000
 
 

@@ -18,7 +18,7 @@ from llm.core.cpu import environment
 PEER_PYTHON = children.REPOSITORY / ".venv/peer/bin/python"  # where make peer puts it
 PEER_SCRIPT = Path(__file__).with_name("peer_trl.py")
 OURS, DEFAULT = "this project, forest", "TRL, bfloat16"
-# On a CPU as elsewhere PRMConfig trains in bfloat16 unless it is told otherwise; this project trains in float32 there.
+# PRMConfig trains in bfloat16 by default, on a CPU as well; this project trains in float32 there.
 VARIANTS = {
     DEFAULT: {},
     "TRL, bfloat16, by length": {"group_by_length": True},
@@ -55,7 +55,7 @@ def main(argv: list[str], set_here: dict[str, str]) -> None:
         table(COLUMNS, rows),
         f"an update has {arguments.update} solutions; updates: {one['updates']}, of TRL {peer['updates']}; labels: "
         f"{solutions.label_count:,}, of TRL {peer['labels']:,}; parameters: {one['parameters']:,}, of TRL "
-        f"{peer['parameters']:,}. bfloat16 is what TRL trains in unless told otherwise. seconds: a pass over the "
+        f"{peer['parameters']:,}. TRL trains in bfloat16 by default. seconds: a pass over the "
         f"solutions after a warm-up, the best of {arguments.rounds} rounds in which the trainers take turns, each in a "
         f"process of its own with {arguments.threads} threads."
         + (f" goal: this project {arguments.goal:g} times as fast." if arguments.goal else ""),
@@ -75,7 +75,7 @@ def main(argv: list[str], set_here: dict[str, str]) -> None:
 
 
 def compare(ours: dict, peers: list[dict], goal: float | None) -> dict[str, float]:
-    """Writes into the rows how they stand to each other; {way of TRL: ratio}."""
+    """Writes into the rows their ratios to each other; {way of TRL: ratio}."""
     ours |= {"ratio": None, "verdict": None}
     for row in peers:
         row["ratio"] = row["seconds"] / ours["seconds"]
@@ -104,7 +104,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     if arguments.update % data.PADDED_BATCH:
         parser.error(f"--update {arguments.update}: TRL accumulates batches of {data.PADDED_BATCH}; give a multiple")
     if not arguments.peer_python.is_file():
-        parser.error(f"--peer_python: {arguments.peer_python} is no file; `make peer` sets up an environment with TRL")
+        parser.error(f"--peer_python: {arguments.peer_python} is not a file; run `make peer`, which installs TRL")
     return arguments
 
 

@@ -12,7 +12,7 @@ WHOLE, ONE, TWO, SHARE, TIMES, TEXT = "{:,.0f}", "{:,.1f}", "{:,.2f}", "{:.1%}",
 
 
 def table(columns: Columns, rows: list[dict]) -> str:
-    """Texts stand at the left of their column, numbers at the right."""
+    """Texts are aligned to the left, numbers to the right."""
     lines = [[heading for heading, _ in columns.values()]]
     for row in rows:
         lines.append(["-" if row[key] is None else form.format(row[key]) for key, (_, form) in columns.items()])

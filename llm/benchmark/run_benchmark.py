@@ -1,6 +1,6 @@
 """python -m llm benchmark KIND [arguments]: what this machine makes of a packing, an attention, a training run.
 
-Each kind prints tables for people and one JSON object as its last line; what is under way goes to stderr.
+Each kind prints tables for people and one JSON object as its last line; progress goes to stderr.
 """
 
 from __future__ import annotations

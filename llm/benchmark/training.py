@@ -58,7 +58,7 @@ def main(argv: list[str], set_here: dict[str, str]) -> None:
         "\n".join([*solutions.about, describe(set_here), *describe_model(any_run, size)]),
         table(SPEED, rows),
         table(PARTS, rows),
-        f"{LORA}: adapters of rank {arguments.lora_rank} beside frozen weights, as with lora true.",
+        f"{LORA}: adapters of rank {arguments.lora_rank} on frozen weights, as with lora true.",
         f"seconds: a pass over the solutions in {any_run['updates']} updates, the best of {arguments.rounds} rounds in "
         "which the packings take turns, each in a process of its own. floor: the multiply-adds of the pass at "
         f"{rate / 1e9:,.0f} billion a second, which is how fast this machine multiplies the model's own shapes.",

@@ -142,7 +142,7 @@ def _collectives() -> list[Patch]:
     return [
         Patch(f"{group}.all_reduce_on_calc_stream", gloo.all_reduce_and_wait, streams),
         Patch(f"{group}.reduce_scatter_tensor", gloo.reduce_scatter, "gloo has none"),
-        Patch(f"{group}.barrier", gloo.barrier, "gloo gives up after 30 s, and cannot be told to wait longer"),
+        Patch(f"{group}.barrier", gloo.barrier, "gloo gives up after 30 s, and has no setting to wait longer"),
     ]
 
 

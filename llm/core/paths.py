@@ -37,7 +37,7 @@ def find_files(paths: PathSetting) -> list[Path]:
     """
     entries = [paths] if isinstance(paths, str | os.PathLike) else paths
     if not isinstance(entries, Sequence) or not all(isinstance(e, str | os.PathLike) for e in entries):
-        raise ValueError(f"{paths!r} is no path; give a file, a folder, a glob, or a list of these")
+        raise ValueError(f"{paths!r} is not a path; give a file, a folder, a glob, or a list of these")
     files, problems = [], []
     for entry in entries:
         for part in _parts(entry):
@@ -101,7 +101,8 @@ def _not_found(path: str | os.PathLike) -> str:
     what = "matches no file" if glob.has_magic(os.fspath(path)) else "does not exist"
     where = f" (the working directory is {Path.cwd()})"
     if not os.path.isabs(os.path.expanduser(path)):
-        where = f", neither from the working directory {Path.cwd()} nor from the repository {REPOSITORY}"
+        looked_from = [f"the working directory {Path.cwd()}", *(f"{base}" for base in _bases()[1:])]
+        where = f" (looked in {' and in '.join(looked_from)})"
     near = next(filter(None, map(_near, _places(path))), None)
     advice = f"did you mean {near}?" if near else "give the path of an existing file or folder"
     return f"{str(path)!r} {what}{where}; {advice}"

@@ -3,16 +3,16 @@
     python llm/data/generate_arithmetic.py --problems 2000 --output train.jsonl --dev_output dev.jsonl
 
 Each line is a record {"src": [question], "tgt": [], "responses": [steps], "labels": ["+" or "-" a step]}; the
-solutions of one question stand together and share their first steps. With `--labels preferences` a line is a record
+solutions of one question are consecutive and share their first steps. With `--labels preferences` a line is a record
 {"src": [question], "tgt": [], "response": [right answer, wrong answer], "sort": [1, 0]}, or the other way round, for
 each wrong answer. A name that ends with .gz is compressed.
 
-What kind of task this is: a synthetic one, made so that a model of half a million parameters can learn it in
-minutes on a CPU. The sentences come from patterns, a question tells its events in the order in which they are
-solved, a step tells its event again before it calculates, and all totals are between 1 and 9. To judge a step a
-model has to know the operation that its verb stands for, compare the number told with the number used, and
-calculate; train and dev share no question, nor even the same numbers in other words, but the few hundred
-different equations are in both. It says nothing about real mathematics.
+What kind of task this is: a synthetic one, made so that a model of half a million parameters can learn it in minutes on
+a CPU. The sentences come from patterns, a question gives its events in the order in which they are solved, a step
+repeats its event before it calculates, and all totals are between 1 and 9. To judge a step a model has to know the
+operation that its verb means, compare the number given with the number used, and calculate; train and dev share no
+question, nor even the same numbers in other words, but the few hundred different equations are in both. It says nothing
+about real mathematics.
 
 Labels: with `--labels step` each step is judged by itself, so a step that rightly continues from an earlier
 wrong number is "+". With `--labels first-error` every step from the first wrong one on is "-", as Math-Shepherd's
@@ -35,14 +35,14 @@ import gzip
 import hashlib
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from llm.core.console import ArgumentParser
 from llm.data.arithmetic_problem import Problem, Step, make_exercise, make_problem, make_solutions, responses
 
 LARGEST_NUMBER = 9
 DEV_SHARE = 10  # one plan in so many belongs to dev
-SEEN_BITS = 1 << 27  # 16 MB: of 200,000 questions one in 1,300 is passed over needlessly
+SEEN_BITS = 1 << 27  # 16 MB: of 200,000 questions one in 1,300 is skipped needlessly
 MOST_PROBLEMS = SEEN_BITS // 16
 MOST_REPEATS = 10_000
 
@@ -55,7 +55,7 @@ def problems(
     The split is read from a hash of a problem's numbers, so train and dev are apart for all seeds and sizes.
     """
     if count > MOST_PROBLEMS:
-        raise ValueError(f"{count} problems were asked for; at most {MOST_PROBLEMS} can be told apart: ask for fewer")
+        raise ValueError(f"{count} problems were asked for; at most {MOST_PROBLEMS} can be distinct: ask for fewer")
     rng = random.Random(f"{seed} {split}")
     seen = bytearray(SEEN_BITS // 8)  # a question's hash picks a bit: a repeat is never missed
     made = repeats = 0
@@ -183,7 +183,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         help="what a label judges, or pairs of answers instead of labels",
     )
     parser.add_argument("--largest_number", type=_whole(6, 99), default=LARGEST_NUMBER, help="no total is above it")
-    parser.add_argument("--seed", type=_whole(0), default=0, help="other problems for another seed")
+    parser.add_argument("--seed", type=_whole(0), default=0, help="a different seed gives different problems")
     arguments = parser.parse_args(argv)
     if not (arguments.output or arguments.dev_output):
         parser.error("nothing to write: give --output, --dev_output or both")
@@ -194,7 +194,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     return arguments
 
 
-def _whole(least: int, most: int | None = None):
+def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
     """A type for argparse: a whole number within bounds."""
 
     def parse(text: str) -> int:

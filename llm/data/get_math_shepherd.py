@@ -1,9 +1,9 @@
-"""Fetch the Math-Shepherd records and lay them where llm/config/mistral/prm_flashmask_argument.json looks.
+"""Fetch the Math-Shepherd records and put them where llm/config/mistral/prm_flashmask_argument.json looks.
 
     python llm/data/get_math_shepherd.py                                   # download, unpack, check
     python llm/data/get_math_shepherd.py --archive math-shepherd.tar.gz    # one that is here already
 
-An interrupted download goes on where it stopped when the command is given again. Nothing that is in the
+An interrupted download continues where it stopped when the command is given again. Nothing that is in the
 output folder is replaced without --overwrite. Ends with 0, with 1 when the data could not be fetched or
 unpacked, and with 2 when records fail the check (the files then stay, for training with skip_bad_records).
 """
@@ -30,7 +30,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from ssl import SSLError
-from typing import BinaryIO
+from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -112,7 +112,7 @@ def _receive(url: str, part: Path) -> None:
         if offset and response.status == 206:
             if not _goes_on(response, offset, version, offered):
                 _forget(part)
-                raise ConnectionError("the file on the server has changed, what was there of it is discarded")
+                raise ConnectionError("the file on the server has changed; the part downloaded before is discarded")
         else:
             _forget(part)  # before the new version is written down: a crash between must not mix the two
             _beside(part).write_text(json.dumps(offered), encoding="utf-8")
@@ -166,10 +166,10 @@ def _forget(part: Path) -> None:
 
 
 def _failure(url: str, part: Path, reason: str) -> str:
-    kept = f" What arrived is kept in {part}; the same command goes on from there." if part.exists() else ""
+    kept = f" What was downloaded is kept in {part}; the same command continues from there." if part.exists() else ""
     return (
         f"{url} cannot be fetched: {reason}.{kept} Check the network (http_proxy and https_proxy are "
-        "obeyed), or fetch the file on another machine, for example by wget, and give it by --archive FILE."
+        "obeyed), or fetch the file on another machine, for example with wget, and give it with --archive FILE."
     )
 
 
@@ -184,7 +184,7 @@ def _bar(what: str, total: int | None = None, done: int = 0) -> tqdm:
 class _Bounded:
     """A decompressed stream that refuses to go beyond its limit, or to give too much in one piece."""
 
-    def __init__(self, stream: BinaryIO, limit: int) -> None:
+    def __init__(self, stream: IO[bytes] | gzip.GzipFile, limit: int) -> None:
         self.stream, self.limit, self.tell = stream, limit, stream.tell
 
     def read(self, size: int) -> bytes:
@@ -215,13 +215,13 @@ def _open_archive(path: Path, limit: int) -> Iterator[tarfile.TarFile]:
             zipped = file.read(2) == b"\x1f\x8b"
         with (gzip.open if zipped else open)(path, "rb") as raw:
             stream = _Bounded(raw, limit)
-            with tarfile.open(fileobj=stream, mode="r:") as tar:
+            with tarfile.open(fileobj=stream, mode="r:") as tar:  # type: ignore[call-overload]  # it is only read
                 yield tar
             while stream.read(CHUNK):  # to the end: only there does gzip compare its checksum
                 pass
     except DAMAGE as error:
         raise FetchError(
-            f"{path} is no whole .tar.gz archive ({error}). It may have been cut short, or be an error page "
+            f"{path} is not a complete .tar.gz archive ({error}). It may have been cut short, or be an error page "
             "saved under that name: remove it and fetch it again."
         ) from error
 
@@ -249,7 +249,7 @@ def _members(tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
 def _choose(names: Sequence[str], train: str | None, dev: str | None) -> tuple[str, str]:
     """The members that become train.json and test.json: the ones asked for, else the only ones named so."""
     chosen, problems = [], []
-    # Hidden names are left out for the ._train.json that tar on a Mac adds beside train.json.
+    # Hidden names are left out for the ._train.json that tar on a Mac adds to train.json.
     data = [n for n in names if n.lower().endswith(SUFFIXES) and not n.split("/")[-1].startswith(".")]
     for wanted, option, words in ((train, "--train_member", TRAIN_WORDS), (dev, "--dev_member", DEV_WORDS)):
         if wanted is not None:
@@ -257,12 +257,12 @@ def _choose(names: Sequence[str], train: str | None, dev: str | None) -> tuple[s
             what = f"{option} {wanted!r} is none of its {', '.join(SUFFIXES)} files"
         else:
             fits = [n for n in data if any(word in n.split("/")[-1].lower() for word in words)]
-            what = f"{len(fits) or 'no'} names contain {' or '.join(words)} (say which by {option} NAME)"
+            what = f"{len(fits) or 'no'} names contain {' or '.join(words)} (choose one with {option} NAME)"
         chosen += fits[:1]
         if len(fits) != 1:
             problems.append(what)
     if not problems and chosen[0] == chosen[1]:
-        problems.append(f"{chosen[0]!r} cannot be both (name two by --train_member and --dev_member)")
+        problems.append(f"{chosen[0]!r} cannot be both (name two with --train_member and --dev_member)")
     if problems:
         raise FetchError(
             f"the files for training and evaluation are not clear: {'; '.join(problems)}. The archive holds "
@@ -283,11 +283,11 @@ def unpack(
     """Put the archive's training and evaluation records at output/train.json and output/test.json.
 
     Their content is not touched (a .gz member is expanded), their names in the archive never become paths.
-    Both are written beside `output` and moved when they are whole. Where one is there already and differs,
+    Both are written next to `output` and moved when they are whole. Where one is there already and differs,
     nothing is changed, unless `overwrite`. Raises FetchError.
     """
     if output.exists() and not output.is_dir():
-        raise FetchError(f"{output} is not a folder; name another by --output.")
+        raise FetchError(f"{output} is not a folder; name another with --output.")
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as temporary:
         fresh = Path(temporary) / output.name
@@ -302,9 +302,9 @@ def unpack(
 
 
 def _copy(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path, limit: int) -> None:
-    source = tar.extractfile(member)
-    if member.name.lower().endswith(".gz"):
-        source = gzip.open(source)
+    inside = tar.extractfile(member)
+    assert inside is not None  # a file, as _members has them
+    source = gzip.open(inside) if member.name.lower().endswith(".gz") else inside
     with source, open(target, "xb") as file, _bar(target.name) as bar:
         while chunk := source.read(CHUNK):
             if file.tell() + len(chunk) > limit:
@@ -352,7 +352,7 @@ def check(paths: Sequence[Path]) -> bool:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = ArgumentParser(description="Fetch the Math-Shepherd records, unpack and check them.")
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--archive", type=Path, help="a .tar.gz that is here already, instead of a download")
+    source.add_argument("--archive", type=Path, help="a .tar.gz file to use instead of a download")
     source.add_argument("--url", type=_address, help=f"where to download from (default: {URL})")
     output = "the folder that gets train.json and test.json (default: %(default)s)"
     parser.add_argument("--output", type=Path, default=OUTPUT, help=output)
@@ -366,7 +366,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _address(text: str) -> str:
     if not re.fullmatch(r"https?://[!-~]+", text, re.IGNORECASE) or not urlsplit(text).hostname:
-        raise argparse.ArgumentTypeError(f"{text!r} is no http(s) address; is it a file, for --archive?")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an http(s) address; is it a file, for --archive?")
     return text
 
 
@@ -374,7 +374,7 @@ def _fetch(args: argparse.Namespace) -> Path:
     url = args.url or URL
     archive = args.output.parent / (Path(urlsplit(url).path).name or "math-shepherd.tar.gz")
     if archive.exists():
-        raise FetchError(f"{archive} is there already: name it by --archive, or remove it to fetch it again.")
+        raise FetchError(f"{archive} exists already: give it with --archive, or remove it to fetch it again.")
     archive.parent.mkdir(parents=True, exist_ok=True)
     print(f"{url} -> {archive}", flush=True)
     download(url, archive, RETRY_WAITS)
@@ -395,13 +395,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             unpack(archive, args.output, **members, overwrite=args.overwrite)
         good = check(paths)
     except (FetchError, OSError) as error:
+        why = str(error)
         if isinstance(error, OSError):
-            error = f"{error.filename or args.output}: {error.strerror or error}."
+            why = f"{error.filename or args.output}: {error.strerror or error}."
         kept = f" The download is kept as {archive}, for --archive." if archive != args.archive else ""
-        print(f"error: {error}{kept}", file=sys.stderr)
+        print(f"error: {why}{kept}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; the same command goes on with the download where it was", file=sys.stderr)
+        print("stopped; the same command resumes the download", file=sys.stderr)
         return 130
     if not good:
         print(

@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 from llm.command_line import VERBS
-from llm.core.cpu import environment
 from llm.core.paths import REPOSITORY
 
 # data/ and checkpoints/ are written into a clone, and below the working directory where the package is installed
@@ -53,7 +52,7 @@ def main(argv: list[str]) -> None:
     print(f"\ndata {Path(train).parent}, base model {base}, reward model and its log {settings['output_dir']}")
     print(f"picture: {settings['output_dir']}/demo.svg")
     print(f"curves: {Path(sys.executable).parent / 'visualdl'} --logdir {settings['output_dir']}/runs")
-    print(f"all of it took {time.perf_counter() - begin:.0f} s")
+    print(f"total time {time.perf_counter() - begin:.0f} s")
     print(json.dumps(outcome(output_dir)))
 
 
@@ -73,15 +72,12 @@ def outcome(output_dir: Path) -> dict:
 
 def show_scores(output_dir: Path, dev: Path) -> None:
     """Print each step of three held-out solutions with its score and its label."""
-    environment.prepare()
-    from llm.core import patches
     from llm.demo.picture import draw
     from llm.scoring.scorer import Scorer
 
-    patches.apply_to_library()
     scorer = Scorer(str(output_dir))
-    print("\n== its judgement of three solutions to a question that it has not seen")
-    judged = {}
+    print("\n== its scores for three solutions to a question that it has not seen")
+    judged: dict[str, list] = {}
     for title, record in three_solutions(dev).items():
         question, steps = record["src"][0], record["responses"]
         if title == "right":
@@ -90,7 +86,7 @@ def show_scores(output_dir: Path, dev: Path) -> None:
         judged[title] = list(zip(steps, record["labels"], scorer.score(question, steps), strict=True))
         for step, label, score in judged[title]:
             print(f"  {score:.3f}  {'+' if score > 0.5 else '-':^4}  {label:^5}  {step}")
-    draw(output_dir, judged, output_dir / "demo.svg")
+    draw(output_dir, question, judged, output_dir / "demo.svg")
 
 
 def three_solutions(dev: Path) -> dict[str, dict]:

@@ -2,27 +2,10 @@
 
 from __future__ import annotations
 
-from llm.core.console import ArgumentParser
-from llm.core.cpu import environment
-
-environment.prepare()  # before paddle is imported
-
-import shutil
-from dataclasses import fields
 from pathlib import Path
 
-import paddle
-from paddlenlp.peft.lora.lora_layers import LoRALinear
-
-from llm.alignment.rm.flashmask.reward_argument import ModelArgument
-from llm.alignment.rm.flashmask.reward_format import load_format
-from llm.core import patches
-from llm.core.checkpoint.output_folder import SETTINGS_FILE
-from llm.core.console import plain_errors
-from llm.core.files import move_into, read_json, write_json
-from llm.core.model import attention, folder, heads, lora
-from llm.core.model.shapes import HEAD
-from llm.core.text.reward_tokens import RewardTokens
+from llm.core.console import ArgumentParser, plain_errors
+from llm.core.cpu import environment
 
 
 def main(argv: list[str]) -> None:
@@ -30,65 +13,11 @@ def main(argv: list[str]) -> None:
     parser.add_argument("ADAPTER_DIR", type=Path, help="output_dir of a training with lora true")
     parser.add_argument("OUTPUT_DIR", type=Path, help="a new or empty folder for the model")
     arguments = parser.parse_args(argv)
+    environment.prepare()
+    from llm.core import patches  # paddle takes seconds to import
+    from llm.export.merging import merge
+
     patches.apply_to_library()
     with plain_errors(ValueError, OSError):
         for line in merge(arguments.ADAPTER_DIR, arguments.OUTPUT_DIR):
             print(line, flush=True)
-
-
-def merge(adapter_dir: Path, output_dir: Path) -> list[str]:
-    """Lines that say what was done. What is in output_dir is whole, or nothing is there."""
-    check_folders(adapter_dir, output_dir)
-    settings = read_json(adapter_dir / SETTINGS_FILE)
-    reward_format = load_format(adapter_dir)
-    tokens = reward_format.tokens
-    patches.apply_to_models(attention.choose(False, False)[0])
-    model = lora.load(adapter_dir, "float32", tokens)
-    was_tied = heads.is_tied(model)
-    state = merged_state(model, tokens)
-    model.config.tie_word_embeddings = False
-    unfinished = output_dir / "unfinished-model"
-    try:
-        model.save_pretrained(str(unfinished), state_dict=state, safe_serialization=True)
-        reward_format.save_pretrained(str(unfinished))
-        write_json(unfinished / SETTINGS_FILE, settings | without_adapters())
-        move_into(unfinished, output_dir)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    parameters = sum(tensor.size for tensor in state.values())
-    lines = [f"{output_dir}: {adapter_dir} merged into its base, {parameters:,} parameters in float32"]
-    if was_tied:
-        lines.append(
-            "its base has one matrix as embedding and head. The reward rows belong to the head alone, so the head is a "
-            "matrix of its own here (tie_word_embeddings false)"
-        )
-    return lines
-
-
-def check_folders(adapter_dir: Path, output_dir: Path) -> None:
-    missing = [name for name in (folder.ADAPTER_CONFIG, SETTINGS_FILE) if not (adapter_dir / name).is_file()]
-    if missing:
-        raise ValueError(
-            f"ADAPTER_DIR: {adapter_dir} holds no {' and no '.join(missing)}. Give the output_dir of a training with "
-            "lora true."
-        )
-    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
-        raise ValueError(f"OUTPUT_DIR: {output_dir} is there already and not an empty folder. Give a new one.")
-
-
-def merged_state(model, tokens: RewardTokens) -> dict:
-    """The weights of a plain causal LM by name; the model's own are changed on the way."""
-    for layer in model.sublayers():
-        if isinstance(layer, LoRALinear):
-            layer.merge()
-    state = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(lora.ADDED)}
-    if hasattr(model, lora.PLACEHOLDER_ROW):
-        model.get_input_embeddings().weight[tokens.placeholder] = getattr(model, lora.PLACEHOLDER_ROW)[0]
-    head_EV = (model.lm_head.weight.t() if heads.is_tied(model) else model.lm_head.weight).clone()  # t() is a view
-    head_EV[:, paddle.to_tensor([tokens.positive, tokens.negative])] = getattr(model, lora.REWARD_ROWS).t()
-    return state | {HEAD: head_EV}
-
-
-def without_adapters() -> dict:
-    """The settings about adapters, as they are where there are none."""
-    return {field.name: field.default for field in fields(ModelArgument) if field.name.startswith("lora")}

@@ -1,17 +1,17 @@
-"""Scores of the steps of solutions, by the same encoding, rows and forward as in training."""
+"""Scores of the steps of solutions, by the same encoding, rows and forward as in training.
+
+    from llm.scoring.scorer import Scorer
+    Scorer("checkpoints/tiny/prm").score(question, steps)
+
+Paddle is imported by the first scorer, once its threads and memory are set.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-import paddle
-
-from llm.alignment.rm.flashmask.reward_format import as_outcome, load_format
-from llm.alignment.rm.flashmask.reward_model import as_reward_model
-from llm.alignment.rm.flashmask.reward_objective import MODEL_INPUTS
-from llm.core import patches
-from llm.core.model import attention, config, load, lora
-from llm.core.model.losses import reward_scores
+from llm.alignment.rm.flashmask.reward_format import RewardFormat, as_outcome, load_format
+from llm.core.cpu import environment
 from llm.core.records.records import Record
 from llm.core.rows.batch import collate
 from llm.core.rows.prefix_tree import lone_tree
@@ -19,19 +19,13 @@ from llm.core.rows.row import make_row
 
 
 class Scorer:
-    """A trained reward model and the settings it was trained with, from its output_dir; of adapters
-    the base is loaded from where it was."""
+    """A trained reward model with the format that it was trained in, from its output_dir; of adapters the base is
+    loaded from where it was."""
 
     def __init__(self, output_dir: str):
+        environment.prepare()
         self.format = load_format(output_dir)
-        attend, _ = attention.choose(use_flash_attention=False, flash_mask=False)
-        patches.apply_to_models(attend)
-        if lora.is_adapter(output_dir):
-            model = lora.load(output_dir, "float32", self.format.tokens)
-        else:
-            model = load.load_model(output_dir, config.load_config(output_dir), "float32")
-        self.model = as_reward_model(model, self.format.tokens)
-        self.model.eval()
+        self.model = load_reward_model(output_dir, self.format)
         self.encoder = self.format.encoder()
 
     def score(self, question: str, steps: Iterable[str]) -> list[float]:
@@ -50,7 +44,33 @@ class Scorer:
                 "that this model was trained on, so its last steps would have no score. Shorten it."
             )
         batch = collate([make_row([lone_tree(sequence)])], pad_id=0)
-        batch = {name: paddle.to_tensor(array) for name, array in batch.items()}
-        with paddle.no_grad():
-            logits_K2 = self.model(**{name: batch[name] for name in MODEL_INPUTS})
-        return reward_scores(logits_K2).tolist()
+        return scores_of(self.model, batch)
+
+
+def load_reward_model(output_dir: str, reward_format: RewardFormat):
+    from llm.alignment.rm.flashmask.reward_model import as_reward_model
+    from llm.core import patches
+    from llm.core.model import attention, config, load, lora
+
+    patches.apply_to_library()
+    attend, _ = attention.choose(use_flash_attention=False, flash_mask=False)
+    patches.apply_to_models(attend)
+    if lora.is_adapter(output_dir):
+        model = lora.load(output_dir, "float32", reward_format.tokens)
+    else:
+        model = load.load_model(output_dir, config.load_config(output_dir), "float32")
+    model = as_reward_model(model, reward_format.tokens)
+    model.eval()
+    return model
+
+
+def scores_of(model, batch: dict) -> list[float]:
+    """p("+") at every scored position of a batch."""
+    import paddle
+
+    from llm.alignment.rm.flashmask.reward_objective import MODEL_INPUTS
+    from llm.core.model.losses import reward_scores
+
+    with paddle.no_grad():
+        logits_K2 = model(**{name: paddle.to_tensor(batch[name]) for name in MODEL_INPUTS})
+    return reward_scores(logits_K2).tolist()

@@ -58,6 +58,7 @@ def test_without_the_compiled_kernel_the_others_are_compared_and_the_reason_is_s
     assert not any(key.startswith("kernel") for key in result["rows"][0])
 
 
+@pytest.mark.runs
 def test_memory_is_that_of_the_pass_alone_in_a_process_of_its_own():
     """A dense pass over S tokens holds at least the H x S x S weights and their gradient: much more than what importing
     the libraries has left free to be used again."""

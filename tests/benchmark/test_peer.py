@@ -60,7 +60,7 @@ SETTINGS = {
 
 
 def compare(tiny, python: str, *flags: str) -> None:
-    where = ["--tokenizer", str(tiny / "model"), "--peer-python", python]
+    where = ["--tokenizer", str(tiny / "model"), "--peer_python", python]
     run_benchmark.main(["peer", str(tiny / "train.jsonl"), *where, *OPTIONS, *flags])
 
 
@@ -97,7 +97,7 @@ def test_trl_gets_the_same_solutions_in_its_own_form_and_the_same_updates(tiny, 
 def test_trl_runs_without_what_this_project_sets_for_itself_and_both_have_the_same_threads(faked, tiny, monkeypatch):
     monkeypatch.setenv("KMP_BLOCKTIME", "0")
     monkeypatch.setenv("USERS_OWN", "1")
-    arguments = peer.parse([str(tiny / "train.jsonl"), "--peer-python", sys.executable, *OPTIONS])
+    arguments = peer.parse([str(tiny / "train.jsonl"), "--peer_python", sys.executable, *OPTIONS])
     peer.run_rounds({}, {"settings": SETTINGS}, arguments, {"KMP_BLOCKTIME": "0"})
     (_, _, ours), (command, _, theirs) = faked[:2]
     assert ours["KMP_BLOCKTIME"] == "0" and ours["MKL_NUM_THREADS"] == "1"
@@ -109,7 +109,7 @@ def test_trl_runs_without_what_this_project_sets_for_itself_and_both_have_the_sa
     ("flags", "reason"),
     [
         (["--update", "12"], "--update 12: TRL accumulates batches of 8"),
-        (["--peer-python", "no/python"], "--peer_python: no/python is no file; `make peer`"),
+        (["--peer_python", "no/python"], "--peer_python: no/python is not a file; run `make peer`"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_at_once(tiny, faked, capsys, flags, reason):

@@ -9,6 +9,8 @@ from llm.benchmark import run_benchmark, scaling
 from llm.benchmark.scaling_run import Measure, counted
 
 
+@pytest.mark.runs
+@pytest.mark.distributed
 def test_two_layouts_of_two_processes_send_and_hold_what_is_modelled(capsys):
     """Every kind of collective by itself; a pipeline, whose stages differ, and tokens that are cut among ranks."""
     run_benchmark.main(["scaling", "--layouts", "sequence", "pipeline"])

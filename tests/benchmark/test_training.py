@@ -37,6 +37,7 @@ def in_this_process(monkeypatch):
     return jobs
 
 
+@pytest.mark.runs
 def test_the_command_measures_every_packing_in_turns_on_the_same_updates(tiny, in_this_process, capsys):
     run_benchmark.main(
         [
@@ -72,6 +73,7 @@ def test_the_command_measures_every_packing_in_turns_on_the_same_updates(tiny, i
     assert forest["computed"] < packings["greedy"]["computed"] < packings["padded"]["computed"]
 
 
+@pytest.mark.runs
 def test_a_measurement_runs_in_a_process_of_its_own_and_knows_its_peak_memory(tiny, tokenizer, tokens):
     record = Sequence(np.arange(3, 23, dtype="int32"), np.array([9, 19]), np.array([1, 0], "float32"), 5)
     solutions = data.Solutions([], [record] * 3, tokenizer, tokens, [])
@@ -108,6 +110,7 @@ def test_shares_are_of_events_that_do_not_overlap_and_unknown_without_the_compil
     assert without["rest"] == pytest.approx(0.45)
 
 
+@pytest.mark.runs
 def test_memory_that_was_given_back_counts_for_the_peak():
     code = (
         "import json, numpy; from llm.benchmark.children import peak_bytes, resident_bytes; "
@@ -117,6 +120,7 @@ def test_memory_that_was_given_back_counts_for_the_peak():
     assert 160e6 < peak - resident + 5e6 < 200e6
 
 
+@pytest.mark.runs
 def test_a_child_that_fails_is_an_error_with_its_exit_code():
     with pytest.raises(ValueError, match="ended with exit code 3"):
         children.run([training.CHILD[0], "-c", "raise SystemExit(3)"], {})

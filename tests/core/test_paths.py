@@ -86,13 +86,13 @@ def test_every_path_that_means_nothing_is_told(folder):
     with pytest.raises(ValueError) as caught:
         find_files([*wrong, "data/b.json"])
     told = str(caught.value).splitlines()
-    here = f"from the working directory {folder.parent} nor from the repository {REPOSITORY}; "
-    assert told[0] == f"'data/bb.json' does not exist, neither {here}did you mean {folder / 'b.json'}?"
-    assert told[1] == f"'dtaa/*.json' matches no file, neither {here}did you mean {folder}?"
-    assert told[2].startswith("'data/*.csv' matches no file, neither ")
+    here = f"(looked in the working directory {folder.parent} and in {REPOSITORY}); "
+    assert told[0] == f"'data/bb.json' does not exist {here}did you mean {folder / 'b.json'}?"
+    assert told[1] == f"'dtaa/*.json' matches no file {here}did you mean {folder}?"
+    assert told[2].startswith("'data/*.csv' matches no file (looked in ")
     assert told[3] == "'' is an empty path; give the path of a file or folder"
     assert told[4].startswith(f"'/no/such' does not exist (the working directory is {folder.parent}); ")
-    assert told[5] == f"'data/more/none' does not exist, neither {here}give the path of an existing file or folder"
+    assert told[5] == f"'data/more/none' does not exist {here}give the path of an existing file or folder"
     assert len(told) == len(wrong)
     with pytest.raises(ValueError) as caught:
         resolve_path("data/bb.json")
@@ -108,5 +108,5 @@ def test_a_folder_without_data(folder):
 
 @pytest.mark.parametrize("paths", [None, 3, [3], [], ","])
 def test_a_setting_without_any_path(paths):
-    with pytest.raises(ValueError, match="names no file; give|is no path; give"):
+    with pytest.raises(ValueError, match="names no file; give|is not a path; give"):
         find_files(paths)

@@ -95,6 +95,7 @@ def test_text_for_the_warm_up_holds_no_reward_and_right_solutions_are_right():
     assert set(verdicts) == {"right", "wrong"} and 100 < verdicts.count("right") < 300
 
 
+@pytest.mark.runs
 @pytest.mark.parametrize("name", ["train.jsonl", "train.jsonl.gz"])
 def test_the_command_writes_the_same_readable_bytes_again(tmp_path, name):
     written = []

@@ -410,7 +410,7 @@ def test_a_truncated_archive_is_told_and_leaves_nothing(good: Path, tmp_path: Pa
     """A download cut short by other means than ours is noticed at any point."""
     whole = good.read_bytes()
     good.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(FetchError, match="is no whole .tar.gz archive .*fetch it again"):
+    with pytest.raises(FetchError, match="is not a complete .tar.gz archive .*fetch it again"):
         unpack(good, tmp_path / "out")
     assert list(tree(tmp_path)) == [good.name]
 
@@ -526,7 +526,7 @@ def test_a_download_that_cannot_be_unpacked_is_kept_for_archive(site: Site, tmp_
     assert main(command) == 1
     assert f"kept as {kept}, for --archive" in capsys.readouterr().err and kept.read_bytes() == site.content
     assert main(command) == 1
-    assert "is there already" in capsys.readouterr().err and len(site.asked) == 1
+    assert "exists already" in capsys.readouterr().err and len(site.asked) == 1
     members = ["--train_member", "a.json", "--dev_member", "b.json"]
     assert main(["--archive", str(kept), *command[2:], *members]) == 0
     assert tree(tmp_path / "data" / "out") == {"train.json": TRAIN, "test.json": DEV}
@@ -538,6 +538,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.runs
 def test_the_command_from_another_folder(site: Site, good: Path, tmp_path: Path):
     """Download through a dropped connection, unpack, check; then a second run that asks for nothing."""
     site.content, site.plan = good.read_bytes(), [DROP]

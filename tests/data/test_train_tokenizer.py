@@ -39,6 +39,7 @@ def test_the_same_texts_give_the_same_bytes(tmp_path):
         assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes(), file.name
 
 
+@pytest.mark.runs
 def test_it_needs_no_paddle():
     code = (
         "import sys, pathlib, llm.data.train_tokenizer as module\n"

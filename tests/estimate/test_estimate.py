@@ -167,7 +167,7 @@ def test_parameters_are_those_that_paddle_counts(family, tied):
         "tie_word_embeddings": tied,
     }
     if tied and not family.can_tie_head:
-        with pytest.raises(ValueError, match="tie_word_embeddings True: supported is False"):
+        with pytest.raises(ValueError, match="tie_word_embeddings True: only False is supported"):
             sizes_of({"model_type": family.model_type, **config}, "here")
         return
     sizes = sizes_of({"model_type": family.model_type, **config}, "here")
@@ -187,6 +187,7 @@ CASES = (
 ).split()
 
 
+@pytest.mark.runs
 def test_measured_memory():
     """What PaddlePaddle allocates for a step: weights, gradients, moments and kept activations to 0.2 %, the peak never
     more than estimated and at most 9 % less. In a process of its own, with PaddleNLP's layers as on a GPU."""

@@ -5,36 +5,23 @@ import json
 import numpy as np
 import paddle
 import pytest
-from paddlenlp.transformers import (
-    LlamaConfig,
-    LlamaForCausalLM,
-    MistralConfig,
-    MistralForCausalLM,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-)
 from safetensors.numpy import load_file
 
 from llm.alignment.rm.flashmask.run_reward import main as train
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.export.merge_lora import main
 from llm.scoring.scorer import Scorer
+from tests.factories import random_model, read_lines, save_model
+from tests.runs import refusal
 
-SIZES = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 512,
-    "initializer_range": 0.2,
-}
+pytestmark = pytest.mark.runs
+
 BASES = {
-    "Llama": (LlamaForCausalLM, LlamaConfig, {}),
-    "Llama, tied": (LlamaForCausalLM, LlamaConfig, {"tie_word_embeddings": True}),
-    "Mistral": (MistralForCausalLM, MistralConfig, {}),
-    "Qwen2": (Qwen2ForCausalLM, Qwen2Config, {"tie_word_embeddings": False}),
-    "Qwen2, tied": (Qwen2ForCausalLM, Qwen2Config, {"tie_word_embeddings": True}),
+    "Llama": ("Llama", {}),
+    "Llama, tied": ("Llama", {"tie_word_embeddings": True}),
+    "Mistral": ("Mistral", {}),
+    "Qwen2": ("Qwen2", {"tie_word_embeddings": False}),
+    "Qwen2, tied": ("Qwen2", {"tie_word_embeddings": True}),
 }
 RANK, ALPHA = 4, 6
 
@@ -42,15 +29,13 @@ RANK, ALPHA = 4, 6
 @pytest.fixture(params=BASES)
 def base(request, tokenizer, tmp_path):
     """A folder with random weights, biases included."""
-    family, config, changes = BASES[request.param]
-    paddle.seed(11)
-    model = family(config(vocab_size=len(tokenizer), **SIZES, **changes))
+    family, changes = BASES[request.param]
+    model = random_model(family, len(tokenizer), seed=11, **changes)
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
             parameter.set_value(paddle.randn(parameter.shape) * 0.1)
-    model.save_pretrained(str(tmp_path / "base"), safe_serialization=True)
     tokenizer.save_pretrained(str(tmp_path / "base"))
-    return tmp_path / "base"
+    return save_model(model, tmp_path / "base")
 
 
 @pytest.fixture
@@ -60,29 +45,29 @@ def adapter(base, settings_of, tmp_path):
 
 
 def trained(base, settings_of, out, **changes):
-    train(
-        settings_of(
-            model_name_or_path=base,
-            output_dir=out,
-            lora=True,
-            lora_rank=RANK,
-            lora_alpha=ALPHA,
-            max_steps=4,
-            learning_rate=0.02,
-            warmup_steps=0,
-            do_eval=False,
-            load_best_model_at_end=False,
-            save_strategy="no",
-            **changes,
-        )
-    )
+    train(lora(settings_of, base, out, **{"do_eval": False, "save_strategy": "no", **changes}))
     return out
+
+
+def lora(settings_of, base, out, **changes) -> list[str]:
+    return settings_of(
+        model_name_or_path=base,
+        output_dir=out,
+        lora=True,
+        lora_rank=RANK,
+        lora_alpha=ALPHA,
+        max_steps=4,
+        learning_rate=0.02,
+        warmup_steps=0,
+        load_best_model_at_end=False,
+        **changes,
+    )
 
 
 def scores_of_dev(folder, tiny) -> list:
     scorer = Scorer(str(folder))
-    lines = (tiny / "dev.jsonl").read_text(encoding="utf-8").splitlines()[:6]
-    return [scorer.score(record["src"][0], record["responses"]) for record in map(json.loads, lines)]
+    records = read_lines(tiny / "dev.jsonl")[:6]
+    return [scorer.score(record["src"][0], record["responses"]) for record in records]
 
 
 def weights_of(folder, pattern="model*.safetensors") -> dict:
@@ -131,21 +116,7 @@ def test_the_merged_weights_are_those_of_arithmetic(base, adapter, tokens, tmp_p
 
 def test_a_merged_model_is_trained_further_from_where_the_adapters_were(base, adapter, settings_of, tmp_path, capsys):
     """Its evaluation before any update is that of the adapters, and a run starts from it like from any other."""
-    expected = train(
-        settings_of(
-            model_name_or_path=base,
-            output_dir=adapter,
-            lora=True,
-            lora_rank=RANK,
-            lora_alpha=ALPHA,
-            max_steps=4,
-            learning_rate=0.02,
-            warmup_steps=0,
-            save_steps=4,
-            eval_steps=4,
-            overwrite_output_dir=True,
-        )
-    )
+    expected = train(lora(settings_of, base, adapter, save_steps=4, eval_steps=4, overwrite_output_dir=True))
     main([str(adapter), str(tmp_path / "merged")])
     found = train(settings_of(model_name_or_path=tmp_path / "merged", output_dir=tmp_path / "again", do_train=False))
     for name in ("eval_loss", "eval_accuracy", "eval_auc"):
@@ -197,22 +168,15 @@ def test_the_new_placeholders_embedding_is_merged(tiny, settings_of, tmp_path, c
     assert differs(scores_of_dev(tmp_path / "new", tiny), scores_of_dev(adapter, tiny)) < 1e-5
 
 
-def refusal(capsys, *folders) -> str:
-    with pytest.raises(SystemExit) as stop:
-        main([str(folder) for folder in folders])
-    assert stop.value.code == 2
-    return capsys.readouterr().err
-
-
 def test_what_is_no_adapter_and_what_is_no_empty_folder_are_refused(tiny, settings_of, tmp_path, capsys):
     new = tmp_path / "merged"
-    message = refusal(capsys, tiny / "model", new)
+    message = refusal(capsys, [str(tiny / "model"), str(new)], main)
     for text in ("ADAPTER_DIR", str(tiny / "model"), "lora_config.json", "settings.json", "lora true"):
         assert text in message
-    assert "ADAPTER_DIR" in refusal(capsys, tmp_path / "nowhere", new)
+    assert "ADAPTER_DIR" in refusal(capsys, [str(tmp_path / "nowhere"), str(new)], main)
     adapter = trained(tiny / "model", settings_of, tmp_path / "adapter")
     for full in (adapter, tiny / "model", adapter / "settings.json"):
-        assert f"OUTPUT_DIR: {full} is there already" in refusal(capsys, adapter, full)
+        assert f"OUTPUT_DIR: {full} exists already" in refusal(capsys, [str(adapter), str(full)], main)
     (adapter / "peft_model-00001-of-00001.safetensors").unlink()
-    assert "Copy the folder again" in refusal(capsys, adapter, new)
+    assert "Copy the folder again" in refusal(capsys, [str(adapter), str(new)], main)
     assert not new.exists()

@@ -78,6 +78,7 @@ def test_a_row_of_a_configuration(settings_of, capsys):
     assert "── tree 1: " in out and sum(shown_labels) == labels > 4 and out.count("ки\n") == len(shown_labels)
 
 
+@pytest.mark.runs
 def test_the_settings_that_a_run_saved_are_a_configuration(settings_of, tmp_path, capsys):
     run_reward.main(settings_of(max_steps=1, load_best_model_at_end=False, do_eval=False, save_strategy="no"))
     capsys.readouterr()
@@ -135,7 +136,7 @@ def test_without_a_tokenizer_is_told_how_to_give_one(two_solutions, capsys):
 @pytest.mark.parametrize("row", ["1", "-1"])
 def test_a_row_that_is_not_there_is_told_with_the_number_of_rows(tiny, two_solutions, capsys, row, flags):
     error = refusal(capsys, two_solutions, "--tokenizer_name_or_path", tiny / "model", "--row", row, *flags)
-    assert f"--row {row}: the data makes 1 row, and they are counted from 0" in error
+    assert f"--row {row}: the data makes 1 row, counted from 0" in error
 
 
 @pytest.mark.parametrize(
@@ -180,6 +181,7 @@ def test_data_is_told_from_configurations(tmp_path, tiny):
     assert not is_config(str(tiny / "train.jsonl"))
 
 
+@pytest.mark.runs
 def test_the_command_ends_quietly_when_its_reader_has_gone(tiny, two_solutions):
     """As in `python -m llm inspect ... | head -1`."""
     command = [sys.executable, "-m", "llm", "inspect", str(two_solutions), "--model_name_or_path", str(tiny / "model")]

@@ -1,4 +1,4 @@
-"""May this run write into output_dir, and does it go on from a checkpoint there? Decided before a model is loaded."""
+"""May this run write into output_dir, and does it resume from a checkpoint there? Decided before a model is loaded."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def prepare(folder: Path, asked: Asked, model_path: str, identity: dict, first_r
     given = asked.resume_from_checkpoint
     if given and asked.overwrite_output_dir:
         raise ValueError(
-            f"overwrite_output_dir: would delete the checkpoints in {folder} before the run goes on from {given}. "
-            "Leave overwrite_output_dir or resume_from_checkpoint out."
+            f"overwrite_output_dir: would delete the checkpoints in {folder} before the run resumes from {given}. "
+            "Leave out overwrite_output_dir or resume_from_checkpoint."
         )
     if given:
         return _given_checkpoint(Path(given).expanduser().absolute(), identity)
@@ -49,15 +49,15 @@ def prepare(folder: Path, asked: Asked, model_path: str, identity: dict, first_r
     foreign = [path for path in folder.iterdir() if not path.name.startswith(PASSING) and path.suffix != ".part"]
     if foreign and not (folder / SETTINGS_FILE).exists():
         raise ValueError(
-            f"output_dir: {folder} holds files that are not from a run of this script, and a run would write between "
+            f"output_dir: {folder} holds files that are not from a run of this script, and a run would write among "
             "them. Give an empty or new folder, or set overwrite_output_dir true to use this one."
         )
-    checkpoint, passed_over = checkpoints.last_complete(folder)
+    checkpoint, half_written = checkpoints.last_complete(folder)
     if first_rank:
-        for half in passed_over:
+        for half in half_written:
             lost_files = (half / checkpoints.FILE_LIST).exists()
             why = "it is half-written (the run was stopped while saving it)"
-            print(f"ignored {half.name}: {'files are missing or cut short' if lost_files else why}", flush=True)
+            print(f"ignored {half.name}: {'files are missing or truncated' if lost_files else why}", flush=True)
     return checkpoint and _same_run(checkpoint, identity)
 
 
@@ -73,7 +73,8 @@ def locked(output_dir: Path, first_rank: bool) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise ValueError(
-                    f"output_dir: another run is writing to {output_dir} now. Wait for its end, or give another folder."
+                    f"output_dir: another run is writing to {output_dir} now. Wait until it "
+                    "ends, or give another folder."
                 ) from None
         yield
 
@@ -104,9 +105,9 @@ def _check_writable(folder: Path, model_path: str) -> None:
 def _given_checkpoint(checkpoint: Path, identity: dict) -> Path:
     if not checkpoints.is_complete(checkpoint):
         raise ValueError(
-            f"resume_from_checkpoint: {checkpoint} is no whole checkpoint of this script (its "
+            f"resume_from_checkpoint: {checkpoint} is not a whole checkpoint of this script (its "
             f"{checkpoints.FILE_LIST} is missing or names files that are missing or cut short). Give another one, or "
-            "leave the setting out to go on from the last whole checkpoint in output_dir."
+            "leave the setting out to resume from the last whole checkpoint in output_dir."
         )
     return _same_run(checkpoint, identity)
 
@@ -115,7 +116,7 @@ def _same_run(checkpoint: Path, identity: dict) -> Path:
     differences = compatibility.identity_differences(checkpoint, identity)
     if differences:
         raise ValueError(
-            f"output_dir: {checkpoint} was written by another run, and going on from it would mix the two:\n  "
+            f"output_dir: {checkpoint} was written by another run, and resuming from it would mix the two:\n  "
             + "\n  ".join(differences)
             + "\nGive another output_dir, or set overwrite_output_dir true to start afresh and delete the old "
             "checkpoints, or restore the settings."

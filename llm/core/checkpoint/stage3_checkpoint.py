@@ -1,7 +1,7 @@
 """Sharding stage 3 in PaddleNLP's unified form, which PaddleNLP does not write for it.
 
-What PaddleNLP writes for stage 3 no other layout can go on from, and while it does so every rank holds the whole model.
-Here every rank writes some of the tensors, whole; it holds these and one more at a time.
+No other layout can resume from what PaddleNLP writes for stage 3, and every rank holds the whole model while it is
+written. Here every rank writes some of the tensors, whole; it holds these and one more at a time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WHOLE_STATE = "_pow_acc_0"  # how the names of the state end that is one number 
 
 
 def save_model(wrapped: GroupShardedStage3, folder: Path) -> None:
-    _save(wrapped, folder, MODEL, lambda parameter: {"": _held(parameter)})
+    _save(wrapped, folder, MODEL, lambda parameter: {"": stage3.held(parameter)})
     if dist.get_rank() == 0:
         save_model_config(wrapped._layer, str(folder))
 
@@ -51,11 +51,11 @@ def load_model(model: paddle.nn.Layer | GroupShardedStage3, folder: Path) -> Non
     parameters = layer.state_dict()
     for name, tensor in _tensors(folder, MODEL):
         if name not in parameters:
-            continue  # a head that another layout had beside the embedding it shares
+            continue  # a head that another layout saved in addition to the embedding it shares
         if layer is model:
             parameters[name].set_value(tensor)
         else:
-            _held(parameters[name]).set_value(_mine(model, parameters[name], tensor))
+            stage3.held(parameters[name]).set_value(stage3.share_of_rank(model, parameters[name], tensor))
 
 
 def load_optimizer(wrapped: GroupShardedStage3, folder: Path) -> None:
@@ -65,11 +65,13 @@ def load_optimizer(wrapped: GroupShardedStage3, folder: Path) -> None:
         name, _, kind = name.partition("/")
         if name in parameters:
             key = f"{_name_in_state(parameters[name])}_{f'{FP32_MASTER}_' if has_masters else ''}{kind}"
-            state[key] = tensor if kind.endswith(WHOLE_STATE) else _mine(wrapped, parameters[name], tensor)
+            state[key] = (
+                tensor if kind.endswith(WHOLE_STATE) else stage3.share_of_rank(wrapped, parameters[name], tensor)
+            )
             state[key].name = key
     if has_masters:
         state[MASTER] = {
-            _name_in_state(parameters[name]): _mine(wrapped, parameters[name], tensor)
+            _name_in_state(parameters[name]): stage3.share_of_rank(wrapped, parameters[name], tensor)
             for name, tensor in _tensors(folder, MASTER)
             if name in parameters
         }
@@ -103,24 +105,8 @@ def _save(wrapped, folder: Path, kind: str, pieces_of: Callable[[object], dict],
         write_json(_index(folder, kind), index | (extra or {}))
 
 
-def _held(parameter):
-    """What a rank has of a parameter between two calls of its layer."""
-    return parameter if stage3.is_whole(parameter) else parameter.fw_storage
-
-
 def _name_in_state(parameter) -> str:
     return parameter.name if stage3.is_whole(parameter) else f"slice@{parameter.name}"
-
-
-def _mine(wrapped, parameter, tensor):
-    """Of a whole tensor what this rank has."""
-    if stage3.is_whole(parameter):
-        return tensor
-    flat = tensor.reshape([-1])
-    rest = wrapped._param2buffer_size[parameter.name] - flat.shape[0]
-    padded = paddle.concat([flat, paddle.zeros([rest], flat.dtype)]) if rest else flat
-    start, end = wrapped._param2buffer[parameter.name][wrapped._rank]
-    return padded[start:end].clone()
 
 
 def _tensors(folder: Path, kind: str) -> Iterator[tuple[str, paddle.Tensor]]:

@@ -1,4 +1,5 @@
-"""The two reward rows of the LM head, wherever they are: in the head, in one that ranks divide, beside adapters."""
+"""The two reward rows of the LM head, wherever they are: in the head, in one that ranks divide, or in the parameter
+that trains with adapters."""
 
 from __future__ import annotations
 

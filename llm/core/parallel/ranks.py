@@ -1,4 +1,4 @@
-"""Which rank this process is, and what the ranks of a run tell each other."""
+"""Which rank this process is, and what the ranks of a run exchange."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 VisualDL serves only one record file of a folder. PaddleNLP's callback closes its file with the training, so that the
 last evaluation would open a second one, and a restart a third. Here the file is closed with the run, and a run that
-resumes writes what its checkpoint's log holds anew.
+resumes writes what its checkpoint's log holds anew. A run that does not train leaves the curves of one that did.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ class Curves(TrainerCallback):
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         """The history has the newest line already."""
+        if not args.do_train:
+            return
         if not self.writers:
             self.open(args, state)
         elif logs is not None:

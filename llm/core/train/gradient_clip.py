@@ -1,6 +1,6 @@
 """One norm over all gradients of an update, however they are divided among the ranks, and clipping by it.
 
-The library has a clipping of its own for every layout, and tells none of their norms. This one takes the gradients
+The library clips differently in every layout, and reports none of the norms. This one takes the gradients
 where each of its optimisers hands them over, so that a run logs and clips by the same number in every layout.
 """
 

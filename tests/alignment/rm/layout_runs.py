@@ -12,17 +12,15 @@ from llm.alignment.rm.flashmask.run_reward import main
 from llm.core import patches
 from llm.core.model import config as config_module
 from llm.core.model.attention import block_attention
-from tests.alignment.rm.runs import launch
+from tests import factories
+from tests.runs import train_ranks
 
 SETTINGS = {
-    "max_seq_len": 384,
     "max_steps": 20,
     "eval_steps": 10,
     "save_steps": 10,
-    "learning_rate": 1e-3,
     "warmup_steps": 2,
     "per_device_eval_batch_size": 3,  # the 4 held-out rows fill no two batches
-    "disable_tqdm": True,
 }
 
 
@@ -48,23 +46,19 @@ LAYOUTS = {  # (processes, settings): 8 rows an update in all of them
 }
 
 
+def flags_of(folder: Path, **settings) -> list[str]:
+    return factories.write_config(folder, **SETTINGS | settings)
+
+
 def train(folder: Path, layout: str, **settings) -> Path:
-    """Trains in a new `folder`, in this process where one is enough; returns the output_dir."""
+    """Trains in this process where one is enough; returns the output_dir."""
     processes, own = LAYOUTS[layout]
-    config = write_config(folder, **own, **settings)
+    flags = flags_of(folder, **own, **settings)
     if processes == 1:
-        main([str(config)])
+        main(flags)
     else:
-        launch([str(config)], folder, processes)
+        train_ranks(flags, folder, processes)
     return folder / "out"
-
-
-def write_config(folder: Path, **settings) -> Path:
-    """config.json of a run into folder/out."""
-    folder.mkdir()
-    config, settings = folder / "config.json", {**SETTINGS, "output_dir": folder / "out", **settings}
-    config.write_text(json.dumps(settings, default=str))
-    return config
 
 
 def assert_same_training(one: Path, other: Path) -> None:

@@ -7,8 +7,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from llm.alignment.rm.flashmask.run_reward import main
-from tests.alignment.rm.layout_runs import ONE, assert_same_training, of_update, train, write_config
-from tests.alignment.rm.runs import refusal
+from tests.alignment.rm.layout_runs import ONE, assert_same_training, flags_of, of_update, train
+from tests.runs import refusal
+
+pytestmark = [pytest.mark.runs, pytest.mark.distributed]
 
 CHECKPOINT = {"steps": "checkpoint-10", "pairs": "checkpoint-5", "few pairs": "checkpoint-4", "tied": "checkpoint-10"}
 LAST = {"steps": "checkpoint-20", "pairs": "checkpoint-20", "few pairs": "checkpoint-8", "tied": "checkpoint-20"}
@@ -46,8 +48,8 @@ def optimizer_of(checkpoint) -> dict[str, np.ndarray]:
 
 def test_a_checkpoint_that_is_not_unified_is_refused_under_another_layout(run_of, data_sets, tmp_path, capsys):
     checkpoint = run_of("few steps", "stage3 in files of its own") / "checkpoint-4"
-    config = write_config(tmp_path / "run", **of_update(4, 2), **data_sets["few steps"])
-    message = refusal(capsys, [str(config), "--resume_from_checkpoint", str(checkpoint)])
+    flags = flags_of(tmp_path / "run", **of_update(4, 2), **data_sets["few steps"])
+    message = refusal(capsys, [*flags, "--resume_from_checkpoint", str(checkpoint)])
     assert "layout: 'ranks 2," in message and "sharding stage3' in the checkpoint, 'any' now" in message
 
 
@@ -56,13 +58,10 @@ def test_another_number_of_rows_in_an_update_is_refused_and_another_split_of_the
 ):
     """Resuming would quietly count updates of another size, and take up the data elsewhere."""
     checkpoint = run_of("pairs", ONE) / CHECKPOINT["pairs"]
-    config = write_config(tmp_path / "run", **data_sets["pairs"], resume_from_checkpoint=checkpoint)
 
     def flags(batch: int, accumulation: int) -> list[str]:
-        return [
-            str(config),
-            *(word for name, value in of_update(batch, accumulation).items() for word in (f"--{name}", str(value))),
-        ]
+        settings = data_sets["pairs"] | of_update(batch, accumulation)
+        return flags_of(tmp_path / "run", **settings, resume_from_checkpoint=checkpoint)
 
     assert "rows of an update: 8 in the checkpoint, 16 now" in refusal(capsys, flags(4, 4))
     main(flags(1, 8))

@@ -9,14 +9,16 @@ import pytest
 
 from llm.alignment.rm.flashmask.run_reward import main
 from llm.core.checkpoint import checkpoints
-from tests.alignment.rm.fault_runs import STACK, finish, running, settings
-from tests.alignment.rm.runs import assert_same_runs, refusal
+from tests.factories import twelve_updates
+from tests.runs import STACK, assert_same_runs, refusal, running, train_ranks
+
+pytestmark = [pytest.mark.runs, pytest.mark.distributed]
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
-    finish(settings(tiny, folder), folder)
+    train_ranks(twelve_updates(tiny, folder), folder)
     return folder / "out"
 
 
@@ -35,10 +37,10 @@ def assert_equal_runs(one, other) -> None:
 
 
 def test_kills_end_the_whole_run_and_cost_no_more_than_what_was_not_saved(undisturbed, tiny, tmp_path):
-    out, flags = tmp_path / "out", settings(tiny, tmp_path)
+    out, flags = tmp_path / "out", twelve_updates(tiny, tmp_path)
     with running(flags, tmp_path, sigkill={"step": 4, "rank": 1}) as run:
         assert run.end() != 0
-        assert run.shown(0).count("error: rank 0 cannot go on: another rank has ended") == 1
+        assert run.shown(0).count("error: rank 0 cannot continue: another rank has ended") == 1
         assert STACK not in run.everything()
         assert "Container failed" in run.shown()
     with running(flags, tmp_path, slow={"seconds": 0.5}) as run:  # without its launcher, a rank saves and ends
@@ -50,17 +52,17 @@ def test_kills_end_the_whole_run_and_cost_no_more_than_what_was_not_saved(undist
     next_save = whole(out)[-1] // 3 * 3 + 3
     with running(flags, tmp_path, late_list={"seconds": 3}) as run:
         folder = out / f"checkpoint-{next_save}"
-        run.wait_until(folder.exists, folder)
+        run.wait_for_file(folder)
         run.send(signal.SIGKILL, 0, 1)
         run.end()
         assert not (folder / checkpoints.FILE_LIST).exists()
-    assert f"ignored checkpoint-{next_save}: it is half-written" in finish(flags, tmp_path).shown()
+    assert f"ignored checkpoint-{next_save}: it is half-written" in train_ranks(flags, tmp_path)
     assert_equal_runs(undisturbed, out)
 
 
 def test_a_sigterm_to_a_rank_or_the_launcher_saves_and_ends_the_run(undisturbed, tiny, tmp_path):
-    out, flags = tmp_path / "out", settings(tiny, tmp_path)
-    stopped = finish(flags, tmp_path, sigterm={"step": 4, "rank": 1}).shown()
+    out, flags = tmp_path / "out", twelve_updates(tiny, tmp_path)
+    stopped = train_ranks(flags, tmp_path, sigterm={"step": 4, "rank": 1})
     assert "stopped by SIGTERM after update 5 of 12: checkpoint-5 is saved" in stopped
     assert whole(out) == [3, 5]
     with running(flags, tmp_path, slow={"seconds": 0.5}) as run:
@@ -70,12 +72,12 @@ def test_a_sigterm_to_a_rank_or_the_launcher_saves_and_ends_the_run(undisturbed,
         last = whole(out)[-1]
         assert 6 < last < 12 and f"checkpoint-{last} is saved" in run.shown(0)
         assert STACK not in run.everything()
-    finish(flags, tmp_path)
+    train_ranks(flags, tmp_path)
     assert_equal_runs(undisturbed, out)
 
 
 def test_a_full_disk_of_one_rank_ends_the_run_and_leaves_the_earlier_checkpoint(undisturbed, tiny, tmp_path):
-    out, flags = tmp_path / "out", settings(tiny, tmp_path)
+    out, flags = tmp_path / "out", twelve_updates(tiny, tmp_path)
     for rank in (1, 0):
         with running(flags, tmp_path, disk_full={"step": 6, "rank": rank}) as run:
             assert run.end() != 0
@@ -83,12 +85,14 @@ def test_a_full_disk_of_one_rank_ends_the_run_and_leaves_the_earlier_checkpoint(
             assert "What is half-written is ignored" in run.shown(rank)  # the other rank may be writing into it
             assert STACK not in run.everything()
         assert whole(out) == [3]
-    finish(flags, tmp_path)
+    train_ranks(flags, tmp_path)
     assert_equal_runs(undisturbed, out)
 
 
 def test_a_run_of_other_data_or_another_seed_is_refused(undisturbed, tiny, tmp_path):
-    flags = settings(tiny, tmp_path, output_dir=str(undisturbed), seed=7, train_dataset_path=str(tiny / "dev.jsonl"))
+    flags = twelve_updates(
+        tiny, tmp_path, output_dir=str(undisturbed), seed=7, train_dataset_path=str(tiny / "dev.jsonl")
+    )
     with running(flags, tmp_path) as run:
         assert run.end() != 0  # 2, if the first rank came so far before the launcher ended it
         assert "seed: 42 in the checkpoint, 7 now" in run.shown() and "data: " in run.shown()
@@ -102,9 +106,9 @@ def test_a_checkpoint_with_a_file_cut_short_is_refused_by_its_name_or_passed_ove
     cut = out / "checkpoint-12" / "optimizer-00002-of-00002.safetensors"  # the second rank's
     cut.write_bytes(cut.read_bytes()[:-1])
     changes = {"per_device_train_batch_size": 4}
-    message = refusal(capsys, settings(tiny, tmp_path, resume_from_checkpoint=str(cut.parent), **changes))
-    assert f"resume_from_checkpoint: {cut.parent} is no whole checkpoint" in message
-    main(settings(tiny, tmp_path, **changes))
+    message = refusal(capsys, twelve_updates(tiny, tmp_path, resume_from_checkpoint=cut.parent, **changes))
+    assert f"resume_from_checkpoint: {cut.parent} is not a whole checkpoint" in message
+    main(twelve_updates(tiny, tmp_path, **changes))
     shown = capsys.readouterr().out
     assert "ignored checkpoint-12" in shown and f"starts from: {out / 'checkpoint-9'}" in shown
     assert_same_runs(undisturbed, out, 1e-4)
@@ -114,17 +118,17 @@ def test_a_sigterm_to_a_single_process_saves_and_ends_it_with_exit_code_0(tiny, 
     """In an update before an evaluation, which is not lost; in an evaluation; in the last update; and before the first
     one, when nothing is kept."""
     out, changes = tmp_path / "out", {"eval_steps": 3, "max_steps": 11}  # after which no checkpoint is due
-    flags = settings(tiny, tmp_path, **changes)
+    flags = twelve_updates(tiny, tmp_path, **changes)
     with running(flags, tmp_path, ranks=1) as run:
-        run.wait_until(out.exists, "output_dir")
+        run.wait_for_file(out)
         run.process.terminate()
         assert run.end() == -signal.SIGTERM and whole(out) == []
     moments = [(2, "_settle", 3), (6, "evaluate", 7), (10, "_settle", 11)]
     for step, inside, last in moments:
-        shown = finish(flags, tmp_path, 1, sigterm={"step": step, "inside": inside}).shown()
+        shown = train_ranks(flags, tmp_path, 1, sigterm={"step": step, "inside": inside})
         assert f"stopped by SIGTERM after update {last} of 11: checkpoint-{last} is saved" in shown
         assert whole(out)[-1] == last and not (out / "train_results.json").exists()
     main(flags)
     straight = tmp_path / "straight"
-    main(settings(tiny, straight, **changes))
+    main(twelve_updates(tiny, straight, **changes))
     assert_equal_runs(straight / "out", out)

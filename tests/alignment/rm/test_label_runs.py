@@ -6,7 +6,9 @@ import re
 import pytest
 
 from llm.alignment.rm.flashmask.run_reward import main
-from tests.alignment.rm.runs import assert_same_runs, history, refusal
+from tests.runs import assert_same_runs, history, refusal
+
+pytestmark = pytest.mark.runs
 
 ONE_UPDATE = {
     "max_steps": 1,

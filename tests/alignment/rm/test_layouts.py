@@ -10,7 +10,9 @@ import paddle
 import pytest
 
 from tests.alignment.rm.layout_runs import ONE, assert_same_training, weights_of
-from tests.alignment.rm.runs import launch
+from tests.runs import train_ranks
+
+pytestmark = [pytest.mark.runs, pytest.mark.distributed]
 
 RUNS = [
     ("steps", "data"),
@@ -47,7 +49,7 @@ def test_a_finished_run_that_is_started_again_has_the_same_model(run_of, tmp_pat
     """It trains no further, so that none of the library's wrappers hands the weights to all ranks."""
     before, out = run_of("few steps", layout), tmp_path / "out"
     shutil.copytree(before, out)
-    launch([str(before.parent / "config.json"), "--output_dir", str(out)], tmp_path)
+    train_ranks([str(before.parent / "config.json"), "--output_dir", str(out)], tmp_path)
     evaluations = [json.loads((folder / "eval_results.json").read_text()) for folder in (before, out)]
     assert evaluations[1] == pytest.approx(evaluations[0], rel=1e-6)
     first, second = weights_of(before), weights_of(out)

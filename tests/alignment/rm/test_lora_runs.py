@@ -2,9 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +9,11 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from llm.alignment.rm.flashmask.run_reward import main
-from llm.export.merge_lora import merge
+from llm.export.merging import merge
 from llm.scoring.scorer import Scorer
-from tests.alignment.rm.runs import SCRIPT, assert_same_runs, history, launch, refusal
+from tests.runs import assert_same_runs, history, kill_at, refusal, train_ranks
+
+pytestmark = pytest.mark.runs
 
 
 def lora(settings_of, **changes):
@@ -67,24 +66,12 @@ def test_a_killed_run_resumes_to_the_losses_of_the_run_that_was_not_killed(setti
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     main(lora(settings_of, output_dir=straight, **changes))
     flags = lora(settings_of, output_dir=killed, **changes)
-    process = start(flags, tmp_path)
-    until = time.monotonic() + 120
-    while not (killed / "checkpoint-4/checkpoint_files.json").exists():
-        assert process.poll() is None and time.monotonic() < until, (tmp_path / "log").read_text()[-2000:]
-        time.sleep(0.002)
-    process.kill()
-    process.wait()
-    assert start(flags, tmp_path).wait(timeout=180) == 0, (tmp_path / "log").read_text()[-2000:]
+    kill_at(killed / "checkpoint-4/checkpoint_files.json", flags, tmp_path)
+    train_ranks(flags, tmp_path, ranks=1)
     assert_same_runs(straight, killed, 1e-6)
     if unified:
         for name, array in adapters(straight).items():
             np.testing.assert_allclose(adapters(killed)[name], array, rtol=1e-5, atol=1e-6)
-
-
-def start(flags: list[str], folder: Path) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPT), *flags], stdout=(folder / "log").open("w"), stderr=subprocess.STDOUT
-    )
 
 
 @pytest.mark.parametrize("unified", [True, False])
@@ -136,12 +123,13 @@ def test_recomputing_and_splitting_a_batch_change_no_loss(settings_of, tmp_path,
     assert history(tmp_path / "a")[1, False]["gradient_norm"] > 0.5
 
 
+@pytest.mark.distributed
 def test_two_ranks_equal_one_process(settings_of, tmp_path):
     """They share the optimiser's state, which is of the adapters and rows alone."""
     changes = {"zero_padding": False, "gradient_accumulation_steps": 1, "max_steps": 4, "save_steps": 2}
     one, two = tmp_path / "one", tmp_path / "two"
     main(lora(settings_of, output_dir=one, per_device_train_batch_size=56, **changes))
-    launch(lora(settings_of, output_dir=two, per_device_train_batch_size=28, **changes), tmp_path)
+    train_ranks(lora(settings_of, output_dir=two, per_device_train_batch_size=28, **changes), tmp_path)
     for at, values in history(one).items():
         name = "eval_loss" if at[1] else "loss"
         assert history(two)[at][name] == pytest.approx(values[name], rel=1e-4)

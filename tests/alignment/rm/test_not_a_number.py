@@ -15,8 +15,10 @@ from llm.alignment.rm.flashmask.run_reward import main
 from llm.core.checkpoint import checkpoints
 from llm.core.train.exact_trainer import ExactTrainer
 from tests.alignment.rm import faulty_run
-from tests.alignment.rm.fault_runs import STACK, finish, running, settings
-from tests.alignment.rm.runs import assert_same_runs, history, refusal
+from tests.factories import twelve_updates
+from tests.runs import STACK, assert_same_runs, history, refusal, running, train_ranks
+
+pytestmark = pytest.mark.runs
 
 LINE = 62  # is in the second update, with two ranks in a micro-batch of the second one
 BAD = 2
@@ -33,7 +35,7 @@ LAYOUTS = {
 def flags_of(tiny, folder, **changes) -> list[str]:
     """Four rows in an update, one in a micro-batch, and every update saved."""
     short = {"max_steps": 4, "save_steps": 1, "logging_steps": 1, "do_eval": False, "warmup_steps": 0}
-    return settings(tiny, folder, **{"per_device_train_batch_size": 1, **short, **changes})
+    return twelve_updates(tiny, folder, **{"per_device_train_batch_size": 1, **short, **changes})
 
 
 def alone(tiny, folder, **changes) -> list[str]:
@@ -59,7 +61,8 @@ def disturbed(**faults) -> Iterator[None]:
 def skipped(tiny, tmp_path_factory):
     """What one process made of it with nan_policy skip."""
     folder = tmp_path_factory.mktemp("skipped")
-    finish(alone(tiny, folder, nan_policy="skip"), folder, 1, not_a_number={"line": LINE})
+    shown = train_ranks(alone(tiny, folder, nan_policy="skip"), folder, 1, not_a_number={"line": LINE})
+    assert told(shown) == [(BAD, "loss", RECORDS)]
     return folder / "out"
 
 
@@ -97,19 +100,20 @@ def assert_left_out(out) -> None:
 
 
 def test_one_process_leaves_the_update_out(skipped):
-    assert told((skipped.parent / "log").read_text()) == [(BAD, "loss", RECORDS)]
     assert_left_out(skipped)
 
 
+@pytest.mark.distributed
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_leaves_the_same_update_out(layout, skipped, tiny, tmp_path):
     flags = flags_of(tiny, tmp_path, nan_policy="skip", **LAYOUTS[layout])
-    shown = finish(flags, tmp_path, not_a_number={"line": LINE}).shown()
+    shown = train_ranks(flags, tmp_path, not_a_number={"line": LINE})
     assert told(shown) == [(BAD, "loss", RECORDS)]
     assert_left_out(tmp_path / "out")
     assert_same_runs(skipped, tmp_path / "out", 1e-4)
 
 
+@pytest.mark.distributed
 def test_all_ranks_stop_at_a_loss_that_is_no_number_and_may_go_on_without_it(skipped, tiny, tmp_path):
     with running(flags_of(tiny, tmp_path), tmp_path, not_a_number={"line": LINE}) as run:
         assert run.end() != 0
@@ -117,7 +121,7 @@ def test_all_ranks_stop_at_a_loss_that_is_no_number_and_may_go_on_without_it(ski
         assert "NaN or infinite" in run.shown()
     assert [path.name for path in checkpoints.all_checkpoints(tmp_path / "out")] == ["checkpoint-1"]
     flags = flags_of(tiny, tmp_path, nan_policy="skip")
-    assert "checkpoint-1" in finish(flags, tmp_path, not_a_number={"line": LINE}).shown()
+    assert "checkpoint-1" in train_ranks(flags, tmp_path, not_a_number={"line": LINE})
     assert_left_out(tmp_path / "out")
     assert_same_runs(skipped, tmp_path / "out", 1e-4)
 

@@ -8,7 +8,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from llm.alignment.rm.flashmask.run_reward import main
-from tests.alignment.rm.runs import assert_same_runs, history, launch, refusal
+from tests import factories
+from tests.runs import assert_same_runs, history, refusal, train_ranks
+
+pytestmark = pytest.mark.runs
 
 PREFERENCE_KEYS = (
     "accuracy ties margin_mean chosen_reward_mean chosen_reward_std chosen_reward_min chosen_reward_max "
@@ -19,12 +22,7 @@ PREFERENCE_KEYS = (
 @pytest.fixture
 def pairs_of(settings_of, tiny):
     """Flags of a short run over preferences, with changes."""
-
-    def flags(**changes) -> list[str]:
-        data = {"train_dataset_path": tiny / "pairs.jsonl", "dev_dataset_path": tiny / "dev_pairs.jsonl"}
-        return settings_of(**{"process_reward": False, **data, **changes})
-
-    return flags
+    return lambda **changes: settings_of(**factories.pairs_of(tiny) | changes)
 
 
 def test_preferences_are_learned_and_measured(pairs_of, tiny, tmp_path):
@@ -86,6 +84,7 @@ def test_an_update_over_all_pairs_is_the_same_however_it_is_split_and_packed(pai
         assert other == pytest.approx(found[0], rel=1e-4)
 
 
+@pytest.mark.distributed
 def test_two_ranks_of_pairs_equal_one_process(pairs_of, tmp_path):
     """The pairs of a pass fill an update and a part of another, in which the second rank has none."""
     changes = {"zero_padding": False, "prefix_sharing": False, "max_steps": 4, "save_steps": 4, "eval_steps": 2}
@@ -97,7 +96,7 @@ def test_two_ranks_of_pairs_equal_one_process(pairs_of, tmp_path):
             **changes | {"learning_rate": 1e-4},
         )
     )
-    launch(
+    train_ranks(
         pairs_of(
             output_dir=tmp_path / "two",
             per_device_train_batch_size=25,

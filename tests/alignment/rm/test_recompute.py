@@ -4,8 +4,10 @@ import json
 
 import pytest
 
-from tests.alignment.rm.fault_runs import STACK, finish, running, settings
-from tests.alignment.rm.runs import assert_same_runs
+from tests.factories import twelve_updates
+from tests.runs import STACK, assert_same_runs, running, train_ranks
+
+pytestmark = pytest.mark.runs
 
 # how often a part is computed in an update, by recompute_granularity
 TWICE = {
@@ -26,10 +28,10 @@ ROWS, LAYERS = 4, 2  # of an update, one in a micro-batch; of the model
 def run(tiny, folder, ranks: int, **changes):
     """(its folder, how often parts of the layers were computed in the first update by all ranks, what it showed)"""
     short = {"max_steps": 3, "logging_steps": 1, "do_eval": False, "save_strategy": "no"}
-    flags = settings(
+    flags = twelve_updates(
         tiny, folder, **{"per_device_train_batch_size": 1, "gradient_accumulation_steps": 4, **short, **changes}
     )
-    shown = finish(flags, folder, ranks, count_forwards={"file": str(folder / "count")}).shown()
+    shown = train_ranks(flags, folder, ranks, count_forwards={"file": str(folder / "count")})
     counts = [json.loads((folder / f"count.{rank}").read_text()) for rank in range(ranks)]
     return folder / "out", {name: sum(count[name] for count in counts) for name in counts[0]}, shown
 
@@ -50,6 +52,7 @@ def test_one_process(granularity, kept, tiny, tmp_path):
     assert_same_runs(kept, out)
 
 
+@pytest.mark.distributed
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_whole_layers_in_every_layout(layout, kept, tiny, tmp_path):
     changes = LAYOUTS[layout]
@@ -64,8 +67,9 @@ def test_whole_layers_in_every_layout(layout, kept, tiny, tmp_path):
     assert "fp16_opt_level O1: training is in float32, so it changes nothing" in shown
 
 
+@pytest.mark.distributed
 def test_bf16_is_refused_by_ranks_without_a_gpu(tiny, tmp_path):
-    with running(settings(tiny, tmp_path, bf16=True, fp16_opt_level="O2"), tmp_path) as refused:
+    with running(twelve_updates(tiny, tmp_path, bf16=True, fp16_opt_level="O2"), tmp_path) as refused:
         assert refused.end() != 0
         assert "bf16 = true: a CPU has no bfloat16 matrix kernel" in refused.shown()
         assert STACK not in refused.everything() and not (tmp_path / "out").exists()

@@ -237,6 +237,7 @@ def test_attention_is_chosen_by_device_and_both_settings(monkeypatch):
 # ---- effects that a run shows
 
 
+@pytest.mark.runs
 def test_schedule_and_strategies_are_obeyed(settings_of, tmp_path):
     """120 rows in updates of 24: 5 updates an epoch."""
     run_reward.main(
@@ -264,17 +265,20 @@ def test_schedule_and_strategies_are_obeyed(settings_of, tmp_path):
     assert {path.name for path in (tmp_path / "out").glob("checkpoint-*")} == {"checkpoint-5", "checkpoint-10"}
 
 
+@pytest.mark.runs
 def test_without_evaluation_and_saving_there_is_neither(settings_of, tmp_path):
     results = run_reward.main(settings_of(do_eval=False, save_strategy="no", max_steps=2))
     assert not any(name.startswith("eval") for name in results)
     assert not list((tmp_path / "out").glob("checkpoint-*")) and not (tmp_path / "out/eval_results.json").exists()
 
 
+@pytest.mark.runs
 def test_evaluation_no_means_at_the_end_only(settings_of, tmp_path):
     run_reward.main(settings_of(evaluation_strategy="no", max_steps=4))
     assert [log["step"] for log in logs(tmp_path / "out") if "eval_loss" in log] == [4]
 
 
+@pytest.mark.runs
 @pytest.mark.parametrize("mode", ["benchmark", "autotuner_benchmark"])
 def test_benchmarks_train_only_and_leave_no_model(settings_of, tmp_path, capsys, mode):
     changes = dict.fromkeys(("eval_steps", "save_steps"), ...) | ({"max_steps": ...} if mode != "benchmark" else {})
@@ -284,17 +288,20 @@ def test_benchmarks_train_only_and_leave_no_model(settings_of, tmp_path, capsys,
     assert not list((tmp_path / "out").glob("*.safetensors")) and not list((tmp_path / "out").glob("checkpoint-*"))
 
 
+@pytest.mark.runs
 def test_outcome_reward_scores_once_per_answer(settings_of, capsys):
     results = run_reward.main(settings_of(process_reward=False, max_steps=2))
     assert results["eval_answers"] == 24 and "eval_steps" not in results
 
 
+@pytest.mark.runs
 def test_a_plain_checkpoint_is_written_without_unified_checkpoint_and_resumed(settings_of, tmp_path):
     run_reward.main(settings_of(unified_checkpoint=False, max_steps=3, load_best_model_at_end=False))
     assert (tmp_path / "out/checkpoint-3/model_state.pdparams").exists()
     assert (tmp_path / "out/model_state.pdparams").exists()
 
 
+@pytest.mark.runs
 @pytest.mark.parametrize("granularity", ["full", "full_attn", "core_attn"])
 def test_recomputing_changes_time_and_memory_only(settings_of, tmp_path, monkeypatch, granularity):
     calls = []
@@ -319,6 +326,7 @@ def test_recomputing_changes_time_and_memory_only(settings_of, tmp_path, monkeyp
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
+@pytest.mark.runs
 def test_long_solutions_and_prompts_are_cut_and_counted(settings_of, capsys):
     run_reward.main(settings_of(max_seq_len=120, max_prompt_len=60, max_steps=1))
     shown = capsys.readouterr().out
@@ -326,6 +334,7 @@ def test_long_solutions_and_prompts_are_cut_and_counted(settings_of, capsys):
     assert re.search(r"[1-9]\d* solutions lost [1-9]\d* steps from the end to max_seq_len", shown)
 
 
+@pytest.mark.runs
 def test_the_tokenizer_may_stand_elsewhere(settings_of, tiny, tmp_path, capsys):
     import shutil
 

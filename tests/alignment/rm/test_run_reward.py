@@ -1,17 +1,15 @@
 """Whole runs of run_reward.main on a tiny model: what a run leaves, repeats and refuses."""
 
 import json
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from llm.alignment.rm.flashmask.run_reward import main
 from llm.core.checkpoint import output_folder
-from tests.alignment.rm.runs import SCRIPT, assert_same_runs, history, launch, refusal, weights
+from tests.runs import assert_same_runs, finish, history, kill_at, refusal, train_ranks, weights
+
+pytestmark = pytest.mark.runs
 
 
 def test_a_run_leaves_model_settings_results_and_limited_checkpoints(settings_of, tmp_path):
@@ -133,19 +131,6 @@ def test_the_best_checkpoint_is_the_model_at_the_end(settings_of, tmp_path):
     assert state["best_model_checkpoint"].endswith(f"checkpoint-{best}")
 
 
-def start(flags: list[str], log: Path, cwd: Path | None = None) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPT), *flags], cwd=cwd, stdout=log.open("w"), stderr=subprocess.STDOUT
-    )
-
-
-def wait_for(path: Path, process: subprocess.Popen) -> None:
-    until = time.monotonic() + 120
-    while not path.exists():
-        assert process.poll() is None and time.monotonic() < until, f"{path} did not appear"
-        time.sleep(0.002)
-
-
 @pytest.mark.parametrize("moment", ["checkpoint-4", "checkpoint-8/checkpoint_files.json"])
 def test_a_killed_run_resumes_to_the_losses_of_the_run_that_was_not_killed(settings_of, tmp_path, moment):
     """Killed while a checkpoint is half-written, and between two logs: logging_steps 3 does not divide save_steps 4,
@@ -161,10 +146,7 @@ def test_a_killed_run_resumes_to_the_losses_of_the_run_that_was_not_killed(setti
     }
     main(settings_of(output_dir=straight, **changes))
     flags = settings_of(output_dir=killed, **changes)
-    process = start(flags, tmp_path / "log")
-    wait_for(killed / moment, process)
-    process.kill()
-    process.wait()
+    kill_at(killed / moment, flags, tmp_path)
     main(flags)
     assert_same_runs(straight, killed)
     totals = [json.loads((out / "train_results.json").read_text()) for out in (straight, killed)]
@@ -288,12 +270,11 @@ def test_the_scorer_scores_as_the_evaluation_did(settings_of, tiny, tmp_path):
 
 
 def test_it_runs_as_a_script_from_another_folder_with_relative_output(settings_of, tmp_path):
-    flags = settings_of(max_steps=2, output_dir="relative/out")
-    process = start(flags, tmp_path / "log", cwd=tmp_path)
-    assert process.wait(timeout=180) == 0, (tmp_path / "log").read_text()
+    finish(settings_of(max_steps=2, output_dir="relative/out"), tmp_path, ranks=1)
     assert (tmp_path / "relative/out/eval_results.json").exists()
 
 
+@pytest.mark.distributed
 def test_two_ranks_equal_one_process(settings_of, tmp_path):
     """Data parallel over gloo: 2 ranks x 28 rows are the update of 1 rank x 56 rows. In the last update of a pass over
     the 120 rows the second rank has none."""
@@ -310,5 +291,5 @@ def test_two_ranks_equal_one_process(settings_of, tmp_path):
         sharding="",
         **changes,
     )
-    launch(flags, tmp_path)
+    train_ranks(flags, tmp_path)
     assert_same_runs(tmp_path / "one", tmp_path / "two", 1e-4)

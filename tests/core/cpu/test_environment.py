@@ -40,6 +40,7 @@ def prepared(**variables: str) -> tuple[dict, dict, dict, list]:
     return json.loads(result.stdout)
 
 
+@pytest.mark.runs
 def test_nothing_of_paddle_is_imported():
     """Its libraries read the environment while they are imported, so afterwards it would be too late."""
     *_, modules = prepared()
@@ -47,6 +48,7 @@ def test_nothing_of_paddle_is_imported():
     assert not {"paddle", "paddlenlp", "numpy"} & set(modules)
 
 
+@pytest.mark.runs
 def test_what_the_environment_leaves_open_is_set_once_and_told():
     chosen, again, environment, _ = prepared()
     assert chosen == environment
@@ -54,6 +56,7 @@ def test_what_the_environment_leaves_open_is_set_once_and_told():
     assert again == {}
 
 
+@pytest.mark.runs
 def test_values_of_the_user_are_never_changed():
     mine = dict(zip(NAMES, ("3", "5", "17", "4"), strict=True))
     chosen, _, environment, _ = prepared(**mine)
@@ -64,12 +67,14 @@ def test_values_of_the_user_are_never_changed():
         assert environment[name] == mine[name] and name not in chosen
 
 
+@pytest.mark.runs
 def test_threads_that_the_user_set_for_openmp_hold_for_mkl():
     """MKL follows OMP_NUM_THREADS unless it has a number of its own, which must not be given behind the user's back."""
     chosen, _, environment, _ = prepared(OMP_NUM_THREADS="1")
     assert "MKL_NUM_THREADS" not in chosen and "MKL_NUM_THREADS" not in environment
 
 
+@pytest.mark.runs
 def test_ranks_on_one_machine_share_its_cores():
     """With a core and more for each rank, all threads of all ranks together are no more than the cores."""
     cores = len(os.sched_getaffinity(0))
@@ -109,6 +114,7 @@ print("SIGTERM" if signal.sigtimedwait({signal.SIGTERM}, seconds) else "nothing"
 PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
 
 
+@pytest.mark.runs
 @pytest.mark.parametrize("variables, sent", [({"PADDLE_LOCAL_SIZE": "2"}, "SIGTERM"), ({}, "nothing")])
 def test_ranks_are_told_when_their_launcher_is_killed(variables, sent):
     """And other processes are not: one that was started in the background outlives its shell."""

@@ -33,4 +33,4 @@ def test_value_and_gradients_are_those_of_the_full_logits(monkeypatch, tied, at_
 def test_large_logits_overflow_nothing():
     states = paddle.to_tensor([[300.0, 0.0]])
     weight = paddle.to_tensor([[1.0, -1.0], [0.0, 0.0]])
-    assert float(chunked_logsumexp.log_normaliser(states, weight, False)) == pytest.approx(300.0)
+    assert chunked_logsumexp.log_normaliser(states, weight, False).tolist() == pytest.approx([300.0])

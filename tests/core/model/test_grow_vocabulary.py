@@ -7,6 +7,7 @@ import pytest
 
 from llm.core import patches
 from llm.core.model import config as config_module
+from tests.factories import random_model, save_model
 
 SIZE, GROWN = 40, 43
 KINDS = [("Llama", False), ("Llama", True), ("Qwen2", False), ("Qwen2", True), ("Mistral", False)]
@@ -15,27 +16,9 @@ KINDS = [("Llama", False), ("Llama", True), ("Qwen2", False), ("Qwen2", True), (
 @pytest.fixture(params=KINDS, ids=lambda kind: f"{kind[0]}{' tied' if kind[1] else ''}")
 def model(request, tmp_path):
     """Loaded from a folder as a run does it."""
-    return load(small_folder(tmp_path / "model", *request.param))
-
-
-def small_folder(folder, family: str, tied: bool):
-    import paddle
-    from paddlenlp import transformers
-
-    paddle.seed(5)
-    config = getattr(transformers, f"{family}Config")(
-        vocab_size=SIZE,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        max_position_embeddings=64,
-        tie_word_embeddings=tied,
-        initializer_range=0.2,
-    )
-    getattr(transformers, f"{family}ForCausalLM")(config).save_pretrained(str(folder), safe_serialization=True)
-    return folder
+    family, tied = request.param
+    saved = random_model(family, SIZE, hidden_size=16, num_hidden_layers=1, tie_word_embeddings=tied)
+    return load(save_model(saved, tmp_path / "model"))
 
 
 def load(folder):

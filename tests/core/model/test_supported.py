@@ -44,7 +44,7 @@ from tests.core.model_folders import LLAMA, LLAMA3_ROPE, MISTRAL, QWEN2
         (LLAMA, "num_hidden_layers", 2.0, "whole number"),
         (LLAMA, "hidden_size", True, "whole number"),
         (LLAMA, "tie_word_embeddings", "false", "true or false"),
-        (LLAMA, "rope_scaling", LLAMA3_ROPE | {"factor": 0}, "factor must be there, as positive numbers"),
+        (LLAMA, "rope_scaling", LLAMA3_ROPE | {"factor": 0}, "factor must be given as positive numbers"),
         (LLAMA, "max_position_embeddings", None, "whole number"),
         (QWEN2, "rope_theta", "1e6", "positive number"),
         (LLAMA, "quantization_config", {"quant_method": "gptq", "bits": 4}, "None"),

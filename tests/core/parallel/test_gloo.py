@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import paddle
 import pytest
@@ -18,38 +16,29 @@ from llm.core import patches
 from llm.core.cpu import environment
 from llm.core.parallel import gloo
 from tests.core.parallel import gloo_ranks
-
-SECONDS = 120  # until a launch that hangs is ended
-
-
-def launch(folder: Path, ranks: int, *checks: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "paddle.distributed.launch", f"--nproc_per_node={ranks}"]
-    with (folder / "out").open("w") as out:
-        return subprocess.Popen(
-            [*command, f"--log_dir={folder / 'log'}", gloo_ranks.__file__, str(folder), *checks],
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
+from tests.runs import started
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory) -> dict[int, list[dict]]:
     """Of two launches at once, one of four ranks and one of two: what their ranks wrote."""
     folders = {ranks: tmp_path_factory.mktemp(f"ranks{ranks}") for ranks in (4, 2)}
-    launches = [launch(folders[4], 4), launch(folders[2], 2, "groups_add_up_their_own_members")]
-    try:
-        for process in launches:
-            process.wait(SECONDS)
-    finally:
-        for process in launches:
-            process.terminate()
-            process.wait()
+    checks = {4: [], 2: ["groups_add_up_their_own_members"]}
+    with contextlib.ExitStack() as launches:
+        runs = [
+            launches.enter_context(started([gloo_ranks.__file__, str(folder), *checks[ranks]], folder, ranks))
+            for ranks, folder in folders.items()
+        ]
+        for run in runs:
+            run.end()
     return {
         ranks: [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
         for ranks, folder in folders.items()
     }
 
 
+@pytest.mark.runs
+@pytest.mark.distributed
 @pytest.mark.parametrize("check", gloo_ranks.CHECKS)
 def test_four_ranks(found, check):
     """Two tensor-parallel pairs, which are two pipeline stages; sharding takes all four."""
@@ -58,6 +47,8 @@ def test_four_ranks(found, check):
         assert results.get(check) == "right", f"rank {rank}: {results.get(check, 'did not come so far')}"
 
 
+@pytest.mark.runs
+@pytest.mark.distributed
 def test_two_launches_at_once_do_not_meet(found):
     assert found[2] == 2 * [{"groups_add_up_their_own_members": "right"}]
 

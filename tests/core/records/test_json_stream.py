@@ -213,7 +213,7 @@ def test_a_value_without_end_is_not_gathered_in_memory(tmp_path):
     assert peak < 6 * LONGEST
 
 
-ZIPPED = gzip.compress(f"{G}\n".encode() * 3)
+ZIPPED = gzip.compress(f"{G}\n".encode() * 3, mtime=0)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ ZIPPED = gzip.compress(f"{G}\n".encode() * 3)
         (b"", "no record in the file (it is empty); remove it from the paths"),
         (b" \n\n", "no record in the file"),
         (b"[ ]", "no record in the file"),
-        (gzip.compress(b""), "no record in the file"),
+        (gzip.compress(b"", mtime=0), "no record in the file"),
         (ZIPPED[:-9], "file cannot be read (after 0 records: Compressed file ended before the end-of-stream"),
         (ZIPPED[:-8] + b"????????", "file cannot be read (after 0 records: CRC check failed"),
         (
@@ -231,9 +231,9 @@ ZIPPED = gzip.compress(f"{G}\n".encode() * 3)
         ),
         (
             b"PAR1\x15\x04\x00",
-            "no text file (it begins b'PAR1\\x15\\x04\\x00'); write it as JSON Lines or a JSON",
+            "not a text file (it begins b'PAR1\\x15\\x04\\x00'); write it as JSON Lines or a JSON",
         ),
-        (G.encode("utf-16"), "no text file"),
+        (G.encode("utf-16"), "not a text file"),
         (json.dumps(GOOD, indent=2).encode(), "an object over several lines (neither JSON Lines nor a list)"),
     ],
 )

@@ -478,7 +478,7 @@ def test_screen_shows_what_was_given_what_was_changed_and_how_many_defaults_ther
         "  scale_loss  prm.json:2    2.0",
         "  max_steps   prm.json:1    5",
         '  paths       command line  ["a", "b"]',
-        "defaults that cannot hold here",
+        "changed defaults",
         "  no_cuda: false -> true: there is none",
         f"{len(got.parameters) - 4} other settings have their defaults: --verbose lists them",
     ]

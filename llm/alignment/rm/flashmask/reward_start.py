@@ -36,7 +36,7 @@ class Start:
 
 
 def find_start(run: RewardRun, train: RewardRows | None, dev: RewardRows | None) -> Start:
-    """ValueError where the run may not write into its folder, or where the processes are not of one run."""
+    """ValueError where the run may not write into its folder, or where the processes do not belong to one run."""
     base = fingerprint(run.model_path, run.sizes.model_type) if run.model.lora else None
     identity = run.identity(base, train and train.fingerprint)
     checkpoint = output_folder.prepare(run.output_dir, run.training, run.model_path, identity, ranks.rank() == 0)
@@ -75,7 +75,7 @@ def make_trainer(run: RewardRun, reward_format: RewardFormat, start: Start, mode
 
 
 def leave_settings(run: RewardRun, start: Start) -> None:
-    """Beside the model that the run will write, by the first rank."""
+    """Next to the model that the run will write, by the first rank."""
     if ranks.rank() > 0:
         return
     if run.training.overwrite_output_dir and run.training.do_train:
@@ -108,7 +108,7 @@ def carry_out(trainer: ExactTrainer, checkpoint: Path | None) -> dict:
 def end_training(trainer: ExactTrainer) -> dict:
     results = {f"train_{name}": value for name, value in trainer.train_totals().items()}
     if trainer.args.load_best_model_at_end and trainer.state.best_model_checkpoint is None:
-        say(f"no evaluation had a {trainer.args.metric_for_best_model}, so the model at the end is the last one")
+        say(f"no evaluation had a {trainer.args.metric_for_best_model}, so the final model is the last one")
     if trainer.keeps_checkpoints:
         trainer.save_final_model()
     write_results(trainer, "train", results)

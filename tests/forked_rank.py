@@ -1,0 +1,31 @@
+"""What a process does that is forked from one that has imported paddle and PaddleNLP already, which takes two thirds of
+a short run's time. runs.py starts it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from paddle.distributed import parallel
+
+from llm.alignment.rm.flashmask import run_reward
+from llm.core.parallel import ranks
+
+
+def run(variables: dict[str, str], folder: Path, log: Path, flags: list[str], faults: dict) -> None:
+    """run_reward.py with these flags and the faults of faulty_run.py, as Paddle's launcher would start it."""
+    os.environ.update(variables)
+    parallel._global_parallel_env = None  # Paddle has read the variables before while it was imported
+    os.chdir(folder)
+    with log.open("w") as output:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(output.fileno(), stream.fileno())
+            stream.reconfigure(line_buffering=True)
+    if faults:
+        from tests.alignment.rm import faulty_run  # reads the rank while it is imported
+
+        ranks.run(faulty_run.main, [json.dumps(faults), *flags])
+    else:
+        ranks.run(run_reward.main, flags)
