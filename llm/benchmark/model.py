@@ -12,7 +12,6 @@ from paddlenlp.transformers import LlamaConfig, LlamaForCausalLM
 from paddlenlp.transformers.llama import modeling
 
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
-from llm.benchmark.report import whole
 from llm.core import patches
 from llm.core.model import attention
 from llm.core.rows.row import Row
@@ -21,17 +20,6 @@ from llm.core.text.reward_tokens import RewardTokens
 REPETITIONS = 5
 # forward, gradient of the input, gradient of the weight
 PRODUCTS = 3
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    for name, size in (
-        ("vocab_size", 32000),
-        ("hidden_size", 512),
-        ("intermediate_size", 1376),
-        ("num_hidden_layers", 6),
-        ("num_attention_heads", 8),
-    ):
-        parser.add_argument(f"--{name}", type=whole, default=size, help="of the model (default: %(default)s)")
 
 
 def sizes(arguments: argparse.Namespace, tokenizer) -> dict[str, int]:

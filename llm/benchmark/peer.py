@@ -8,14 +8,12 @@ from itertools import zip_longest
 from pathlib import Path
 
 from llm.benchmark import children, data, model
+from llm.benchmark.arguments import PADDED_BATCH
 from llm.benchmark.fast_tokenizer import special_tokens, tokenizer_json
-from llm.benchmark.report import ONE, TEXT, TIMES, WHOLE, describe, megabytes, progress, show, table, whole
+from llm.benchmark.report import ONE, TEXT, TIMES, WHOLE, describe, megabytes, progress, show, table
 from llm.benchmark.training import CHILD, describe_model
 from llm.benchmark.training_run import job_of
-from llm.core.console import ArgumentParser
-from llm.core.cpu import environment
 
-PEER_PYTHON = children.REPOSITORY / ".venv/peer/bin/python"  # where make peer puts it
 PEER_SCRIPT = Path(__file__).with_name("peer_trl.py")
 OURS, DEFAULT = "this project, forest", "TRL, bfloat16"
 # PRMConfig trains in bfloat16 by default, on a CPU as well; this project trains in float32 there.
@@ -39,8 +37,7 @@ COLUMNS = {
 }
 
 
-def main(argv: list[str], set_here: dict[str, str]) -> None:
-    arguments = parse(argv)
+def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
     solutions = data.read(arguments)
     size = model.sizes(arguments, solutions.tokenizer)
     ours = job_of(solutions, size, arguments.update, arguments.max_seq_len, arguments.seconds) | {"packing": "forest"}
@@ -83,31 +80,6 @@ def compare(ours: dict, peers: list[dict], goal: float | None) -> dict[str, floa
     return {row["trainer"]: row["ratio"] for row in peers}
 
 
-def parse(argv: list[str]) -> argparse.Namespace:
-    parser = ArgumentParser("python -m llm benchmark peer", description=__doc__)
-    data.add_options(parser, solutions=64)
-    model.add_options(parser)
-    parser.add_argument(
-        "--peer_python",
-        type=Path,
-        default=PEER_PYTHON,
-        help="Python of an environment with TRL (default: that of `make peer`)",
-    )
-    parser.add_argument("--update", type=whole, default=32, help="solutions of an update (default: %(default)s)")
-    parser.add_argument("--rounds", type=whole, default=2, help="times that each is measured (default: %(default)s)")
-    parser.add_argument(
-        "--seconds", type=float, default=10.0, help="least time of a measurement of this project (default: %(default)s)"
-    )
-    parser.add_argument("--threads", type=whole, default=environment.threads(), help="(default: %(default)s)")
-    parser.add_argument("--goal", type=float, help="say of each whether this project is so many times as fast")
-    arguments = parser.parse_args(argv)
-    if arguments.update % data.PADDED_BATCH:
-        parser.error(f"--update {arguments.update}: TRL accumulates batches of {data.PADDED_BATCH}; give a multiple")
-    if not arguments.peer_python.is_file():
-        parser.error(f"--peer_python: {arguments.peer_python} is not a file; run `make peer`, which installs TRL")
-    return arguments
-
-
 def peer_job(arguments: argparse.Namespace, solutions: data.Solutions, size: dict[str, int]) -> dict:
     return {
         "threads": arguments.threads,
@@ -125,8 +97,8 @@ def peer_job(arguments: argparse.Namespace, solutions: data.Solutions, size: dic
         "settings": {
             "use_cpu": True,
             "num_train_epochs": 1,
-            "per_device_train_batch_size": data.PADDED_BATCH,
-            "gradient_accumulation_steps": arguments.update // data.PADDED_BATCH,
+            "per_device_train_batch_size": PADDED_BATCH,
+            "gradient_accumulation_steps": arguments.update // PADDED_BATCH,
             "max_length": arguments.max_seq_len,
             "max_prompt_length": data.prompt_limit(arguments),
             **SILENT,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 
@@ -38,13 +37,6 @@ def describe(settings: dict[str, str]) -> str:
     """What this project set for the CPU, as its training says it."""
     chosen = " ".join(f"{name}={value}" for name, value in settings.items())
     return f"threads: {chosen or 'as the environment has them'}"
-
-
-def whole(text: str) -> int:
-    """A type for argparse: a whole number of 1 or more."""
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
-    return number
 
 
 def megabytes(size: int | None) -> float | None:

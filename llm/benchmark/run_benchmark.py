@@ -7,16 +7,9 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from llm.benchmark.arguments import KINDS, parse
 from llm.core.console import plain_errors
 from llm.core.cpu import environment
-
-KINDS = {
-    "packing": ("llm.benchmark.packing", "tokens that each packing computes for your data"),
-    "attention": ("llm.benchmark.attention", "time of attention by length and number of documents"),
-    "training": ("llm.benchmark.training", "solutions and tokens a second of each packing, memory, where time goes"),
-    "scaling": ("llm.benchmark.scaling", "what every layout of several processes sends and holds, measured"),
-    "peer": ("llm.benchmark.peer", "the same solutions through this project and through TRL's PRMTrainer"),
-}
 
 
 def main(argv: list[str]) -> None:
@@ -27,7 +20,8 @@ def main(argv: list[str]) -> None:
         for kind, (_, meaning) in KINDS.items():
             print(f"  {kind:<12}{meaning}")
         raise SystemExit(2 if wanted or not argv else 0)
+    kind = argv[0]
+    arguments = parse(kind, argv[1:])
     set_here = environment.prepare()  # before paddle is imported
-    module, _ = KINDS[argv[0]]
     with plain_errors(ValueError, OSError):
-        import_module(module).main(argv[1:], set_here)
+        import_module(f"llm.benchmark.{kind}").main(arguments, set_here)

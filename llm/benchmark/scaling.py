@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -14,10 +15,10 @@ import paddle
 
 from llm.alignment.rm.flashmask import reward_argument
 from llm.benchmark.children import REPOSITORY
+from llm.benchmark.layouts import LAYOUTS
 from llm.benchmark.report import ONE, TEXT, WHOLE, progress, show, table
 from llm.core import patches
-from llm.core.console import ArgumentParser
-from llm.core.model.families import FAMILIES, GRANULARITIES
+from llm.core.model.families import FAMILIES
 from llm.core.model.sizes import sizes_of
 from llm.core.settings.parse import parse
 from llm.data.train_tokenizer import train_tokenizer
@@ -48,26 +49,6 @@ RUN = {
     "sharding": "",
 }
 ROWS = 64  # at least as many as the largest layout has in two updates
-TENSOR, PIPELINE = {"tensor_parallel_degree": 2}, {"pipeline_parallel_degree": 2}
-SEQUENCE, STAGE1 = TENSOR | {"sequence_parallel": True}, {"sharding": "stage1", "sharding_parallel_degree": 2}
-LAYOUTS: dict[str, tuple[int, dict]] = {  # processes, settings
-    "data": (2, {}),
-    "stage1": (2, STAGE1),
-    "stage2": (2, {"sharding": "stage2"}),
-    "stage3": (2, {"sharding": "stage3"}),
-    "tensor": (2, TENSOR),
-    "sequence": (2, SEQUENCE),
-    "pipeline": (2, PIPELINE),
-    "pipeline of 4": (4, {"pipeline_parallel_degree": 4}),
-    "tensor x stage1": (4, TENSOR | STAGE1),
-    "tensor x stage2": (4, TENSOR | {"sharding": "stage2"}),
-    "tensor x data": (4, TENSOR),
-    "stage1 x data": (4, STAGE1),
-    "pipeline x stage1": (4, PIPELINE | STAGE1),
-    "pipeline x tensor": (4, PIPELINE | TENSOR),
-    "pipeline x sequence": (4, PIPELINE | SEQUENCE),
-    "pipeline x tensor x stage1": (8, PIPELINE | TENSOR | STAGE1),
-}
 CHILD = "llm/benchmark/scaling_run.py"
 COLUMNS = {
     "layout": ("layout", TEXT),
@@ -81,16 +62,7 @@ COLUMNS = {
 }
 
 
-def main(argv: list[str], set_here: dict[str, str]) -> None:
-    parser = ArgumentParser("python -m llm benchmark scaling", description=__doc__)
-    parser.add_argument("--layouts", nargs="+", choices=LAYOUTS, default=list(LAYOUTS), help="those to measure")
-    parser.add_argument("--family", choices=FAMILIES, default="llama", help="of the model (default: %(default)s)")
-    parser.add_argument("--tied", action="store_true", help="embedding and head are one matrix")
-    parser.add_argument(
-        "--recompute", choices=GRANULARITIES, help="recompute_granularity (default: nothing is recomputed)"
-    )
-    parser.add_argument("--lora", action="store_true", help="train adapters of rank 8")
-    arguments = parser.parse_args(argv)
+def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
     patches.apply_to_library()
     common = {
         **RUN,

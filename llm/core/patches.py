@@ -108,7 +108,7 @@ def _attention(attend) -> list[Patch]:
 
 
 def _stages() -> list[Patch]:
-    reason = "the stages of a pipeline tell end_row from a mask by its type, but do so on some devices only"
+    reason = "the stages of a pipeline recognise end_row by its type, but do so on some devices only"
     families = (f"{LLAMA}_pp", f"{QWEN2}_pp")
     return [Patch(f"{module}:get_env_device", pipeline.as_on_a_gpu, reason) for module in families]
 

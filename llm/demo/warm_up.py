@@ -3,9 +3,9 @@
     python llm/demo/warm_up.py --output ./checkpoints/tiny/base
 
 Real reward models start from models that have read a lot; this one starts from nothing. From reward labels alone, one
-per 40 tokens, it learns nothing in minutes: to tell a right step from a wrong one it must know the sums and compare
-what is written in several places, and only then does any of it lower the loss. So it first reads solutions that are
-right, and pages of short exercises that end in the word right or wrong, from "4+3=7 right" to whole steps.
+per 40 tokens, it learns nothing in minutes: to distinguish a right step from a wrong one it must know the sums and
+compare what is written in several places, and only then does any of it lower the loss. So it first reads solutions that
+are right, and pages of short exercises that end in the word right or wrong, from "4+3=7 right" to whole steps.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def bytes_of(piece: str | bytes, byte_of_letter: dict[str, int] | None) -> bytes
 
 
 def visible(text: bytes) -> str:
-    """Line breaks, bytes that are no character, other signs that no terminal shows, and blanks at an end or next to
+    """Line breaks, bytes that are not a character, other unprintable characters, and blanks at an end or next to
     another."""
     characters = text.decode("utf-8", "surrogateescape")
     characters = "".join(c if c.isprintable() or c == "\n" else _code(ord(c)) for c in characters)

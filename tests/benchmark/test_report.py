@@ -5,7 +5,8 @@ import json
 import pytest
 
 from llm.benchmark import run_benchmark
-from llm.benchmark.report import SHARE, TEXT, WHOLE, show, table, whole
+from llm.benchmark.arguments import whole
+from llm.benchmark.report import SHARE, TEXT, WHOLE, show, table
 
 COLUMNS = {"name": ("packing", TEXT), "tokens": ("tokens", WHOLE), "fill": ("fill", SHARE)}
 ROWS = [{"name": "padded", "tokens": 1234567, "fill": None}, {"name": "sequential", "tokens": 9, "fill": 0.1234}]

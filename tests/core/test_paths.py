@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from llm.core import paths
 from llm.core.paths import REPOSITORY, find_files, resolve_path
 
 NAMES = ["b.json", "a.jsonl", "c.JSON.gz", "d.jsonl.gz", "e.txt", ".f.json", "more/g.json", "x,y.json"]
@@ -110,3 +111,12 @@ def test_a_folder_without_data(folder):
 def test_a_setting_without_any_path(paths):
     with pytest.raises(ValueError, match="names no file; give|is not a path; give"):
         find_files(paths)
+
+
+def test_what_lies_beside_an_installed_package_is_not_meant_unless_it_is_this_projects(folder, monkeypatch):
+    """Beside it is site-packages, where a relative path could be any package's."""
+    assert resolve_path("docs") == REPOSITORY / "docs"
+    monkeypatch.setattr(paths, "IS_CLONE", False)
+    with pytest.raises(ValueError, match=r"'docs' does not exist \(looked in the working directory \S+\);"):
+        resolve_path("docs")
+    assert resolve_path("llm/config") == REPOSITORY / "llm/config"

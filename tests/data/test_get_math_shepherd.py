@@ -17,8 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from llm.data import get_math_shepherd
-from llm.data.get_math_shepherd import OUTPUT, FetchError, download, main, unpack
+from llm.data import archive as archive_module
+from llm.data import download as download_module
+from llm.data.archive import unpack
+from llm.data.download import FetchError, download
+from llm.data.get_math_shepherd import OUTPUT, main
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = REPOSITORY / "llm" / "data" / "get_math_shepherd.py"
@@ -159,7 +162,7 @@ def test_a_dropped_connection_goes_on_where_it_stopped(site: Site, tmp_path: Pat
 
 def test_a_stalled_connection_loses_nothing_that_came(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """What came before a timeout is on the disk, though it fills no buffer: slow lines must make progress."""
-    monkeypatch.setattr(get_math_shepherd, "TIMEOUT", 0.2)
+    monkeypatch.setattr(download_module, "TIMEOUT", 0.2)
     over = threading.Event()
     site.plan = [lambda: over.wait(10)]
     download(site.url, tmp_path / "file", (0,))
@@ -399,7 +402,7 @@ def test_a_decompression_bomb_is_stopped_at_the_limit(tmp_path: Path, case: str)
 
 def test_endless_members_are_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Headers alone, of empty members, fill the memory too."""
-    monkeypatch.setattr(get_math_shepherd, "MAX_MEMBERS", 10)
+    monkeypatch.setattr(archive_module, "MAX_MEMBERS", 10)
     archive = tarball(tmp_path / "x.tar.gz", *((f"{n}.txt", b"") for n in range(11)))
     with pytest.raises(FetchError, match="more than 10 members"):
         unpack(archive, tmp_path / "out")

@@ -116,8 +116,8 @@ class BadRecords(ValueError):
 
 
 def find_form(paths: PathSetting) -> tuple[str, str] | None:
-    """(LABELLED or PREFERENCES, the place of the first record whose fields tell), or None if none does; BadRecords if
-    one has the fields of both."""
+    """(LABELLED or PREFERENCES, the place of the first record whose fields decide it), or None if none does; BadRecords
+    if one has the fields of both."""
     for path in find_files(paths):
         for place, value in read_values(path):
             if _is_of_both(value):

@@ -87,7 +87,7 @@ def describe(hint: Any) -> str:
 def accept(hint: Any, value: Any, alone: bool = True) -> Any:
     """The value as the type wants it; ValueError when it is of another type or not among the choices.
 
-    A value that stands `alone` may be the only element of a list; an element of a list may not, because
+    A value that is `alone` may be the only element of a list; an element of a list may not, because
     [1, 100] where [[1, 100]] is meant would become [[1], [100]].
     """
     kinds = [kind for kind in options(hint) if kind is not NoneType]

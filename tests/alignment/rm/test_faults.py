@@ -82,7 +82,7 @@ def test_a_full_disk_of_one_rank_ends_the_run_and_leaves_the_earlier_checkpoint(
         with running(flags, tmp_path, disk_full={"step": 6, "rank": rank}) as run:
             assert run.end() != 0
             assert "checkpoint-6 could not be written" in run.shown(rank) and "File too large" in run.shown()
-            assert "What is half-written is ignored" in run.shown(rank)  # the other rank may be writing into it
+            assert "The half-written folder is ignored" in run.shown(rank)  # the other rank may be writing into it
             assert STACK not in run.everything()
         assert whole(out) == [3]
     train_ranks(flags, tmp_path)

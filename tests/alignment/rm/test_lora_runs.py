@@ -221,8 +221,8 @@ def test_a_base_with_other_weights_than_before_is_refused(settings_of, tiny, tmp
     (file,) = base.glob("*.safetensors")
     weights = load_file(file)
     save_file({name: array * 1.01 for name, array in weights.items()}, file, metadata={"format": "np"})
-    with pytest.raises(ValueError, match="for other weights than those"):
+    with pytest.raises(ValueError, match="for weights other than those"):
         Scorer(str(tmp_path / "out"))
-    with pytest.raises(ValueError, match="for other weights than those"):
+    with pytest.raises(ValueError, match="for weights other than those"):
         merge(tmp_path / "out", tmp_path / "merged")
     assert "base_weights" in refusal(capsys, lora(settings_of, **flags))

@@ -418,8 +418,8 @@ def test_a_misspelt_name_in_the_program_is_an_error():
 @pytest.mark.parametrize(
     "kind, default, message",
     [
-        (tuple, (), "no type for a setting"),
-        (dict[str, int], None, "no type for a setting"),
+        (tuple, (), "not a type for a setting"),
+        (dict[str, int], None, "not a type for a setting"),
         (int, "5", "its default '5' does not fit"),
         (float, float("inf"), "does not fit"),
     ],

@@ -61,7 +61,7 @@ class RowCounts:
 @dataclass
 class RewardRows:
     """The rows of one data set and what became of its records. Without `lazy` the rows are a list; with it they are
-    read and encoded anew in every pass."""
+    read and encoded again in every pass."""
 
     rows: list[Row] | RowStream
     read: ReadCounts

@@ -167,7 +167,7 @@ def resolve(settings: Settings, machine: Machine) -> str:
 
 
 def fit(settings: Settings, sizes: Sizes | None) -> None:
-    """`sizes` None: there is no model to be fitted to."""
+    """`sizes` None: no model whose limits apply."""
     if sizes is None:
         reward_checks.fit_lengths(settings)
     else:
