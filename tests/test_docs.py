@@ -67,6 +67,12 @@ def spoken_code(page: Path) -> list[str]:
     return re.findall(r"`([^`\n]+)`", outside)
 
 
+def anchors(page: Path) -> set[str]:
+    """The headings of a page as links name them."""
+    headings = re.findall(r"^#+ (.+)$", text_of(page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def parsed(*flags: str):
     return parse(CLASSES, list(flags), "", MISPRINTS, is_unobeyed)
 
@@ -98,8 +104,11 @@ def test_every_path_of_the_repository_that_is_named_exists(page):
 
 @EVERY_PAGE
 def test_every_link_leads_somewhere(page):
-    for target in re.findall(r"\]\(([^)#\s]+)(?:#[\w-]*)?\)", text_of(page)):
-        assert (page.parent / target).exists(), target
+    for target, heading in re.findall(r"\]\(([^)#\s]*)(?:#([\w-]*))?\)", text_of(page)):
+        linked = page.parent / target if target else page
+        assert linked.exists(), target
+        if heading:
+            assert heading in anchors(linked), f"{target}#{heading}"
 
 
 @EVERY_PAGE
