@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 import sys
 from importlib import import_module, metadata
+from pathlib import Path
+
+from llm.core.console import refuse
 
 VERBS = {
     "train": (
@@ -31,9 +34,12 @@ project and replace some of them. Use an environment without it, or uninstall bo
 
 
 def main(argv: list[str] | None = None) -> None:
-    argv = sys.argv[1:] if argv is None else argv
+    if argv is None:
+        argv = sys.argv[1:]
+        command = "python -m llm" if Path(sys.argv[0]).name == "__main__.py" else "paddle-reward"
+        sys.argv[0] = " ".join([command, *argv[:1]])  # which --help of a verb names
     if _is_installed("llm"):
-        raise SystemExit(CLASH)
+        refuse(CLASH)
     if argv in (["--version"], ["-V"]):
         print(f"paddle-reward {version()}")
     elif not argv or argv[0] in ("-h", "--help"):
@@ -41,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
         raise SystemExit(0 if argv else 2)
     elif argv[0] not in VERBS:
         near = difflib.get_close_matches(argv[0], VERBS, n=1)
-        raise SystemExit(f"unknown verb {argv[0]!r}{f'; did you mean {near[0]}?' if near else ''}\n{usage()}")
+        refuse(f"unknown verb {argv[0]!r}{f'; did you mean {near[0]}?' if near else ''}\n{usage()}")
     elif argv[0] == "train":
         from llm.core.parallel import ranks
 

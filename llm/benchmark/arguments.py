@@ -31,7 +31,10 @@ def attention(parser: ArgumentParser) -> None:
 def packing(parser: ArgumentParser, solutions: int | None = None) -> None:
     parser.add_argument("DATA", nargs="+", help="records as for training: files, folders or patterns")
     parser.add_argument(
-        "--solutions", type=whole, default=solutions, help=f"the first so many records (default: {solutions or 'all'})"
+        "--solutions",
+        type=whole,
+        default=solutions,
+        help=f"number of records, from the first (default: {solutions or 'all'})",
     )
     parser.add_argument("--tokenizer", help="folder of a tokenizer (default: one is trained on the data's own text)")
     parser.add_argument("--max_seq_len", type=whole, default=4096, help="tokens of a row (default: %(default)s)")
@@ -52,7 +55,7 @@ def peer(parser: ArgumentParser) -> None:
     _measured_model(parser, seconds=10.0)
     parser.add_argument(
         "--peer_python",
-        type=Path,
+        type=lambda text: Path(text).absolute(),  # not resolved: an environment's Python is a link
         default=PEER_PYTHON,
         help="Python of an environment with TRL (default: that of `make peer`)",
     )
@@ -61,7 +64,14 @@ def peer(parser: ArgumentParser) -> None:
 
 
 def scaling(parser: ArgumentParser) -> None:
-    parser.add_argument("--layouts", nargs="+", choices=LAYOUTS, default=list(LAYOUTS), help="those to measure")
+    parser.add_argument(
+        "--layouts",
+        nargs="+",
+        metavar="LAYOUT",
+        choices=LAYOUTS,
+        default=list(LAYOUTS),
+        help=f"those to measure (default: all): {', '.join(LAYOUTS)}",
+    )
     parser.add_argument("--family", choices=FAMILIES, default="llama", help="of the model (default: %(default)s)")
     parser.add_argument("--tied", action="store_true", help="embedding and head are one matrix")
     parser.add_argument(

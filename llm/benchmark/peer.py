@@ -13,6 +13,7 @@ from llm.benchmark.fast_tokenizer import special_tokens, tokenizer_json
 from llm.benchmark.report import ONE, TEXT, TIMES, WHOLE, describe, megabytes, progress, show, table
 from llm.benchmark.training import CHILD, describe_model
 from llm.benchmark.training_run import job_of
+from llm.core.console import count_of
 
 PEER_SCRIPT = Path(__file__).with_name("peer_trl.py")
 OURS, DEFAULT = "this project, forest", "TRL, bfloat16"
@@ -81,6 +82,8 @@ def compare(ours: dict, peers: list[dict], goal: float | None) -> dict[str, floa
 
 
 def peer_job(arguments: argparse.Namespace, solutions: data.Solutions, size: dict[str, int]) -> dict:
+    if unlabelled := sum(None in record.labels for record in solutions.records):
+        raise ValueError(f"{count_of(unlabelled, 'solution')} lack the label of a step, and TRL needs all of them.")
     return {
         "threads": arguments.threads,
         "sizes": size,

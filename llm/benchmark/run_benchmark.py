@@ -8,18 +8,18 @@ from __future__ import annotations
 from importlib import import_module
 
 from llm.benchmark.arguments import KINDS, parse
-from llm.core.console import plain_errors
+from llm.core.console import plain_errors, refuse
 from llm.core.cpu import environment
 
 
 def main(argv: list[str]) -> None:
     if not argv or argv[0] not in KINDS:
-        wanted = bool(argv) and argv[0] not in ("-h", "--help")
-        unknown = [f"unknown benchmark {argv[0]!r}"] if wanted else []
-        print(*unknown, "usage: python -m llm benchmark KIND [arguments]", sep="\n")
-        for kind, (_, meaning) in KINDS.items():
-            print(f"  {kind:<12}{meaning}")
-        raise SystemExit(2 if wanted or not argv else 0)
+        kinds = (f"  {kind:<12}{meaning}" for kind, (_, meaning) in KINDS.items())
+        usage = "\n".join(["usage: python -m llm benchmark KIND [arguments]", *kinds])
+        if not argv or argv[0] in ("-h", "--help"):
+            print(usage)
+            raise SystemExit(0 if argv else 2)
+        refuse(f"unknown benchmark {argv[0]!r}\n{usage}")
     kind = argv[0]
     arguments = parse(kind, argv[1:])
     set_here = environment.prepare()  # before paddle is imported

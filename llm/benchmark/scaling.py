@@ -18,12 +18,13 @@ from llm.benchmark.layouts import LAYOUTS
 from llm.benchmark.report import ONE, TEXT, WHOLE, progress, show, table
 from llm.core import patches
 from llm.core.model.families import FAMILIES
-from llm.core.model.sizes import sizes_of
+from llm.core.model.sizes import Sizes, sizes_of
 from llm.core.paths import REPOSITORY
 from llm.core.settings.parse import parse
 from llm.data.train_tokenizer import train_tokenizer
 from llm.estimate import memory as estimate_memory
 from llm.estimate import traffic
+from llm.estimate.changes import is_accepted
 from llm.estimate.plan import PLANNED, Plan, plan_of
 
 SIZES = {
@@ -71,6 +72,7 @@ def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
         "recompute_granularity": arguments.recompute or "full",
     }
     config = {"model_type": arguments.family, "tie_word_embeddings": arguments.tied, **SIZES}
+    sizes = sizes_of(config, "this benchmark")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_model(folder / "model", config)
@@ -78,8 +80,13 @@ def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
         rows = []
         for layout in arguments.layouts:
             ranks, settings = LAYOUTS[layout]
+            if not is_accepted(with_defaults(common | settings), {}, sizes, ranks):
+                progress(f"{layout}: left out, training refuses it for this model")
+                continue
             progress(f"{layout}: {ranks} processes")
-            rows += compare(layout, config, folder, {**common, **settings}, ranks)
+            rows += compare(layout, sizes, folder, common | settings, ranks)
+    if not rows:
+        raise ValueError("no layout is left to measure")
     show(
         f"{arguments.family} of {SIZES['num_hidden_layers']} layers of {SIZES['hidden_size']}, float32; an update of "
         f"{RUN['gradient_accumulation_steps']} micro-batches of {RUN['per_device_train_batch_size']} x "
@@ -113,12 +120,11 @@ def make_rows(file: Path) -> None:
     file.write_text("".join(json.dumps(record()) + "\n" for _ in range(ROWS)), encoding="utf-8")
 
 
-def compare(layout: str, config: dict, folder: Path, settings: dict, ranks: int) -> Iterator[dict]:
+def compare(layout: str, sizes: Sizes, folder: Path, settings: dict, ranks: int) -> Iterator[dict]:
     """A row for each stage."""
     measured = measure(folder, settings, ranks)
     [rows, tokens] = measured[0]["shapes"][0]
     plan = modelled_plan(settings, ranks, rows, tokens)
-    sizes = sizes_of(config, "this benchmark")
     sent, memory = traffic.every_stage(sizes, plan), estimate_memory.every_stage(sizes, plan)
     for stage in range(plan.pipeline):
         of_stage = measured[stage * ranks // plan.pipeline : (stage + 1) * ranks // plan.pipeline]
@@ -144,11 +150,14 @@ def compare(layout: str, config: dict, folder: Path, settings: dict, ranks: int)
 
 def modelled_plan(settings: dict, ranks: int, rows: int, tokens: int) -> Plan:
     """Of what runs here: this project's kernel keeps what FlashMask keeps, and gloo sends no parts of a tensor."""
-    words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
-    words += ["--model_name_or_path", "-"]
-    parsed = parse(reward_argument.CLASSES, words, "")
-    plan = plan_of({name: parsed[name] for name in PLANNED}, ranks)
+    values = with_defaults(settings)
+    plan = plan_of({name: values[name] for name in PLANNED}, ranks)
     return replace(plan, rows=rows, tokens=tokens, flash_mask=True, partial_sends=False)
+
+
+def with_defaults(settings: dict) -> dict:
+    words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+    return parse(reward_argument.CLASSES, [*words, "--model_name_or_path", "-"], "").as_dict()
 
 
 def measure(folder: Path, settings: dict, ranks: int) -> list[dict]:

@@ -7,7 +7,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 INTERRUPTED = 128 + signal.SIGINT  # as a shell has it
 
@@ -26,6 +26,12 @@ def plain_errors(*kinds: type[Exception]) -> Iterator[None]:
             raise
         print("\nstopped by Ctrl-C", file=sys.stderr, flush=True)
         raise SystemExit(INTERRUPTED) from None
+
+
+def refuse(text: str) -> NoReturn:
+    """A command that cannot be carried out, as it was given."""
+    print(text, file=sys.stderr)
+    raise SystemExit(2)
 
 
 class ArgumentParser(argparse.ArgumentParser):

@@ -37,7 +37,7 @@ import json
 import random
 from collections.abc import Callable, Iterator
 
-from llm.core.console import ArgumentParser
+from llm.core.console import ArgumentParser, refuse
 from llm.data.arithmetic_problem import Problem, Step, make_exercise, make_problem, make_solutions, responses
 
 LARGEST_NUMBER = 9
@@ -168,22 +168,30 @@ def _hash(text: str) -> int:
 
 
 def _arguments(argv: list[str]) -> argparse.Namespace:
-    parser = ArgumentParser(
-        description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    parser = ArgumentParser("python -m llm generate", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--output", type=Path, help="file of training records, .jsonl or .jsonl.gz")
+    parser.add_argument(
+        "--problems", type=_whole(1), default=1000, help="number of training problems (default: %(default)s)"
     )
-    parser.add_argument("--output", type=Path, help="file of train records, .jsonl or .jsonl.gz")
-    parser.add_argument("--problems", type=_whole(1), default=1000, help="number of train problems")
-    parser.add_argument("--dev_output", type=Path, help="file of dev records")
-    parser.add_argument("--dev_problems", type=_whole(1), default=200, help="number of dev problems")
-    parser.add_argument("--solutions_per_problem", type=_whole(1, 64), default=4, help="records of each problem")
+    parser.add_argument("--dev_output", type=Path, help="file of held-out records")
+    parser.add_argument(
+        "--dev_problems", type=_whole(1), default=200, help="number of held-out problems (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--solutions_per_problem", type=_whole(1, 64), default=4, help="records per problem (default: %(default)s)"
+    )
     parser.add_argument(
         "--labels",
         choices=("step", "first-error", "preferences"),
         default="step",
-        help="what a label judges, or pairs of answers instead of labels",
+        help="what a label judges, or pairs of answers instead of labels (default: %(default)s)",
     )
-    parser.add_argument("--largest_number", type=_whole(6, 99), default=LARGEST_NUMBER, help="no total is above it")
-    parser.add_argument("--seed", type=_whole(0), default=0, help="a different seed gives different problems")
+    parser.add_argument(
+        "--largest_number", type=_whole(6, 99), default=LARGEST_NUMBER, help="largest total (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=_whole(0), default=0, help="another seed gives other problems (default: %(default)s)"
+    )
     arguments = parser.parse_args(argv)
     if not (arguments.output or arguments.dev_output):
         parser.error("nothing to write: give --output, --dev_output or both")
@@ -221,7 +229,7 @@ def main(argv: list[str]) -> None:
         try:
             number = write(path, rows)
         except (OSError, ValueError) as error:
-            sys.exit(f"{path} was not written: {error}")
+            refuse(f"error: {path} was not written: {error}")
         kind = "pairs of answers" if arguments.labels == "preferences" else f"labels by {arguments.labels}"
         print(f"{path}: {number} {split} records of {count} problems, {kind}")
 

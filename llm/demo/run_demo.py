@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from llm.command_line import VERBS
+from llm.core.console import ArgumentParser
 from llm.core.paths import REPOSITORY, WORKSPACE
 
 CONFIG = "llm/config/tiny/prm_flashmask_argument.json"
@@ -26,8 +27,8 @@ RESULTS = {
 
 
 def main(argv: list[str]) -> None:
-    if argv:
-        raise SystemExit(f"python -m llm demo takes no arguments, got {' '.join(argv)}; change {CONFIG} instead")
+    description = f"What it does: {VERBS['demo'][1]}. The settings are those of {CONFIG}."
+    ArgumentParser("python -m llm demo", description=description).parse_args(argv)
     begin = time.perf_counter()
     settings = json.loads((REPOSITORY / CONFIG).read_text(encoding="utf-8"))
     train, dev, base = (settings[name] for name in ("train_dataset_path", "dev_dataset_path", "model_name_or_path"))

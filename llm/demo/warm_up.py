@@ -19,7 +19,8 @@ if __name__ == "__main__":
 from llm.core.console import ArgumentParser
 from llm.core.cpu import environment
 
-environment.prepare()
+if __name__ == "__main__":
+    environment.prepare()
 
 from collections.abc import Iterator
 from itertools import islice

@@ -32,7 +32,7 @@ def test_without_a_kind_the_kinds_are_listed_and_an_unknown_one_is_named(capsys)
         with pytest.raises(SystemExit) as ended:
             run_benchmark.main(argv)
         assert ended.value.code == code
-        out = capsys.readouterr().out
+        out = "".join(capsys.readouterr())
         assert all(f"  {kind} " in out for kind in run_benchmark.KINDS)
         assert ("unknown benchmark 'pack'" in out) == (argv == ["pack"])
 

@@ -36,7 +36,7 @@ def prepare(folder: Path, asked: Asked, model_path: str, identity: dict, first_r
         )
     if given:
         return _given_checkpoint(Path(given).expanduser().absolute(), identity)
-    if not asked.do_train:
+    if asked.overwrite_output_dir and not asked.do_train:
         return None
     if asked.overwrite_output_dir:
         if folder in Path(model_path).absolute().parents:
@@ -52,6 +52,8 @@ def prepare(folder: Path, asked: Asked, model_path: str, identity: dict, first_r
             f"output_dir: {folder} holds files that are not from a run of this script, and a run would write among "
             "them. Give an empty or new folder, or set overwrite_output_dir true to use this one."
         )
+    if not asked.do_train:
+        return None
     checkpoint, half_written = checkpoints.last_complete(folder)
     if first_rank:
         for half in half_written:

@@ -27,7 +27,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from llm.core.paths import REPOSITORY
+from llm.core.paths import resolve_path
 from llm.core.settings.display import help_text
 from llm.core.settings.settings import Parameter, Settings, SettingsError, collect, problem
 from llm.core.settings.values import (
@@ -200,8 +200,10 @@ def file_entries(config: str) -> list[Entry]:
 
 def _find(config: str) -> Path:
     """From the working directory, and then among the project's own files: llm/config/..."""
-    here, shipped = Path(config), REPOSITORY / config
-    return shipped if not here.exists() and shipped.is_file() else here
+    try:
+        return resolve_path(config)
+    except ValueError:
+        return Path(config)
 
 
 def members(text: str) -> Iterator[tuple[str, str, int]]:
@@ -235,9 +237,9 @@ def unknown(name: str, meant: list[str], is_misprint: bool, is_unobeyed: bool) -
     if is_unobeyed:
         return "PaddleNLP's Trainer has it, but it has no effect here; remove it"
     if name.startswith(("_", "#", "/")):
-        return "there is no such parameter, and JSON has no comments; remove it"
+        return "unknown setting, and JSON has no comments; remove it"
     if not meant:
-        return "there is no such parameter; --help lists them all"
+        return "unknown setting; --help lists them all"
     names = " or ".join([*meant[:3], *([f"{len(meant) - 3} others"] if len(meant) > 3 else [])])
     is_abbreviation = meant[0].startswith(name) and not is_misprint
-    return f"there is no such parameter{', and names are not abbreviated' if is_abbreviation else ''}; write {names}"
+    return f"unknown setting{', and names are not abbreviated' if is_abbreviation else ''}; write {names}"

@@ -10,7 +10,7 @@ import numpy as np
 import paddle
 from paddle.distributed.fleet.meta_optimizers.dygraph_optimizer import HybridParallelOptimizer
 from paddlenlp.trainer import PrinterCallback, ProgressCallback, TrainerCallback
-from paddlenlp.trainer.integrations import VisualDLCallback
+from paddlenlp.trainer.integrations import TensorBoardCallback, VisualDLCallback
 
 from llm.core.console import listed
 from llm.core.model import pipeline
@@ -40,7 +40,7 @@ class ExactTrainer(ResumableTrainer):
         self.collate = collate
         self.keeps_checkpoints = keeps_checkpoints
         self.nan_policy = nan_policy
-        for callback in (ProgressCallback, PrinterCallback, VisualDLCallback):
+        for callback in (ProgressCallback, PrinterCallback, VisualDLCallback, TensorBoardCallback):
             self.remove_callback(callback)
         self.curves = Curves(reports, self.args.logging_dir)
         for callback in (Progress(self.args.disable_tqdm), self.curves, Update(self)):

@@ -121,7 +121,10 @@ class TrainingArguments:
         None, "Whether more of that metric is better; null: true, except for loss and ece."
     )
     disable_tqdm: bool | None = setting(None, "true: no progress bars.")
-    logging_dir: str | None = setting(None, "Folder of the curves; null: runs in output_dir.")
+    logging_dir: str | None = setting(
+        None,
+        "Folder of the curves, with a sub-folder for each run, named as its output_dir; null: runs in output_dir.",
+    )
     logging_first_step: bool = setting(False, "Log the first update, too.")
     report_to: list[str] | None = setting(
         None, "Where curves are written: visualdl, tensorboard, wandb, none; null: visualdl."

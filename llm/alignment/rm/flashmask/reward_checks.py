@@ -54,6 +54,9 @@ def _resolve_purpose(settings: Settings) -> None:
         settings.change_default("do_eval", False, "dev_dataset_path is not given, so there is nothing to evaluate on")
     if settings["do_train"] and not settings["train_dataset_path"]:
         settings.refuse("train_dataset_path", "do_train is true; give the training data, or write do_train false")
+    if not settings["do_train"] and settings["resume_from_checkpoint"]:
+        why = "do_train is false; to evaluate a checkpoint, give its folder as model_name_or_path"
+        settings.refuse("resume_from_checkpoint", why)
     if not settings["do_train"] and not settings["do_eval"]:
         settings.refuse("do_train", "with do_eval false there is nothing to do; set one of them to true")
     if not settings["do_eval"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -44,12 +45,18 @@ def find_start(run: RewardRun, train: RewardRows | None, dev: RewardRows | None)
     arguments = library_arguments(
         run.training,
         output_dir=str(run.output_dir),
-        logging_dir=run.training.logging_dir or str(run.output_dir / "runs"),
+        logging_dir=str(_folder_of_curves(run)),
         greater_is_better=run.more_is_better,
         pipeline_parallel_config=pipeline.CONFIG,
     )
     same_run.check(run.output_dir, checkpoint, identity, dev and dev.fingerprint, run.settings.as_dict())
     return Start(arguments, identity, checkpoint, base)
+
+
+def _folder_of_curves(run: RewardRun) -> Path:
+    """Of this run alone, which replaces what is in it. VisualDL and TensorBoard show the runs below one folder."""
+    written = run.training.logging_dir
+    return Path(written) / run.output_dir.name if written else run.output_dir / "runs"
 
 
 def make_trainer(run: RewardRun, reward_format: RewardFormat, start: Start, model, train, dev) -> ExactTrainer:
@@ -87,6 +94,11 @@ def leave_settings(run: RewardRun, start: Start) -> None:
 
 def carry_out(trainer: ExactTrainer, checkpoint: Path | None) -> dict:
     """Training and evaluation, as far as they are asked for."""
+    with contextlib.closing(trainer.curves):
+        return _train_and_evaluate(trainer, checkpoint)
+
+
+def _train_and_evaluate(trainer: ExactTrainer, checkpoint: Path | None) -> dict:
     results: dict = {}
     if trainer.args.do_train:
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
@@ -100,8 +112,8 @@ def carry_out(trainer: ExactTrainer, checkpoint: Path | None) -> dict:
         results |= metrics
     if trainer.args.do_train:
         trainer.save_state()
-    trainer.curves.close()
-    say(f"results{' and model' if trainer.args.do_train else ''}: {trainer.args.output_dir}")
+    what = "results and model" if trainer.args.do_train and trainer.keeps_checkpoints else "results"
+    say(f"{what}: {trainer.args.output_dir}")
     return results
 
 
