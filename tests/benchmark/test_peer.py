@@ -110,7 +110,7 @@ def test_trl_runs_without_what_this_project_sets_for_itself_and_both_have_the_sa
     ("flags", "reason"),
     [
         (["--update", "12"], "--update 12: TRL accumulates batches of 8"),
-        (["--peer_python", "no/python"], "--peer_python: no/python is not a file; run `make peer`"),
+        (["--peer_python", "no/python"], "no/python is not a file; run `make peer`"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_at_once(tiny, faked, capsys, flags, reason):
