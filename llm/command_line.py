@@ -7,7 +7,7 @@ import sys
 from importlib import import_module, metadata
 from pathlib import Path
 
-from llm.core.console import refuse
+from llm.core.console import plain_errors, refuse
 
 VERBS = {
     "train": (
@@ -51,9 +51,11 @@ def main(argv: list[str] | None = None) -> None:
     elif argv[0] == "train":
         from llm.core.parallel import ranks
 
-        ranks.run(import_module(VERBS["train"][0]).main, argv[1:])
+        with plain_errors():
+            ranks.run(import_module(VERBS["train"][0]).main, argv[1:])
     else:
-        import_module(VERBS[argv[0]][0]).main(argv[1:])
+        with plain_errors():
+            import_module(VERBS[argv[0]][0]).main(argv[1:])
 
 
 def usage() -> str:

@@ -6,6 +6,8 @@ scored divided by its weight in the whole update. What is scored, and how, is th
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import paddle
 from paddle.distributed.fleet.meta_optimizers.dygraph_optimizer import HybridParallelOptimizer
@@ -203,6 +205,15 @@ class ExactTrainer(ResumableTrainer):
         with self.signals.watched():
             self.wait_for_ranks()  # reading data may take longer than the 30 seconds that gloo waits
             return super().train(resume_from_checkpoint, **kwargs)
+
+    @contextlib.contextmanager
+    def at_update(self, update: int):
+        """What is logged inside is of the weights that this update left."""
+        last, self.state.global_step = self.state.global_step, update
+        try:
+            yield
+        finally:
+            self.state.global_step = last
 
     def where_stopped(self) -> str:
         step, kept = self.state.global_step, "nothing is kept"

@@ -37,7 +37,7 @@ class StopSignals:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._interrupts += number == signal.SIGINT
         if self._interrupts > 1:
-            os.write(STDERR, b"\nended at once; the last checkpoint stays\n")
+            os.write(STDERR, b"\nended at once; checkpoints that were saved stay\n")
             os._exit(EXIT_AT_ONCE)
         if self.name is None:
             self.name = NAMES[signal.Signals(number)]

@@ -37,10 +37,10 @@ class Start:
 
 
 def find_start(run: RewardRun, train: RewardRows | None, dev: RewardRows | None) -> Start:
-    """ValueError where the run may not write into its folder, or where the processes do not belong to one run."""
+    """ValueError where a checkpoint is of another run, or where the processes do not belong to one run."""
     base = fingerprint(run.model_path, run.sizes.model_type) if run.model.lora else None
     identity = run.identity(base, train and train.fingerprint)
-    checkpoint = output_folder.prepare(run.output_dir, run.training, run.model_path, identity, ranks.rank() == 0)
+    checkpoint = output_folder.find_checkpoint(run.output_dir, run.training, identity, ranks.rank() == 0)
     compatibility.check_stages(checkpoint, run.training.pipeline_parallel_degree, run.sizes.tie_word_embeddings)
     arguments = library_arguments(
         run.training,
@@ -134,7 +134,8 @@ def last_metrics(trainer: ExactTrainer) -> dict:
         return trainer.last_evaluation[1]
     if update != trainer.state.global_step:
         say(f"the model is the best checkpoint, of update {update}; its evaluation:")
-    return trainer.evaluate()
+    with trainer.at_update(update):
+        return trainer.evaluate()
 
 
 def model_at_end(trainer: ExactTrainer) -> int:

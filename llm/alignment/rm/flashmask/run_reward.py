@@ -39,6 +39,7 @@ def main(argv: list[str]) -> dict:
     threads = environment.prepare()
     with plain_errors(ValueError, OSError):
         run = resolve_run(argv, __doc__)
+        output_folder.check(run.output_dir, run.training, run.model_path)
         say(run.screen())
         reward_format = read_format(run)
         train, dev = read_data(run, reward_format)
