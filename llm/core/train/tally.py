@@ -76,7 +76,7 @@ class Tally:
 
     def restore(self, state: dict) -> None:
         self.total, self.seconds = dict(state["total"]), state["seconds"]
-        self._seconds_before = state["seconds_since_last_log"]
+        self._seconds_before = state.get("seconds_since_last_log", 0.0)  # which early checkpoints lack
         recent = state["since_last_log"]
         kept = self.names if self.carries_on else COUNTED_BY_ALL
         self.recent = {name: recent[name] if name in kept else 0.0 for name in self.names}
