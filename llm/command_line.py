@@ -42,20 +42,21 @@ def main(argv: list[str] | None = None) -> None:
         refuse(CLASH)
     if argv in (["--version"], ["-V"]):
         print(f"paddle-reward {version()}")
-    elif not argv or argv[0] in ("-h", "--help"):
+        return
+    if not argv or argv[0] in ("-h", "--help"):
         print(usage())
         raise SystemExit(0 if argv else 2)
-    elif argv[0] not in VERBS:
+    if argv[0] not in VERBS:
         near = difflib.get_close_matches(argv[0], VERBS, n=1)
         refuse(f"unknown verb {argv[0]!r}{f'; did you mean {near[0]}?' if near else ''}\n{usage()}")
-    elif argv[0] == "train":
-        from llm.core.parallel import ranks
+    with plain_errors():
+        work = import_module(VERBS[argv[0]][0]).main
+        if argv[0] == "train":
+            from llm.core.parallel import ranks
 
-        with plain_errors():
-            ranks.run(import_module(VERBS["train"][0]).main, argv[1:])
-    else:
-        with plain_errors():
-            import_module(VERBS[argv[0]][0]).main(argv[1:])
+            ranks.run(work, argv[1:])
+        else:
+            work(argv[1:])
 
 
 def usage() -> str:

@@ -185,9 +185,7 @@ def _sharding() -> list[Patch]:
     reads = "reads a number from the device's name"
     return [
         Patch("paddle.distributed.sharding.group_sharded:paddle", seen(paddle, device=custom), asserts),
-        Patch(
-            f"{SHARDING}.group_sharded_optimizer_stage2:paddle", with_number, "reads a number from the device's name"
-        ),
+        Patch(f"{SHARDING}.group_sharded_optimizer_stage2:paddle", with_number, reads),
         Patch(f"{SHARDING}.group_sharded_stage3:paddle", with_number, reads),
         Patch(f"{SHARDING}.group_sharded_optimizer_stage2:core", on_a_gpu, asserts),
         Patch(f"{SHARDING}.group_sharded_stage3:core", on_a_gpu, asserts),

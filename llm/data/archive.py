@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from llm.core.console import listed
+from llm.core.paths import SUFFIXES
 from llm.data.download import CHUNK, FetchError, byte_bar
 
 MAX_UNPACKED = 8 << 30  # several times the published records; a decompression bomb is stopped here
@@ -24,7 +25,6 @@ MAX_READ = 16 << 20  # tarfile reads a header's extension in one piece, of the s
 # What gzip and tarfile raise on damaged or hostile bytes; the last two for absurd sizes and nested headers.
 DAMAGE = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, OverflowError, RecursionError)
 
-SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
 TRAIN_WORDS = ("train",)
 DEV_WORDS = ("test", "dev", "valid", "eval")
 

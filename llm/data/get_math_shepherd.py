@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from llm.core.console import ArgumentParser
+from llm.core.console import INTERRUPTED, ArgumentParser
 from llm.core.paths import WORKSPACE
 from llm.core.records.records import BadRecords, ReadCounts, iter_records
 from llm.data.archive import unpack
@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print("stopped; the same command resumes the download", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     if not good:
         print(
             "The files are in place as the archive has them. Training refuses such records, or with "

@@ -11,19 +11,8 @@ from llm.estimate.memory import every_stage as memory_of_stages
 from llm.estimate.model_sizes import count, stages, tensors
 from llm.estimate.plan import Plan
 from llm.estimate.traffic import every_stage, on_the_wire, sums, traffic
+from tests.estimate.small_plan import PLAN, SMALL
 
-SMALL = Sizes(
-    "llama",
-    vocab_size=10,
-    hidden_size=8,
-    intermediate_size=16,
-    num_hidden_layers=4,
-    num_attention_heads=2,
-    num_key_value_heads=2,
-    tie_word_embeddings=False,
-    max_position_embeddings=32,
-)
-PLAN = Plan(rows=3, tokens=5, precision="float32", micro_batches=4)
 PARAMETERS = count(tensors(SMALL))
 STREAM = 4 * 3 * 5 * 8 * 4  # micro-batches, rows, tokens, hidden size, float32
 TENSOR = replace(PLAN, tensor_parallel=2)

@@ -6,23 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from llm.core.model.sizes import KNOWN, Sizes
+from llm.core.model.sizes import KNOWN
 from llm.estimate.plan import Plan
 from llm.estimate.traffic import Transfer
 from llm.estimate.update_time import Hardware, floor, operations, rate_of
+from tests.estimate.small_plan import PLAN, SMALL
 
-SMALL = Sizes(
-    "llama",
-    vocab_size=10,
-    hidden_size=8,
-    intermediate_size=16,
-    num_hidden_layers=4,
-    num_attention_heads=2,
-    num_key_value_heads=2,
-    tie_word_embeddings=False,
-    max_position_embeddings=32,
-)
-PLAN = Plan(rows=3, tokens=5, precision="float32", micro_batches=4)
 TOKENS, LAYER, ATTENTION = 4 * 3 * 5, 4 * 8 * 8 + 3 * 8 * 16, 4 * 8 * 8
 HARDWARE = Hardware(peak=1000, link=450, network=50, gpus_per_node=8)
 

@@ -8,9 +8,10 @@ import signal
 from collections.abc import Iterator
 from types import FrameType
 
+from llm.core.console import INTERRUPTED
+
 NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP", signal.SIGINT: "Ctrl-C"}
 STDERR = 2  # written to directly: a handler may run in the midst of another print
-EXIT_AT_ONCE = 128 + signal.SIGINT  # as a shell has it
 
 
 class StopSignals:
@@ -38,7 +39,7 @@ class StopSignals:
         self._interrupts += number == signal.SIGINT
         if self._interrupts > 1:
             os.write(STDERR, b"\nended at once; checkpoints that were saved stay\n")
-            os._exit(EXIT_AT_ONCE)
+            os._exit(INTERRUPTED)
         if self.name is None:
             self.name = NAMES[signal.Signals(number)]
             hint = b" (Ctrl-C again: end at once)" if number == signal.SIGINT else b""
