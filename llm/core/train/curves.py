@@ -57,7 +57,9 @@ def visualdl_writer(folder: Path, args):
 
     (folder / RECORDS).unlink(missing_ok=True)  # VisualDL would append
     writer = LogWriter(logdir=str(folder), file_name=RECORDS)
-    writer.add_hparams(args.to_sanitized_dict(), metrics_list=[])
+    settings = args.to_sanitized_dict()
+    without_booleans = {name: str(value) if isinstance(value, bool) else value for name, value in settings.items()}
+    writer.add_hparams(without_booleans, metrics_list=[])  # protobuf 7 refuses them
     return writer
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import paddle
 from paddle.distributed.fleet.meta_optimizers.dygraph_optimizer import HybridParallelOptimizer
 from paddlenlp.trainer import PrinterCallback, ProgressCallback, TrainerCallback
-from paddlenlp.trainer.integrations import VisualDLCallback
+from paddlenlp.trainer.integrations import TensorBoardCallback, VisualDLCallback
 
 from llm.core.console import listed
 from llm.core.model import pipeline
@@ -40,8 +40,8 @@ class ExactTrainer(ResumableTrainer):
         self.collate = collate
         self.keeps_checkpoints = keeps_checkpoints
         self.nan_policy = nan_policy
-        for callback in (ProgressCallback, PrinterCallback, VisualDLCallback):
-            self.remove_callback(callback)
+        for callback in (ProgressCallback, PrinterCallback, VisualDLCallback, TensorBoardCallback):
+            self.remove_callback(callback)  # Progress and Curves take their place
         self.curves = Curves(reports, self.args.logging_dir)
         for callback in (Progress(self.args.disable_tqdm), self.curves, Update(self)):
             self.add_callback(callback)
@@ -180,11 +180,9 @@ class ExactTrainer(ResumableTrainer):
 
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict:
         rows = self.eval_dataset if eval_dataset is None else eval_dataset
-        with self.tally.clock_stopped():
-            metrics = evaluator.evaluate(self, rows)
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
+        metrics = evaluator.evaluate(self, rows, metric_key_prefix)
         self.last_evaluation = self.state.global_step, metrics
-        self.log({name: value for name, value in metrics.items() if value is not None})
+        self.log(evaluator.defined(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
