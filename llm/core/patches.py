@@ -50,8 +50,7 @@ def apply_to_library() -> None:
     """PaddleNLP's account of every file and setting is not shown; its warnings and errors are, but for two that are not
     true here."""
     logger.set_level("WARNING")
-    if _is_true not in logger.logger.filters:
-        logger.logger.addFilter(_is_true)
+    logger.logger.addFilter(_is_true)
     apply(_checkpoints())
 
 

@@ -105,9 +105,10 @@ def test_a_run_that_only_evaluates_promises_no_model(settings_of, tmp_path, caps
 
 
 def test_tensorboard_gets_the_same_points_in_one_file_over_restarts(settings_of, tmp_path):
-    """And not a second file of PaddleNLP's callback."""
+    """And not a second file of PaddleNLP's callback, whose own ends with the training."""
     tensorboard = pytest.importorskip("tensorboardX")
-    out, flags = tmp_path / "out", settings_of(load_best_model_at_end=False, report_to=["visualdl", "tensorboard"])
+    only_at_end = {"evaluation_strategy": "no", "eval_steps": ..., "load_best_model_at_end": False}
+    out, flags = tmp_path / "out", settings_of(report_to=["visualdl", "tensorboard"], **only_at_end)
     main(flags)
     shutil.rmtree(out / "checkpoint-6")
     main(flags)
