@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 import sys
 from importlib import import_module, metadata
+from pathlib import Path
+
+from llm.core.console import plain_errors, refuse
 
 VERBS = {
     "train": (
@@ -15,7 +18,10 @@ VERBS = {
     "generate": ("llm.data.generate_arithmetic", "write arithmetic word problems with labelled solutions"),
     "convert": ("llm.data.convert.convert", "write other data sets' files as this project's records"),
     "inspect": ("llm.inspection.inspect_row", "show a row of training data as the model gets it: tokens, labels, mask"),
-    "estimate": ("llm.estimate.estimate", "does a training run fit into its GPUs' memory, and what would make it fit"),
+    "estimate": (
+        "llm.estimate.estimate",
+        "whether a training run fits into its GPUs' memory, and what would make it fit",
+    ),
     "merge-lora": ("llm.export.merge_lora", "write LoRA adapters and their base as one model"),
     "schema": ("llm.alignment.rm.flashmask.reward_schema", "print a JSON schema of the settings, for editors"),
     "benchmark": (
@@ -28,9 +34,12 @@ project and replace some of them. Use an environment without it, or uninstall bo
 
 
 def main(argv: list[str] | None = None) -> None:
-    argv = sys.argv[1:] if argv is None else argv
+    if argv is None:
+        argv = sys.argv[1:]
+        command = "python -m llm" if Path(sys.argv[0]).name == "__main__.py" else "paddle-reward"
+        sys.argv[0] = " ".join([command, *argv[:1]])  # which --help of a verb names
     if _is_installed("llm"):
-        raise SystemExit(CLASH)
+        refuse(CLASH)
     if argv in (["--version"], ["-V"]):
         print(f"paddle-reward {version()}")
     elif not argv or argv[0] in ("-h", "--help"):
@@ -38,13 +47,15 @@ def main(argv: list[str] | None = None) -> None:
         raise SystemExit(0 if argv else 2)
     elif argv[0] not in VERBS:
         near = difflib.get_close_matches(argv[0], VERBS, n=1)
-        raise SystemExit(f"unknown verb {argv[0]!r}{f'; did you mean {near[0]}?' if near else ''}\n{usage()}")
+        refuse(f"unknown verb {argv[0]!r}{f'; did you mean {near[0]}?' if near else ''}\n{usage()}")
     elif argv[0] == "train":
         from llm.core.parallel import ranks
 
-        ranks.run(import_module(VERBS["train"][0]).main, argv[1:])
+        with plain_errors():
+            ranks.run(import_module(VERBS["train"][0]).main, argv[1:])
     else:
-        import_module(VERBS[argv[0]][0]).main(argv[1:])
+        with plain_errors():
+            import_module(VERBS[argv[0]][0]).main(argv[1:])
 
 
 def usage() -> str:

@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "benchmark": TASK | {"alignment.rm", "data", "estimate", "scoring"},
 }
 WITHOUT_PADDLE = (
+    "benchmark/run_benchmark",
     "core/console",
     "core/files",
     "core/paths",

@@ -12,8 +12,7 @@ import numpy as np
 import paddle
 
 from llm.benchmark import children
-from llm.benchmark.report import ONE, TEXT, TIMES, WHOLE, Columns, describe, megabytes, progress, show, table, whole
-from llm.core.console import ArgumentParser
+from llm.benchmark.report import ONE, TEXT, TIMES, WHOLE, Columns, describe, megabytes, progress, show, table
 from llm.core.cpu.kernels.build import kernels
 from llm.core.model import attention
 
@@ -26,19 +25,7 @@ VARIANTS = {
 BRANCHES, DEPTH = 4, 3  # of the tree: a stem, 4 branches, 16 twigs
 
 
-def main(argv: list[str], set_here: dict[str, str]) -> None:
-    parser = ArgumentParser("python -m llm benchmark attention", description=__doc__)
-    parser.add_argument("--lengths", type=wholes, default=[1024, 2048, 4096], help="tokens of a row (1024,2048,4096)")
-    parser.add_argument("--documents", type=wholes, default=[1, 4, 16, 64], help="documents of a row (1,4,16,64)")
-    parser.add_argument("--heads", type=whole, default=8, help="(default: %(default)s)")
-    parser.add_argument("--head_dim", type=whole, default=64, help="(default: %(default)s)")
-    parser.add_argument("--repetitions", type=whole, default=5, help="of each, taking turns (default: %(default)s)")
-    parser.add_argument(
-        "--memory",
-        action="store_true",
-        help="peak memory too, each measured in a process of its own: some seconds each",
-    )
-    arguments = parser.parse_args(argv)
+def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
     paddle.set_device("cpu")
     library, why_not = kernels()
     variants = [name for name in VARIANTS if library is not None or name != "kernel"]
@@ -56,9 +43,9 @@ def main(argv: list[str], set_here: dict[str, str]) -> None:
             ]
         ),
         table(columns(variants, arguments.memory), rows),
-        f"pairs: of a token with one that it attends to. milliseconds: the best of {arguments.repetitions} "
+        f"pairs: a token and one that it attends to. milliseconds: the best of {arguments.repetitions} "
         "repetitions, the variants taking turns."
-        + (" MB: what the pass needs beside its inputs, at its peak." if arguments.memory else ""),
+        + (" MB: what the pass needs in addition to its inputs, at its peak." if arguments.memory else ""),
         outcome={
             "benchmark": "attention",
             "heads": arguments.heads,
@@ -67,10 +54,6 @@ def main(argv: list[str], set_here: dict[str, str]) -> None:
             "rows": rows,
         },
     )
-
-
-def wholes(text: str) -> list[int]:
-    return [whole(number) for number in text.split(",")]
 
 
 def columns(variants: list[str], memory: bool) -> Columns:

@@ -8,7 +8,7 @@ import re
 import subprocess
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from llm.core.paths import REPOSITORY
 
 
 def run(command: list[str], job: dict, environment: dict[str, str] | None = None) -> dict:
@@ -19,8 +19,8 @@ def run(command: list[str], job: dict, environment: dict[str, str] | None = None
     )
     if done.returncode:
         raise ValueError(
-            f"{' '.join(command)} ended with exit code {done.returncode}; what it said stands above. "
-            "With -9 the memory did not suffice: choose a smaller model, batch or max_seq_len."
+            f"{' '.join(command)} ended with exit code {done.returncode}; its output is above. "
+            "-9 means that memory ran out: choose a smaller model, batch or max_seq_len."
         )
     return json.loads(done.stdout.splitlines()[-1])
 

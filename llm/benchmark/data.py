@@ -10,7 +10,8 @@ from pathlib import Path
 
 from llm.alignment.rm.flashmask.data import describe_cuts
 from llm.alignment.rm.flashmask.reward_format import FormatValues, make_format, split_reward_tokens
-from llm.benchmark.report import progress, whole
+from llm.benchmark.arguments import PADDED_BATCH
+from llm.benchmark.report import progress
 from llm.core import patches
 from llm.core.model import folder as folder_module
 from llm.core.records.records import ReadCounts, Record, iter_records
@@ -29,7 +30,6 @@ PACKINGS = {
     "greedy": (True, True, False),
     "forest": (True, True, True),
 }
-PADDED_BATCH = 8  # solutions that are padded to the longest of them; packed rows come one by one
 TOKENIZER_RECORDS, TOKENIZER_PIECES = 4000, 32000
 
 
@@ -48,21 +48,6 @@ class Solutions:
     @property
     def label_count(self) -> int:
         return sum(len(sequence.scored) for sequence in self.sequences)
-
-
-def add_options(parser: argparse.ArgumentParser, solutions: int | None = None) -> None:
-    parser.add_argument("DATA", nargs="+", help="records as for training: files, folders or patterns")
-    parser.add_argument(
-        "--solutions", type=whole, default=solutions, help=f"the first so many records (default: {solutions or 'all'})"
-    )
-    parser.add_argument("--tokenizer", help="folder of a tokenizer (default: one is trained on the data's own text)")
-    parser.add_argument("--max_seq_len", type=whole, default=4096, help="tokens of a row (default: %(default)s)")
-    parser.add_argument(
-        "--max_prompt_len", type=whole, help="tokens of a prompt (default: 2048, at most half of max_seq_len)"
-    )
-    parser.add_argument("--placeholder_token", default="ки", help="as in training (default: %(default)s)")
-    parser.add_argument("--reward_tokens", default="+,-", help="as in training (default: %(default)s)")
-    parser.add_argument("--skip_bad_records", action="store_true", help="drop and count records that cannot be used")
 
 
 def read(arguments: argparse.Namespace) -> Solutions:

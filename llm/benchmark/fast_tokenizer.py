@@ -23,4 +23,6 @@ def special_tokens(tokenizer) -> dict[str, str]:
     """By name. What pads is seen by nothing and scored by nothing, so the end token will do."""
     names = ("bos_token", "eos_token", "unk_token")
     found = {name: getattr(tokenizer, name) for name in names if getattr(tokenizer, name, None) is not None}
+    if "eos_token" not in found:
+        raise ValueError("--tokenizer: it has no eos_token, which TRL needs.")
     return found | {"pad_token": found["eos_token"]}

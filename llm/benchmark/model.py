@@ -12,7 +12,6 @@ from paddlenlp.transformers import LlamaConfig, LlamaForCausalLM
 from paddlenlp.transformers.llama import modeling
 
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
-from llm.benchmark.report import whole
 from llm.core import patches
 from llm.core.model import attention
 from llm.core.rows.row import Row
@@ -23,22 +22,11 @@ REPETITIONS = 5
 PRODUCTS = 3
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    for name, size in (
-        ("vocab_size", 32000),
-        ("hidden_size", 512),
-        ("intermediate_size", 1376),
-        ("num_hidden_layers", 6),
-        ("num_attention_heads", 8),
-    ):
-        parser.add_argument(f"--{name}", type=whole, default=size, help="of the model (default: %(default)s)")
-
-
 def sizes(arguments: argparse.Namespace, tokenizer) -> dict[str, int]:
     """The configuration under the names that PaddleNLP and transformers share."""
     hidden_size, heads = arguments.hidden_size, arguments.num_attention_heads
     if hidden_size % heads or hidden_size // heads % 2:
-        raise ValueError(f"--hidden_size {hidden_size}: {heads} heads (--num_attention_heads) need an even share each.")
+        raise ValueError(f"--hidden_size {hidden_size}: --num_attention_heads {heads} must divide it into even sizes.")
     if len(tokenizer) > arguments.vocab_size:
         raise ValueError(
             f"--vocab_size {arguments.vocab_size}: the tokenizer has {len(tokenizer)} pieces; give at least as many."
@@ -55,7 +43,7 @@ def sizes(arguments: argparse.Namespace, tokenizer) -> dict[str, int]:
 
 
 def random_reward_model(size: dict[str, int], tokens: RewardTokens):
-    """(model, which attention it has). The parts that a profile tells apart are marked for it."""
+    """(model, which attention it has). The parts that a profile distinguishes are marked for it."""
     attend, why = attention.choose(use_flash_attention=False, flash_mask=False)
     patches.apply_to_models(_marked("attention", attend))
     for name in ("swiglu", "apply_rotary_pos_emb"):
@@ -76,7 +64,7 @@ def _marked(name: str, function):
 def multiply_adds(size: dict[str, int], rows: list[Row], computed: int, lora_rank: int | None = None) -> int:
     """Of a forward and a backward pass: of the layers' matrices for every token that is computed, padding included,
     and of attention for every pair that attends, which are as many for a token as it has positions up to its own.
-    Beside adapters the matrices have no gradients of their own, and the first layer's input, which is frozen, has
+    With adapters the matrices have no gradients of their own, and the first layer's input, which is frozen, has
     none either."""
     layers, hidden_size = size["num_hidden_layers"], size["hidden_size"]
     pairs = sum(int(row.positions.sum(dtype="int64")) + len(row) for row in rows)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 
 import numpy as np
 
 from llm.benchmark import data
+from llm.benchmark.arguments import PADDED_BATCH
 from llm.benchmark.report import SHARE, TEXT, TIMES, TWO, WHOLE, progress, show, table
-from llm.core.console import ArgumentParser
 from llm.core.rows.row import Row
 from llm.core.rows.update_loader import StepLoader
 from llm.core.text.encoding import Sequence
@@ -27,16 +28,13 @@ COLUMNS = {
 }
 
 
-def main(argv: list[str], set_here: dict[str, str]) -> None:
-    parser = ArgumentParser("python -m llm benchmark packing", description=__doc__)
-    data.add_options(parser)
-    arguments = parser.parse_args(argv)
+def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
     solutions = data.read(arguments)
     rows = measure(solutions.sequences, arguments.max_seq_len)
     show(
         "\n".join(solutions.about),
         table(COLUMNS, rows),
-        f"padded: a batch of {data.PADDED_BATCH} solutions to its longest, shuffled as in training; the others: one "
+        f"padded: a batch of {PADDED_BATCH} solutions to its longest, shuffled as in training; the others: one "
         f"row at a time. seconds: the best of {REPETITIONS} repetitions, the packings taking turns.",
         outcome={
             "benchmark": "packing",

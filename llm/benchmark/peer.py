@@ -8,17 +8,16 @@ from itertools import zip_longest
 from pathlib import Path
 
 from llm.benchmark import children, data, model
+from llm.benchmark.arguments import PADDED_BATCH
 from llm.benchmark.fast_tokenizer import special_tokens, tokenizer_json
-from llm.benchmark.report import ONE, TEXT, TIMES, WHOLE, describe, megabytes, progress, show, table, whole
+from llm.benchmark.report import ONE, TEXT, TIMES, WHOLE, describe, megabytes, progress, show, table
 from llm.benchmark.training import CHILD, describe_model
 from llm.benchmark.training_run import job_of
-from llm.core.console import ArgumentParser
-from llm.core.cpu import environment
+from llm.core.console import count_of
 
-PEER_PYTHON = children.REPOSITORY / ".venv/peer/bin/python"  # where make peer puts it
 PEER_SCRIPT = Path(__file__).with_name("peer_trl.py")
 OURS, DEFAULT = "this project, forest", "TRL, bfloat16"
-# On a CPU as elsewhere PRMConfig trains in bfloat16 unless it is told otherwise; this project trains in float32 there.
+# PRMConfig trains in bfloat16 by default, on a CPU as well; this project trains in float32 there.
 VARIANTS = {
     DEFAULT: {},
     "TRL, bfloat16, by length": {"group_by_length": True},
@@ -39,8 +38,7 @@ COLUMNS = {
 }
 
 
-def main(argv: list[str], set_here: dict[str, str]) -> None:
-    arguments = parse(argv)
+def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
     solutions = data.read(arguments)
     size = model.sizes(arguments, solutions.tokenizer)
     ours = job_of(solutions, size, arguments.update, arguments.max_seq_len, arguments.seconds) | {"packing": "forest"}
@@ -55,7 +53,7 @@ def main(argv: list[str], set_here: dict[str, str]) -> None:
         table(COLUMNS, rows),
         f"an update has {arguments.update} solutions; updates: {one['updates']}, of TRL {peer['updates']}; labels: "
         f"{solutions.label_count:,}, of TRL {peer['labels']:,}; parameters: {one['parameters']:,}, of TRL "
-        f"{peer['parameters']:,}. bfloat16 is what TRL trains in unless told otherwise. seconds: a pass over the "
+        f"{peer['parameters']:,}. TRL trains in bfloat16 by default. seconds: a pass over the "
         f"solutions after a warm-up, the best of {arguments.rounds} rounds in which the trainers take turns, each in a "
         f"process of its own with {arguments.threads} threads."
         + (f" goal: this project {arguments.goal:g} times as fast." if arguments.goal else ""),
@@ -75,7 +73,7 @@ def main(argv: list[str], set_here: dict[str, str]) -> None:
 
 
 def compare(ours: dict, peers: list[dict], goal: float | None) -> dict[str, float]:
-    """Writes into the rows how they stand to each other; {way of TRL: ratio}."""
+    """Writes into the rows their ratios to each other; {way of TRL: ratio}."""
     ours |= {"ratio": None, "verdict": None}
     for row in peers:
         row["ratio"] = row["seconds"] / ours["seconds"]
@@ -83,32 +81,9 @@ def compare(ours: dict, peers: list[dict], goal: float | None) -> dict[str, floa
     return {row["trainer"]: row["ratio"] for row in peers}
 
 
-def parse(argv: list[str]) -> argparse.Namespace:
-    parser = ArgumentParser("python -m llm benchmark peer", description=__doc__)
-    data.add_options(parser, solutions=64)
-    model.add_options(parser)
-    parser.add_argument(
-        "--peer_python",
-        type=Path,
-        default=PEER_PYTHON,
-        help="Python of an environment with TRL (default: that of `make peer`)",
-    )
-    parser.add_argument("--update", type=whole, default=32, help="solutions of an update (default: %(default)s)")
-    parser.add_argument("--rounds", type=whole, default=2, help="times that each is measured (default: %(default)s)")
-    parser.add_argument(
-        "--seconds", type=float, default=10.0, help="least time of a measurement of this project (default: %(default)s)"
-    )
-    parser.add_argument("--threads", type=whole, default=environment.threads(), help="(default: %(default)s)")
-    parser.add_argument("--goal", type=float, help="say of each whether this project is so many times as fast")
-    arguments = parser.parse_args(argv)
-    if arguments.update % data.PADDED_BATCH:
-        parser.error(f"--update {arguments.update}: TRL accumulates batches of {data.PADDED_BATCH}; give a multiple")
-    if not arguments.peer_python.is_file():
-        parser.error(f"--peer_python: {arguments.peer_python} is no file; `make peer` sets up an environment with TRL")
-    return arguments
-
-
 def peer_job(arguments: argparse.Namespace, solutions: data.Solutions, size: dict[str, int]) -> dict:
+    if unlabelled := sum(None in record.labels for record in solutions.records):
+        raise ValueError(f"{count_of(unlabelled, 'solution')} lack the label of a step, and TRL needs all of them.")
     return {
         "threads": arguments.threads,
         "sizes": size,
@@ -125,8 +100,8 @@ def peer_job(arguments: argparse.Namespace, solutions: data.Solutions, size: dic
         "settings": {
             "use_cpu": True,
             "num_train_epochs": 1,
-            "per_device_train_batch_size": data.PADDED_BATCH,
-            "gradient_accumulation_steps": arguments.update // data.PADDED_BATCH,
+            "per_device_train_batch_size": PADDED_BATCH,
+            "gradient_accumulation_steps": arguments.update // PADDED_BATCH,
             "max_length": arguments.max_seq_len,
             "max_prompt_length": data.prompt_limit(arguments),
             **SILENT,

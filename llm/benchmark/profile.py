@@ -25,8 +25,8 @@ LAYERS = [
 
 def parts(update: Callable[[], object], compiled: bool) -> dict[str, float | None]:
     """Shares of one update. Without the compiled kernels the backward pass of attention and of the small layers is made
-    of Paddle's operations that nothing tells apart, so both are None: their products count as matrices, the rest of
-    them as rest."""
+    of Paddle's operations that cannot be told from each other, so both are None: their products count as matrices, the
+    rest of them as rest."""
     seconds, total = _events(update)
     groups = {"matrices": MATRICES, "attention": ATTENTION, "layers": LAYERS, "optimizer": OPTIMIZER}
     shares: dict[str, float | None] = {

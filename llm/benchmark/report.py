@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 
@@ -12,7 +11,7 @@ WHOLE, ONE, TWO, SHARE, TIMES, TEXT = "{:,.0f}", "{:,.1f}", "{:,.2f}", "{:.1%}",
 
 
 def table(columns: Columns, rows: list[dict]) -> str:
-    """Texts stand at the left of their column, numbers at the right."""
+    """Texts are aligned to the left, numbers to the right."""
     lines = [[heading for heading, _ in columns.values()]]
     for row in rows:
         lines.append(["-" if row[key] is None else form.format(row[key]) for key, (_, form) in columns.items()])
@@ -38,13 +37,6 @@ def describe(settings: dict[str, str]) -> str:
     """What this project set for the CPU, as its training says it."""
     chosen = " ".join(f"{name}={value}" for name, value in settings.items())
     return f"threads: {chosen or 'as the environment has them'}"
-
-
-def whole(text: str) -> int:
-    """A type for argparse: a whole number of 1 or more."""
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
-    return number
 
 
 def megabytes(size: int | None) -> float | None:

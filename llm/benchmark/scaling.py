@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -13,16 +14,17 @@ from pathlib import Path
 import paddle
 
 from llm.alignment.rm.flashmask import reward_argument
-from llm.benchmark.children import REPOSITORY
+from llm.benchmark.layouts import LAYOUTS
 from llm.benchmark.report import ONE, TEXT, WHOLE, progress, show, table
 from llm.core import patches
-from llm.core.console import ArgumentParser
-from llm.core.model.families import FAMILIES, GRANULARITIES
-from llm.core.model.sizes import sizes_of
+from llm.core.model.families import FAMILIES
+from llm.core.model.sizes import Sizes, sizes_of
+from llm.core.paths import REPOSITORY
 from llm.core.settings.parse import parse
 from llm.data.train_tokenizer import train_tokenizer
 from llm.estimate import memory as estimate_memory
 from llm.estimate import traffic
+from llm.estimate.changes import is_accepted
 from llm.estimate.plan import PLANNED, Plan, plan_of
 
 SIZES = {
@@ -48,26 +50,6 @@ RUN = {
     "sharding": "",
 }
 ROWS = 64  # at least as many as the largest layout has in two updates
-TENSOR, PIPELINE = {"tensor_parallel_degree": 2}, {"pipeline_parallel_degree": 2}
-SEQUENCE, STAGE1 = TENSOR | {"sequence_parallel": True}, {"sharding": "stage1", "sharding_parallel_degree": 2}
-LAYOUTS: dict[str, tuple[int, dict]] = {  # processes, settings
-    "data": (2, {}),
-    "stage1": (2, STAGE1),
-    "stage2": (2, {"sharding": "stage2"}),
-    "stage3": (2, {"sharding": "stage3"}),
-    "tensor": (2, TENSOR),
-    "sequence": (2, SEQUENCE),
-    "pipeline": (2, PIPELINE),
-    "pipeline of 4": (4, {"pipeline_parallel_degree": 4}),
-    "tensor x stage1": (4, TENSOR | STAGE1),
-    "tensor x stage2": (4, TENSOR | {"sharding": "stage2"}),
-    "tensor x data": (4, TENSOR),
-    "stage1 x data": (4, STAGE1),
-    "pipeline x stage1": (4, PIPELINE | STAGE1),
-    "pipeline x tensor": (4, PIPELINE | TENSOR),
-    "pipeline x sequence": (4, PIPELINE | SEQUENCE),
-    "pipeline x tensor x stage1": (8, PIPELINE | TENSOR | STAGE1),
-}
 CHILD = "llm/benchmark/scaling_run.py"
 COLUMNS = {
     "layout": ("layout", TEXT),
@@ -81,16 +63,7 @@ COLUMNS = {
 }
 
 
-def main(argv: list[str], set_here: dict[str, str]) -> None:
-    parser = ArgumentParser("python -m llm benchmark scaling", description=__doc__)
-    parser.add_argument("--layouts", nargs="+", choices=LAYOUTS, default=list(LAYOUTS), help="those to measure")
-    parser.add_argument("--family", choices=FAMILIES, default="llama", help="of the model (default: %(default)s)")
-    parser.add_argument("--tied", action="store_true", help="embedding and head are one matrix")
-    parser.add_argument(
-        "--recompute", choices=GRANULARITIES, help="recompute_granularity (default: nothing is recomputed)"
-    )
-    parser.add_argument("--lora", action="store_true", help="train adapters of rank 8")
-    arguments = parser.parse_args(argv)
+def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
     patches.apply_to_library()
     common = {
         **RUN,
@@ -99,6 +72,7 @@ def main(argv: list[str], set_here: dict[str, str]) -> None:
         "recompute_granularity": arguments.recompute or "full",
     }
     config = {"model_type": arguments.family, "tie_word_embeddings": arguments.tied, **SIZES}
+    sizes = sizes_of(config, "this benchmark")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_model(folder / "model", config)
@@ -106,8 +80,13 @@ def main(argv: list[str], set_here: dict[str, str]) -> None:
         rows = []
         for layout in arguments.layouts:
             ranks, settings = LAYOUTS[layout]
+            if not is_accepted(with_defaults(common | settings), {}, sizes, ranks):
+                progress(f"{layout}: left out, training refuses it for this model")
+                continue
             progress(f"{layout}: {ranks} processes")
-            rows += compare(layout, config, folder, {**common, **settings}, ranks)
+            rows += compare(layout, sizes, folder, common | settings, ranks)
+    if not rows:
+        raise ValueError("no layout is left to measure")
     show(
         f"{arguments.family} of {SIZES['num_hidden_layers']} layers of {SIZES['hidden_size']}, float32; an update of "
         f"{RUN['gradient_accumulation_steps']} micro-batches of {RUN['per_device_train_batch_size']} x "
@@ -141,12 +120,11 @@ def make_rows(file: Path) -> None:
     file.write_text("".join(json.dumps(record()) + "\n" for _ in range(ROWS)), encoding="utf-8")
 
 
-def compare(layout: str, config: dict, folder: Path, settings: dict, ranks: int) -> Iterator[dict]:
+def compare(layout: str, sizes: Sizes, folder: Path, settings: dict, ranks: int) -> Iterator[dict]:
     """A row for each stage."""
     measured = measure(folder, settings, ranks)
     [rows, tokens] = measured[0]["shapes"][0]
     plan = modelled_plan(settings, ranks, rows, tokens)
-    sizes = sizes_of(config, "this benchmark")
     sent, memory = traffic.every_stage(sizes, plan), estimate_memory.every_stage(sizes, plan)
     for stage in range(plan.pipeline):
         of_stage = measured[stage * ranks // plan.pipeline : (stage + 1) * ranks // plan.pipeline]
@@ -172,11 +150,14 @@ def compare(layout: str, config: dict, folder: Path, settings: dict, ranks: int)
 
 def modelled_plan(settings: dict, ranks: int, rows: int, tokens: int) -> Plan:
     """Of what runs here: this project's kernel keeps what FlashMask keeps, and gloo sends no parts of a tensor."""
-    words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
-    words += ["--model_name_or_path", "-"]
-    parsed = parse(reward_argument.CLASSES, words, "")
-    plan = plan_of({name: parsed[name] for name in PLANNED}, ranks)
+    values = with_defaults(settings)
+    plan = plan_of({name: values[name] for name in PLANNED}, ranks)
     return replace(plan, rows=rows, tokens=tokens, flash_mask=True, partial_sends=False)
+
+
+def with_defaults(settings: dict) -> dict:
+    words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+    return parse(reward_argument.CLASSES, [*words, "--model_name_or_path", "-"], "").as_dict()
 
 
 def measure(folder: Path, settings: dict, ranks: int) -> list[dict]:

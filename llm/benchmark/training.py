@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from llm.benchmark import children, data, model
-from llm.benchmark.report import ONE, SHARE, TEXT, TIMES, TWO, WHOLE, describe, megabytes, progress, show, table, whole
+from llm.benchmark.report import ONE, SHARE, TEXT, TIMES, TWO, WHOLE, describe, megabytes, progress, show, table
 from llm.benchmark.training_run import job_of
-from llm.core.console import ArgumentParser
 
 VARIANTS = {packing: {"packing": packing} for packing in data.PACKINGS}
 LORA = "forest, LoRA"
@@ -35,15 +35,7 @@ PARTS = {
 }
 
 
-def main(argv: list[str], set_here: dict[str, str]) -> None:
-    parser = ArgumentParser("python -m llm benchmark training", description=__doc__)
-    data.add_options(parser, solutions=64)
-    model.add_options(parser)
-    parser.add_argument("--update", type=whole, default=32, help="solutions of an update (default: %(default)s)")
-    parser.add_argument("--lora_rank", type=whole, default=8, help="of the adapters (default: %(default)s)")
-    parser.add_argument("--rounds", type=whole, default=2, help="times that each packing is measured (default: 2)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="least time of a measurement (default: %(default)s)")
-    arguments = parser.parse_args(argv)
+def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
     solutions = data.read(arguments)
     size = model.sizes(arguments, solutions.tokenizer)
     job = job_of(solutions, size, arguments.update, arguments.max_seq_len, arguments.seconds)
@@ -58,7 +50,7 @@ def main(argv: list[str], set_here: dict[str, str]) -> None:
         "\n".join([*solutions.about, describe(set_here), *describe_model(any_run, size)]),
         table(SPEED, rows),
         table(PARTS, rows),
-        f"{LORA}: adapters of rank {arguments.lora_rank} beside frozen weights, as with lora true.",
+        f"{LORA}: adapters of rank {arguments.lora_rank} on frozen weights, as with lora true.",
         f"seconds: a pass over the solutions in {any_run['updates']} updates, the best of {arguments.rounds} rounds in "
         "which the packings take turns, each in a process of its own. floor: the multiply-adds of the pass at "
         f"{rate / 1e9:,.0f} billion a second, which is how fast this machine multiplies the model's own shapes.",

@@ -1,4 +1,4 @@
-"""What a person sees of a command: errors as a paragraph without library frames, flags spelt one way."""
+"""What a person sees of a command: errors as a paragraph without library frames, flags spelt in one way."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
 
 INTERRUPTED = 128 + signal.SIGINT  # as a shell has it
 
@@ -20,20 +21,26 @@ def plain_errors(*kinds: type[Exception]) -> Iterator[None]:
         print(f"\nerror: {error}", file=sys.stderr, flush=True)
         raise SystemExit(2) from None
     except (KeyboardInterrupt, RuntimeError) as error:
-        # Paddle's C++ code turns an interrupt that comes up through it into an error of its own
+        # Paddle's C++ code turns an interrupt that passes through it into its own error
         if not isinstance(error, KeyboardInterrupt) and "KeyboardInterrupt" not in str(error):
             raise
         print("\nstopped by Ctrl-C", file=sys.stderr, flush=True)
         raise SystemExit(INTERRUPTED) from None
 
 
+def refuse(text: str) -> NoReturn:
+    """A command that cannot be carried out, as it was given."""
+    print(text, file=sys.stderr)
+    raise SystemExit(2)
+
+
 class ArgumentParser(argparse.ArgumentParser):
     """Flags are spelt with underscores, hyphens are accepted, and nothing is abbreviated."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, allow_abbrev=False, **kwargs)
+    def __init__(self, prog: str | None = None, **kwargs: Any) -> None:
+        super().__init__(prog, allow_abbrev=False, **kwargs)
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace=None):
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
         words = sys.argv[1:] if args is None else args
         return super().parse_args([_with_underscores(word) for word in words], namespace)
 

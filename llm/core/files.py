@@ -6,9 +6,10 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 
-def write_json(path: Path, content) -> None:
+def write_json(path: Path, content: object) -> None:
     """All or nothing: a reader never sees half a file, and a failed write leaves what was there before."""
     text = json.dumps(content, indent=2, ensure_ascii=False, default=repr) + "\n"
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
@@ -22,7 +23,7 @@ def write_json(path: Path, content) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def read_json(path: Path):
+def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 

@@ -110,7 +110,7 @@ def _attention(attend) -> list[Patch]:
 
 
 def _stages() -> list[Patch]:
-    reason = "the stages of a pipeline tell end_row from a mask by its type, but do so on some devices only"
+    reason = "the stages of a pipeline recognise end_row by its type, but do so on some devices only"
     families = (f"{LLAMA}_pp", f"{QWEN2}_pp")
     return [Patch(f"{module}:get_env_device", pipeline.as_on_a_gpu, reason) for module in families]
 
@@ -148,7 +148,7 @@ def _collectives() -> list[Patch]:
     return [
         Patch(f"{group}.all_reduce_on_calc_stream", gloo.all_reduce_and_wait, streams),
         Patch(f"{group}.reduce_scatter_tensor", gloo.reduce_scatter, "gloo has none"),
-        Patch(f"{group}.barrier", gloo.barrier, "gloo gives up after 30 s, and cannot be told to wait longer"),
+        Patch(f"{group}.barrier", gloo.barrier, "gloo gives up after 30 s, and has no setting to wait longer"),
     ]
 
 

@@ -8,7 +8,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[2]  # of an installed package, site-packages
+IS_CLONE = (REPOSITORY / "pyproject.toml").is_file()
+# Where the demo and downloads write: nothing belongs into site-packages.
+WORKSPACE = REPOSITORY if IS_CLONE else Path.cwd()
 SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
 
 PathSetting = str | os.PathLike | Sequence[str | os.PathLike]
@@ -18,7 +21,8 @@ def resolve_path(path: str | os.PathLike) -> Path:
     """The existing file or folder that `path` means, absolute.
 
     A relative path is looked up from the working directory and then from the repository's root, `~` is the
-    home folder. Raises ValueError, naming the places tried and a near name if there is one.
+    home folder. Once installed, only paths into llm/ are looked up beside it, because all else there belongs to other
+    packages. Raises ValueError, naming the places tried and a near name if there is one.
     """
     for place in _places(path):
         if os.path.exists(place):
@@ -37,7 +41,7 @@ def find_files(paths: PathSetting) -> list[Path]:
     """
     entries = [paths] if isinstance(paths, str | os.PathLike) else paths
     if not isinstance(entries, Sequence) or not all(isinstance(e, str | os.PathLike) for e in entries):
-        raise ValueError(f"{paths!r} is no path; give a file, a folder, a glob, or a list of these")
+        raise ValueError(f"{paths!r} is not a path; give a file, a folder, a glob, or a list of these")
     files, problems = [], []
     for entry in entries:
         for part in _parts(entry):
@@ -52,15 +56,16 @@ def find_files(paths: PathSetting) -> list[Path]:
     return files
 
 
-def _bases() -> list[Path]:
-    return list(dict.fromkeys((Path.cwd(), REPOSITORY)))
+def _bases(path: str | os.PathLike) -> list[Path]:
+    ours = IS_CLONE or Path(path).parts[:1] == ("llm",)
+    return list(dict.fromkeys((Path.cwd(), REPOSITORY) if ours else (Path.cwd(),)))
 
 
 def _places(path: str | os.PathLike) -> list[Path]:
     expanded = os.path.expanduser(path)
     if not expanded.strip():
         raise ValueError(f"{str(path)!r} is an empty path; give the path of a file or folder")
-    return list(dict.fromkeys(base / expanded for base in _bases()))
+    return list(dict.fromkeys(base / expanded for base in _bases(expanded)))
 
 
 def _parts(entry: str | os.PathLike) -> list[str | os.PathLike]:
@@ -79,7 +84,7 @@ def _files_of(entry: str | os.PathLike) -> list[Path]:
         if os.path.exists(place):
             raise ValueError(f"{place} is neither a file nor a folder; give what can be read more than once")
     pattern = os.path.expanduser(entry)
-    for base in _bases() if glob.has_magic(pattern) else ():
+    for base in _bases(pattern) if glob.has_magic(pattern) else ():
         matches = sorted(base / match for match in glob.glob(pattern, root_dir=base, recursive=True))
         if files := [match for match in matches if os.path.isfile(match)]:
             return files
@@ -101,8 +106,8 @@ def _not_found(path: str | os.PathLike) -> str:
     what = "matches no file" if glob.has_magic(os.fspath(path)) else "does not exist"
     where = f" (the working directory is {Path.cwd()})"
     if not os.path.isabs(os.path.expanduser(path)):
-        looked_from = [f"the working directory {Path.cwd()}", *(f"{base}" for base in _bases()[1:])]
-        where = f" (looked from {' and from '.join(looked_from)})"
+        looked_from = [f"the working directory {Path.cwd()}", *(f"{base}" for base in _bases(path)[1:])]
+        where = f" (looked in {' and in '.join(looked_from)})"
     near = next(filter(None, map(_near, _places(path))), None)
     advice = f"did you mean {near}?" if near else "give the path of an existing file or folder"
     return f"{str(path)!r} {what}{where}; {advice}"

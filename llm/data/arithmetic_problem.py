@@ -1,10 +1,10 @@
 """One arithmetic word problem and its solutions, right and wrong. Pure functions of a random generator.
 
 A problem counts things: somebody has a number of them, and events add some or take some away. A step of a solution
-tells an event again and works out the new total.
+repeats an event and works out the new total.
 
-A step is judged by itself, given what stands before it: it is right when it continues from the last total written (a
-wrong one too), applies the operation and the number of the event that it tells, and writes the right result.
+A step is judged by itself, given what comes before it: it is right when it continues from the last total written (a
+wrong one too), applies the operation and the number of the event that it repeats, and writes the right result.
 """
 
 from __future__ import annotations
@@ -138,8 +138,8 @@ def _fits(total: int, events: tuple[Event, ...], largest_number: int) -> bool:
 def _continue(
     problem: Problem, rng: random.Random, shared: list[Step], error_here: float, error_later: float
 ) -> list[Step]:
-    """Complete a solution of which the steps `shared` stand, with an error at the next step and at each later one by
-    the chances given. An error is one that leaves the other steps room: if there is none, the step is right."""
+    """Complete a solution of which the steps `shared` are given, with an error at the next step and at each later one
+    by the chances given. An error is one that leaves the other steps room: if there is none, the step is right."""
     steps = list(shared)
     chance = error_here
     for number in range(len(steps), len(problem.events)):

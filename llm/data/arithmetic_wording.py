@@ -1,7 +1,7 @@
 """The words of the synthetic arithmetic problems: names, themes and sentence patterns. No numbers, no logic.
 
-An event is told in the question and told again, without its place, by the step that works it out; a verb always stands
-for the same operation.
+An event is described in the question and again, without its place, in the step that works it out; a verb always means
+the same operation.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ NAMES = (
 
 @dataclass(frozen=True)
 class Place:
-    """An event: the verb that tells it and the words for where it happens."""
+    """An event: the verb that describes it and the words for where it happens."""
 
     verb: str
     where: str

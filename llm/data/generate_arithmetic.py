@@ -3,16 +3,16 @@
     python llm/data/generate_arithmetic.py --problems 2000 --output train.jsonl --dev_output dev.jsonl
 
 Each line is a record {"src": [question], "tgt": [], "responses": [steps], "labels": ["+" or "-" a step]}; the
-solutions of one question stand together and share their first steps. With `--labels preferences` a line is a record
+solutions of one question are consecutive and share their first steps. With `--labels preferences` a line is a record
 {"src": [question], "tgt": [], "response": [right answer, wrong answer], "sort": [1, 0]}, or the other way round, for
 each wrong answer. A name that ends with .gz is compressed.
 
-What kind of task this is: a synthetic one, made so that a model of half a million parameters can learn it in
-minutes on a CPU. The sentences come from patterns, a question tells its events in the order in which they are
-solved, a step tells its event again before it calculates, and all totals are between 1 and 9. To judge a step a
-model has to know the operation that its verb stands for, compare the number told with the number used, and
-calculate; train and dev share no question, nor even the same numbers in other words, but the few hundred
-different equations are in both. It says nothing about real mathematics.
+What kind of task this is: a synthetic one, made so that a model of half a million parameters can learn it in minutes on
+a CPU. The sentences come from patterns, a question gives its events in the order in which they are solved, a step
+repeats its event before it calculates, and all totals are between 1 and 9. To judge a step a model has to know the
+operation that its verb means, compare the number given with the number used, and calculate; train and dev share no
+question, nor even the same numbers in other words, but the few hundred different equations are in both. It says nothing
+about real mathematics.
 
 Labels: with `--labels step` each step is judged by itself, so a step that rightly continues from an earlier
 wrong number is "+". With `--labels first-error` every step from the first wrong one on is "-", as Math-Shepherd's
@@ -35,14 +35,14 @@ import gzip
 import hashlib
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from llm.core.console import ArgumentParser
+from llm.core.console import ArgumentParser, refuse
 from llm.data.arithmetic_problem import Problem, Step, make_exercise, make_problem, make_solutions, responses
 
 LARGEST_NUMBER = 9
 DEV_SHARE = 10  # one plan in so many belongs to dev
-SEEN_BITS = 1 << 27  # 16 MB: of 200,000 questions one in 1,300 is passed over needlessly
+SEEN_BITS = 1 << 27  # 16 MB: of 200,000 questions one in 1,300 is skipped needlessly
 MOST_PROBLEMS = SEEN_BITS // 16
 MOST_REPEATS = 10_000
 
@@ -55,7 +55,7 @@ def problems(
     The split is read from a hash of a problem's numbers, so train and dev are apart for all seeds and sizes.
     """
     if count > MOST_PROBLEMS:
-        raise ValueError(f"{count} problems were asked for; at most {MOST_PROBLEMS} can be told apart: ask for fewer")
+        raise ValueError(f"{count} problems were asked for; at most {MOST_PROBLEMS} can be distinct: ask for fewer")
     rng = random.Random(f"{seed} {split}")
     seen = bytearray(SEEN_BITS // 8)  # a question's hash picks a bit: a repeat is never missed
     made = repeats = 0
@@ -168,22 +168,30 @@ def _hash(text: str) -> int:
 
 
 def _arguments(argv: list[str]) -> argparse.Namespace:
-    parser = ArgumentParser(
-        description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    parser = ArgumentParser("python -m llm generate", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--output", type=Path, help="file of training records, .jsonl or .jsonl.gz")
+    parser.add_argument(
+        "--problems", type=_whole(1), default=1000, help="number of training problems (default: %(default)s)"
     )
-    parser.add_argument("--output", type=Path, help="file of train records, .jsonl or .jsonl.gz")
-    parser.add_argument("--problems", type=_whole(1), default=1000, help="number of train problems")
-    parser.add_argument("--dev_output", type=Path, help="file of dev records")
-    parser.add_argument("--dev_problems", type=_whole(1), default=200, help="number of dev problems")
-    parser.add_argument("--solutions_per_problem", type=_whole(1, 64), default=4, help="records of each problem")
+    parser.add_argument("--dev_output", type=Path, help="file of held-out records")
+    parser.add_argument(
+        "--dev_problems", type=_whole(1), default=200, help="number of held-out problems (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--solutions_per_problem", type=_whole(1, 64), default=4, help="records per problem (default: %(default)s)"
+    )
     parser.add_argument(
         "--labels",
         choices=("step", "first-error", "preferences"),
         default="step",
-        help="what a label judges, or pairs of answers instead of labels",
+        help="what a label judges, or pairs of answers instead of labels (default: %(default)s)",
     )
-    parser.add_argument("--largest_number", type=_whole(6, 99), default=LARGEST_NUMBER, help="no total is above it")
-    parser.add_argument("--seed", type=_whole(0), default=0, help="other problems for another seed")
+    parser.add_argument(
+        "--largest_number", type=_whole(6, 99), default=LARGEST_NUMBER, help="largest total (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=_whole(0), default=0, help="another seed gives other problems (default: %(default)s)"
+    )
     arguments = parser.parse_args(argv)
     if not (arguments.output or arguments.dev_output):
         parser.error("nothing to write: give --output, --dev_output or both")
@@ -194,7 +202,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     return arguments
 
 
-def _whole(least: int, most: int | None = None):
+def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
     """A type for argparse: a whole number within bounds."""
 
     def parse(text: str) -> int:
@@ -221,7 +229,7 @@ def main(argv: list[str]) -> None:
         try:
             number = write(path, rows)
         except (OSError, ValueError) as error:
-            sys.exit(f"{path} was not written: {error}")
+            refuse(f"error: {path} was not written: {error}")
         kind = "pairs of answers" if arguments.labels == "preferences" else f"labels by {arguments.labels}"
         print(f"{path}: {number} {split} records of {count} problems, {kind}")
 

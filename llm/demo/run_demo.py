@@ -13,10 +13,9 @@ import time
 from pathlib import Path
 
 from llm.command_line import VERBS
-from llm.core.paths import REPOSITORY
+from llm.core.console import ArgumentParser
+from llm.core.paths import REPOSITORY, WORKSPACE
 
-# data/ and checkpoints/ are written into a clone, and below the working directory where the package is installed
-HOME = REPOSITORY if (REPOSITORY / "pyproject.toml").is_file() else Path.cwd()
 CONFIG = "llm/config/tiny/prm_flashmask_argument.json"
 RESULTS = {
     "train_seconds": "train",
@@ -28,8 +27,8 @@ RESULTS = {
 
 
 def main(argv: list[str]) -> None:
-    if argv:
-        raise SystemExit(f"python -m llm demo takes no arguments, got {' '.join(argv)}; change {CONFIG} instead")
+    description = f"What it does: {VERBS['demo'][1]}. The settings are those of {CONFIG}."
+    ArgumentParser("python -m llm demo", description=description).parse_args(argv)
     begin = time.perf_counter()
     settings = json.loads((REPOSITORY / CONFIG).read_text(encoding="utf-8"))
     train, dev, base = (settings[name] for name in ("train_dataset_path", "dev_dataset_path", "model_name_or_path"))
@@ -47,12 +46,12 @@ def main(argv: list[str]) -> None:
     )
     run("a base model: tokenizer, random weights, then next-token training", "llm.demo.warm_up", "--output", base)
     run("the process reward model", "train", CONFIG, "--overwrite_output_dir", "true")
-    output_dir = (HOME / settings["output_dir"]).resolve()
-    show_scores(output_dir, HOME / dev)
+    output_dir = (WORKSPACE / settings["output_dir"]).resolve()
+    show_scores(output_dir, WORKSPACE / dev)
     print(f"\ndata {Path(train).parent}, base model {base}, reward model and its log {settings['output_dir']}")
     print(f"picture: {settings['output_dir']}/demo.svg")
     print(f"curves: {Path(sys.executable).parent / 'visualdl'} --logdir {settings['output_dir']}/runs")
-    print(f"all of it took {time.perf_counter() - begin:.0f} s")
+    print(f"total time {time.perf_counter() - begin:.0f} s")
     print(json.dumps(outcome(output_dir)))
 
 
@@ -60,7 +59,7 @@ def run(what: str, verb: str, *arguments: str) -> None:
     """A verb of the command line, or a module."""
     command = ["llm", verb, *arguments] if verb in VERBS else [verb, *arguments]
     print(f"\n== {what}\n$ python -m {' '.join(command)}", flush=True)
-    done = subprocess.run([sys.executable, "-u", "-m", *command], cwd=HOME)
+    done = subprocess.run([sys.executable, "-u", "-m", *command], cwd=WORKSPACE)
     if done.returncode:
         raise SystemExit(done.returncode)
 
@@ -76,7 +75,7 @@ def show_scores(output_dir: Path, dev: Path) -> None:
     from llm.scoring.scorer import Scorer
 
     scorer = Scorer(str(output_dir))
-    print("\n== its judgement of three solutions to a question that it has not seen")
+    print("\n== its scores for three solutions to a question that it has not seen")
     judged: dict[str, list] = {}
     for title, record in three_solutions(dev).items():
         question, steps = record["src"][0], record["responses"]

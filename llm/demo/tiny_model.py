@@ -3,7 +3,7 @@
     python llm/demo/tiny_model.py --output ./checkpoints/tiny_random
 
 The tokenizer is trained on generated arithmetic text. As in Mistral's, the placeholder and the reward tokens are one
-piece each where a blank stands before them (`▁ки`, `▁+`, `▁-`).
+piece each where a blank comes before them (`▁ки`, `▁+`, `▁-`).
 The same seed gives the same bytes. The model knows nothing until llm/demo/warm_up.py has trained it.
 """
 
@@ -56,7 +56,7 @@ def random_model(vocabulary: int, seed: int = 0) -> LlamaForCausalLM:
         tie_word_embeddings=False,
     )
     model = LlamaForCausalLM(config)
-    # Words that differ more from the start are told apart sooner.
+    # Words that differ more from the start are distinguished sooner.
     embedding = model.llama.embed_tokens.weight
     embedding.set_value(embedding * (EMBEDDING_SCALE / config.initializer_range))
     return model
@@ -73,7 +73,7 @@ def make(folder: Path, seed: int = 0) -> None:
 def main() -> None:
     parser = ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
-    parser.add_argument("--seed", type=int, default=0, help="other weights for another seed")
+    parser.add_argument("--seed", type=int, default=0, help="a different seed gives different weights")
     arguments = parser.parse_args()
     make(arguments.output, arguments.seed)
     print(f"{arguments.output}: tokenizer and random weights of seed {arguments.seed}")

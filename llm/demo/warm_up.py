@@ -3,9 +3,9 @@
     python llm/demo/warm_up.py --output ./checkpoints/tiny/base
 
 Real reward models start from models that have read a lot; this one starts from nothing. From reward labels alone, one
-per 40 tokens, it learns nothing in minutes: to tell a right step from a wrong one it must know the sums and compare
-what stands at several places, and only then does any of it lower the loss. So it first reads solutions that are right,
-and pages of short exercises that end in the word right or wrong, from "4+3=7 right" to whole steps.
+per 40 tokens, it learns nothing in minutes: to distinguish a right step from a wrong one it must know the sums and
+compare what is written in several places, and only then does any of it lower the loss. So it first reads solutions that
+are right, and pages of short exercises that end in the word right or wrong, from "4+3=7 right" to whole steps.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ if __name__ == "__main__":
 from llm.core.console import ArgumentParser
 from llm.core.cpu import environment
 
-environment.prepare()
+if __name__ == "__main__":
+    environment.prepare()
 
 from collections.abc import Iterator
 from itertools import islice
@@ -49,7 +50,7 @@ PEAK_LEARNING_RATE, WARM_UP_TOKENS = 2e-3, 40_000
 def main(argv: list[str]) -> None:
     parser = ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
-    parser.add_argument("--seed", type=int, default=0, help="other weights and texts for another seed")
+    parser.add_argument("--seed", type=int, default=0, help="a different seed gives different weights and texts")
     parser.add_argument("--tokens", type=int, default=TOKENS, help="text to read (default: %(default)s)")
     arguments = parser.parse_args(argv)
     patches.apply_to_library()

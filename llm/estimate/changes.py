@@ -82,7 +82,8 @@ def of_rows(values: dict) -> Choices:
 
 
 def of_sharding(values: dict, gpus: int) -> Choices:
-    plan, choices = plan_of(values, gpus), [(0, {})]
+    plan = plan_of(values, gpus)
+    choices: Choices = [(0, {})]
     fewer = plan.sharded_ranks < gpus // (plan.tensor_parallel * plan.pipeline)
     for cost, stage in ((2, "stage1"), (3, "stage2")):
         if gpus > 1 and (values["sharding"] < stage or values["sharding"] == stage and fewer):
@@ -91,7 +92,7 @@ def of_sharding(values: dict, gpus: int) -> Choices:
 
 
 def of_recompute(values: dict) -> Choices:
-    choices = [(0, {})]
+    choices: Choices = [(0, {})]
     if not values["recompute"]:
         choices.append((4, {"recompute": True, "recompute_granularity": "full_attn"}))
     if not values["recompute"] or values["recompute_granularity"] != "full":

@@ -4,13 +4,13 @@ update takes at least, before any GPU is paid for.
     python -m llm estimate CONFIG.json [--gpus N] [--memory GIB] [--key value ...]
 
 CONFIG.json is a configuration of run_reward.py, whose settings may all be written as flags (run_reward.py --help lists
-them). Of the model only config.json is read. For the models that llm/config names not even that is needed; for others
-whose folder is not at hand give --model_type, --vocab_size, --hidden_size, --intermediate_size, --num_hidden_layers,
---num_attention_heads, --num_key_value_heads, --max_position_embeddings, --tie_word_embeddings, as in its config.json.
+them). Only the model's config.json is read. The models named in llm/config do not need even that; for others without a
+folder give --model_type, --vocab_size, --hidden_size, --intermediate_size, --num_hidden_layers, --num_attention_heads,
+--num_key_value_heads, --max_position_embeddings, --tie_word_embeddings, as in its config.json.
 
 --gpus N            GPUs of the run; if not written, as many as the configuration's degrees of parallelism need
 --memory GIB        memory of each (80)
---overhead GIB      of it what the CUDA context, libraries, communication and fragmentation take: an assumption (3)
+--overhead GIB      what CUDA context, libraries, communication and fragmentation take of it: an assumption (3)
 --peak_tflops N     products in bfloat16, 10^12 operations a second (989: H100 SXM; A100: 312)
 --link_gb N         GB a second that a GPU sends within its node (450: H100 SXM; A100: 300)
 --network_gb N      GB a second that a GPU sends to other nodes (50: 400 Gbit/s each)
@@ -51,8 +51,8 @@ SAID = {
     "optimiser": "two moments of AdamW, and float32 weights where the weights are bf16",
     "tables": "cosines and sines of all positions",
     "activations": "what the forward pass keeps for the backward pass",
-    "working": "gradients and recomputed activations under way",
-    "fused": "gradients side by side, as data parallelism sends them",
+    "working": "gradients and recomputed activations in flight",
+    "fused": "contiguous copies of the gradients, as data parallelism sends them",
     "overhead": "assumed: CUDA context, libraries, communication, fragmentation",
 }
 
@@ -69,7 +69,7 @@ class EstimateArgument:
     network_gb: float = setting(50.0, "GB a second that a GPU sends to other nodes.")
     gpus_per_node: int = setting(8, "GPUs of a node.")
     layouts: int = setting(0, "Other layouts of the same update to show, the fastest that fit first.")
-    model_type: str | None = setting(None, "Sizes of a model that is not at hand: its family.", choices=FAMILIES)
+    model_type: str | None = setting(None, "Sizes of a model without a folder: its family.", choices=FAMILIES)
     vocab_size: int | None = setting(None, "Rows of its embedding.")
     hidden_size: int | None = setting(None, "Its hidden size.")
     intermediate_size: int | None = setting(None, "Its MLP's width.")
@@ -82,7 +82,7 @@ class EstimateArgument:
 
 @dataclass(frozen=True)
 class OptionalModel(ModelArgument):
-    model_name_or_path: str | None = setting(None, "Model whose config.json is read.")
+    model_name_or_path: str | None = setting(None, "Model whose config.json is read.")  # type: ignore[assignment]  # may be None
 
 
 DEGREES = (layout.TENSOR, layout.PIPELINE, layout.SHARDING)
@@ -138,7 +138,7 @@ def find_sizes(settings: Settings) -> Sizes:
         folder = resolve_path(name or "(not given)")
     except ValueError:
         raise ValueError(
-            f"model_name_or_path: {name!r} is no folder here, and none of the models whose sizes are known "
+            f"model_name_or_path: {name!r} is not a folder here, and not one of the models whose sizes are known "
             f"({', '.join(KNOWN)}). Give the folder that holds its config.json, or write its sizes as flags: "
             f"{', '.join(f'--{name}' for name in GIVEN_SIZES)}."
         ) from None
@@ -212,7 +212,7 @@ def verdict(outcome: dict) -> Iterator[str]:
     if outcome["fits"]:
         yield f"\nfits into {memory / GIB:g} GiB: {spare} to spare"
         return
-    yield f"\ndoes NOT fit into {memory / GIB:g} GiB: {spare} too many"
+    yield f"\ndoes NOT fit into {memory / GIB:g} GiB: {spare} too much"
     if outcome["changes"] is None:
         yield "nothing that this program can change makes it fit: take more GPUs, or a smaller max_seq_len"
         return

@@ -30,7 +30,7 @@ def every_stage(sizes: Sizes, plan: Plan) -> list[dict[str, int]]:
 
 
 def of_stage(sizes: Sizes, plan: Plan, stage: int) -> dict[str, int]:
-    """In the backward pass of the stage's last layers, when as many micro-batches are under way as it ever has."""
+    """In the backward pass of the stage's last layers, when it has the most micro-batches in flight."""
     trained = trained_tensors(sizes, plan)
     frozen = count(tensors(sizes, plan.tensor_parallel)) if plan.lora_rank else 0
     share = fullest_share(trained, plan)
@@ -60,8 +60,9 @@ def received(sizes: Sizes, plan: Plan) -> int:
 
 
 def fused(plan: Plan, trained: int, free_by_then: int) -> int:
-    """All gradients once more, side by side, as data parallelism sends them. paddle.DataParallel keeps them so; beside
-    other parallelism, with recompute and with float32 gradients they are put there once the activations have gone."""
+    """All gradients once more, in contiguous buffers, as data parallelism sends them. paddle.DataParallel keeps them
+    so; with other parallelism, with recompute and with float32 gradients they are put there once the activations have
+    gone."""
     if plan.data_parallel == 1:
         return 0
     alone = not plan.sharding and plan.pipeline == plan.tensor_parallel == 1
@@ -196,8 +197,8 @@ def low_rank(plan: Plan, *names: str) -> int:
 
 
 def working(sizes: Sizes, plan: Plan) -> int:
-    """What the backward pass needs beside what is kept, at the largest of three moments: the head's gradient, the last
-    layer's MLP, its attention, for which what the MLP kept has gone. Recomputed parts are there again."""
+    """What the backward pass needs in addition to what is kept, at the largest of three moments: the head's gradient,
+    the last layer's MLP, its attention, for which what the MLP kept has gone. Recomputed parts are there again."""
     a, t, batch = plan.bytes_of_value, plan.tensor_parallel, plan.rows * plan.tokens
     hidden, inner = sizes.hidden_size // t, sizes.intermediate_size // t
     whole = replace(plan, recompute="")

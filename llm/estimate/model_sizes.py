@@ -19,9 +19,9 @@ def parts(sizes: Sizes, name: str, tensor_parallel: int) -> int:
 
 
 def stages(sizes: Sizes, pipeline: int) -> list[Sizes]:
-    """What each stage of a pipeline has of the model: the embedding stands before the first layers, norm and head
-    behind the last ones. Layers that cannot be dealt out evenly are dealt out together with these three, what is left
-    over to the last stages."""
+    """What each stage of a pipeline has of the model: the embedding comes before the first layers, norm and head after
+    the last ones. Layers that cannot be divided evenly are divided together with these three, and the last stages get
+    the rest."""
     share, left = divmod(sizes.num_hidden_layers, pipeline)
     layers = [share] * pipeline
     if left:

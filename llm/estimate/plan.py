@@ -33,7 +33,7 @@ class Plan:
     flash_mask: bool = False
     lora_rank: int = 0
     lora_targets: tuple[str, ...] = ()
-    placeholder_row: bool = False  # LoRA beside an embedding of the placeholder that trains
+    placeholder_row: bool = False  # LoRA with an embedding of the placeholder that trains
     whole_vocabulary: bool = False  # prm_loss vocabulary
 
     @property

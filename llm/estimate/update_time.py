@@ -51,15 +51,15 @@ def floor(sizes: Sizes, plan: Plan, sent: list[Transfer], hardware: Hardware) ->
 def operations(sizes: Sizes, plan: Plan) -> int:
     """Of a rank in an update: products with weights, two operations for each weight and token, forward and for both
     gradients. Left out are attention itself, which depends on the length of the solutions, the head, of which two rows
-    are multiplied, and all that is no product."""
+    are multiplied, and everything that is not a matrix product."""
     of_layer = {name: inputs * outputs for name, (inputs, outputs) in projections(sizes).items()}
     matrices = sum(of_layer.values())
     again = sum(of_layer[name] for name in RECOMPUTED[granularity(sizes, plan)])
     layers = sizes.num_hidden_layers
     multiplied = layers * (3 * matrices + again)
     if plan.lora_rank:
-        beside = sum(size for name, size in adapters(sizes, plan.lora_rank, list(plan.lora_targets)) if name == "lora")
-        multiplied += 3 * beside - layers * matrices  # frozen weights have no gradients
+        adapted = sum(size for name, size in adapters(sizes, plan.lora_rank, list(plan.lora_targets)) if name == "lora")
+        multiplied += 3 * adapted - layers * matrices  # frozen weights have no gradients
     return 2 * plan.micro_batches * plan.rows * plan.tokens * multiplied // plan.tensor_parallel
 
 

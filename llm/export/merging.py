@@ -56,7 +56,7 @@ def check_folders(adapter_dir: Path, output_dir: Path) -> None:
             "lora true."
         )
     if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
-        raise ValueError(f"OUTPUT_DIR: {output_dir} is there already and not an empty folder. Give a new one.")
+        raise ValueError(f"OUTPUT_DIR: {output_dir} exists already and is not an empty folder. Give a new one.")
 
 
 def merged_state(model, tokens: RewardTokens) -> dict:

@@ -5,8 +5,8 @@
 
 DATA is what train_dataset_path may be. A configuration of run_reward.py, or the settings.json in a run's output_dir, is
 taken with its data, tokenizer and packing, so that the rows are those of the training, before it shuffles them. Every
-setting of run_reward.py may be written as a flag and wins over the file (run_reward.py --help lists them). Of a model
-only the tokenizer and config.json are read. With --tokenizer_name_or_path alone there is no model to be fitted to.
+setting of run_reward.py may be written as a flag and overrides the file (run_reward.py --help lists them). Only a
+model's tokenizer and config.json are read. With --tokenizer_name_or_path alone, no model's limits apply.
 
 --row N     which row, from 0 (the default)
 --tokens    one line per token, too
@@ -52,7 +52,7 @@ class InspectArgument:
 
 @dataclass(frozen=True)
 class OptionalModel(ModelArgument):
-    model_name_or_path: str | None = setting(None, "Model whose tokenizer and config.json are read.")
+    model_name_or_path: str | None = setting(None, "Model whose tokenizer and config.json are read.")  # type: ignore[assignment]  # may be None
 
 
 CLASSES = (InspectArgument, reward_argument.TrainingArguments, reward_argument.DataArgument, OptionalModel)
@@ -93,7 +93,8 @@ def read_run(argv: list[str]) -> tuple[InspectArgument, RewardRun]:
     reward_run.fit(settings, sizes)
     asked, training, data, model = settings.build()
     form = form_of_data({"train_dataset_path": data.train_dataset_path}, training.process_reward)
-    return asked, RewardRun(settings, training, data, model, model_path, sizes, form, machine.ranks)
+    # sizes None: only what builds a model asks for them
+    return asked, RewardRun(settings, training, data, model, model_path, sizes, form, machine.ranks)  # type: ignore[arg-type]
 
 
 def is_config(path: str) -> bool:
@@ -108,6 +109,7 @@ def is_config(path: str) -> bool:
 
 def read_rows(run: RewardRun, reward_format: RewardFormat) -> RewardRows:
     paths, margin = run.data.train_dataset_path, run.training.reward_margin
+    assert paths  # read_run refuses a run without them
     return load_rows(paths, run.data, reward_format, run.form, margin, bar=sys.stderr.isatty())
 
 
@@ -115,7 +117,7 @@ def choose(rows: RewardRows, number: int) -> Row:
     found = list(islice(rows.rows, number, number + 1)) if number >= 0 else []
     if not found:
         count = sum(1 for _ in rows.rows)
-        raise ValueError(f"--row {number}: the data makes {count_of(count, 'row')}, and they are counted from 0.")
+        raise ValueError(f"--row {number}: the data makes {count_of(count, 'row')}, counted from 0.")
     return found[0]
 
 
@@ -125,11 +127,11 @@ def screen(
     tokenizer, max_seq_len = reward_format.tokenizer, run.data.max_seq_len
     yield from rows.describe("training data", max_seq_len)
     yield from (f"  {line}" for line in run.settings.changes if line.split(":")[0] in DATA_SETTINGS)
-    count = "a stream" if rows.lazy else f"{len(rows.rows):,}"
+    count = f"{len(rows.rows):,}" if isinstance(rows.rows, list) else "a stream"
     byte_of_letter = getattr(tokenizer, "byte_decoder", None)
     pieces = [bytes_of(piece, byte_of_letter) for piece in tokenizer.convert_ids_to_tokens(row.ids.tolist())]
     if broken:
-        yield "\n".join([f"\nrow {asked.row} of {count} is BROKEN, a fault of this program:", *broken])
+        yield "\n".join([f"\nrow {asked.row} of {count} is BROKEN, a bug in this program:", *broken])
         yield from token_lines(row, pieces)
         return
     yield from ("", *head_lines(row, asked.row, count, max_seq_len))

@@ -1,4 +1,4 @@
-"""What a packed row has to be, checked in a pass over it."""
+"""The rules of a packed row, checked in one pass over it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ def broken_rules(row: Row, placeholder: int) -> list[str]:
     if broken := _crossing(row.end_row):
         found.append(f"end_row reaches beyond the end_row of a token that it follows at {listed(broken)}")
     if broken := scored[row.ids[scored] != placeholder].tolist():
-        found.append(f"another token than the placeholder ({placeholder}) is scored at {listed(broken)}")
+        found.append(f"a token other than the placeholder ({placeholder}) is scored at {listed(broken)}")
     return found + _broken_labels(row)
 
 
 def _crossing(end_row: np.ndarray) -> list[int]:
     """Tokens whose descendants are not all descendants of what they follow."""
-    broken, ends = [], []
+    broken: list[int] = []
+    ends: list[int] = []
     for i, end in enumerate(end_row.tolist()):
         while ends and ends[-1] <= i:
             ends.pop()

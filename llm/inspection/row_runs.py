@@ -31,10 +31,10 @@ def tree_bounds(row: Row) -> list[tuple[int, int]]:
 
 
 def runs_of(row: Row, start: int, end: int) -> Iterator[Run]:
-    """Of the tree start..end-1. Where several branches leave a token, the first stands directly behind it and is told
-    by its smaller end_row, the others by a position that does not go on from the token before them."""
+    """Of the tree start..end-1. Where several branches leave a token, the first comes directly after it and is
+    recognised by its smaller end_row, the others by a position that does not follow that of the token before them."""
     positions, end_row, scored = row.positions.tolist(), row.end_row.tolist(), set(row.payload.scored.tolist())
-    path: list[tuple[int, int]] = []  # (index, level) of the tokens that the one at hand follows, by position
+    path: list[tuple[int, int]] = []  # (index, level) of the tokens that the current one follows, by position
     begin = start
     for i in range(start, end):
         depth = positions[i]

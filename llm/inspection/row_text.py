@@ -43,7 +43,7 @@ def bytes_of(piece: str | bytes, byte_of_letter: dict[str, int] | None) -> bytes
 
 
 def visible(text: bytes) -> str:
-    """Line breaks, bytes that are no character, other signs that no terminal shows, and blanks at an end or beside
+    """Line breaks, bytes that are not a character, other unprintable characters, and blanks at an end or next to
     another."""
     characters = text.decode("utf-8", "surrogateescape")
     characters = "".join(c if c.isprintable() or c == "\n" else _code(ord(c)) for c in characters)
@@ -60,8 +60,9 @@ def head_lines(row: Row, number: int, rows: str, max_seq_len: int) -> list[str]:
     length, alone = len(row), int(lengths_alone(row).sum())
     solutions = f"{count_of(row.solution_count, 'solution')} in {count_of(len(tree_bounds(row)), 'tree')}"
     payload = row.payload
-    is_of_pairs = isinstance(payload, Pairs)
-    judged = count_of(len(payload.chosen), "pair") if is_of_pairs else count_of(len(payload.labels), "label")
+    judged = (
+        count_of(len(payload.chosen), "pair") if isinstance(payload, Pairs) else count_of(len(payload.labels), "label")
+    )
     labels = f"{judged} at {count_of(len(payload.scored), 'scored position')}"
     return [
         f"row {number} of {rows}: {count_of(length, 'token')} and {max_seq_len - length:,} of padding make max_seq_len "
@@ -98,7 +99,7 @@ def _columns(values: Sequence[str], sizes: list[int]) -> str:
 
 
 def _numbers(row: Row, run: Run, judged: dict[int, tuple[str, str, str]]) -> list[str]:
-    """What stands under COLUMNS. Scored is the last token of a run, if any."""
+    """The cells under COLUMNS. Scored is the last token of a run, if any."""
     scored = judged.get(run.end - 1, ("", "", ""))
     branches = run.follows is not None and run.follows != run.start - 1
     return [

@@ -10,6 +10,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from llm.benchmark import children, peer, run_benchmark, training
+from llm.benchmark.arguments import parse
 from llm.benchmark.fast_tokenizer import special_tokens, tokenizer_json
 from llm.core.records.records import read_records
 
@@ -97,7 +98,7 @@ def test_trl_gets_the_same_solutions_in_its_own_form_and_the_same_updates(tiny, 
 def test_trl_runs_without_what_this_project_sets_for_itself_and_both_have_the_same_threads(faked, tiny, monkeypatch):
     monkeypatch.setenv("KMP_BLOCKTIME", "0")
     monkeypatch.setenv("USERS_OWN", "1")
-    arguments = peer.parse([str(tiny / "train.jsonl"), "--peer_python", sys.executable, *OPTIONS])
+    arguments = parse("peer", [str(tiny / "train.jsonl"), "--peer_python", sys.executable, *OPTIONS])
     peer.run_rounds({}, {"settings": SETTINGS}, arguments, {"KMP_BLOCKTIME": "0"})
     (_, _, ours), (command, _, theirs) = faked[:2]
     assert ours["KMP_BLOCKTIME"] == "0" and ours["MKL_NUM_THREADS"] == "1"
@@ -109,7 +110,7 @@ def test_trl_runs_without_what_this_project_sets_for_itself_and_both_have_the_sa
     ("flags", "reason"),
     [
         (["--update", "12"], "--update 12: TRL accumulates batches of 8"),
-        (["--peer_python", "no/python"], "--peer_python: no/python is no file; `make peer`"),
+        (["--peer_python", "no/python"], "no/python is not a file; run `make peer`"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_at_once(tiny, faked, capsys, flags, reason):

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from llm.benchmark import run_benchmark
-from llm.benchmark.report import SHARE, TEXT, WHOLE, show, table, whole
+from llm.benchmark.arguments import whole
+from llm.benchmark.report import SHARE, TEXT, WHOLE, show, table
 
 COLUMNS = {"name": ("packing", TEXT), "tokens": ("tokens", WHOLE), "fill": ("fill", SHARE)}
 ROWS = [{"name": "padded", "tokens": 1234567, "fill": None}, {"name": "sequential", "tokens": 9, "fill": 0.1234}]
@@ -31,7 +32,7 @@ def test_without_a_kind_the_kinds_are_listed_and_an_unknown_one_is_named(capsys)
         with pytest.raises(SystemExit) as ended:
             run_benchmark.main(argv)
         assert ended.value.code == code
-        out = capsys.readouterr().out
+        out = "".join(capsys.readouterr())
         assert all(f"  {kind} " in out for kind in run_benchmark.KINDS)
         assert ("unknown benchmark 'pack'" in out) == (argv == ["pack"])
 

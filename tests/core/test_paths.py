@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from llm.core import paths
 from llm.core.paths import REPOSITORY, find_files, resolve_path
 
 NAMES = ["b.json", "a.jsonl", "c.JSON.gz", "d.jsonl.gz", "e.txt", ".f.json", "more/g.json", "x,y.json"]
@@ -86,10 +87,10 @@ def test_every_path_that_means_nothing_is_told(folder):
     with pytest.raises(ValueError) as caught:
         find_files([*wrong, "data/b.json"])
     told = str(caught.value).splitlines()
-    here = f"(looked from the working directory {folder.parent} and from {REPOSITORY}); "
+    here = f"(looked in the working directory {folder.parent} and in {REPOSITORY}); "
     assert told[0] == f"'data/bb.json' does not exist {here}did you mean {folder / 'b.json'}?"
     assert told[1] == f"'dtaa/*.json' matches no file {here}did you mean {folder}?"
-    assert told[2].startswith("'data/*.csv' matches no file (looked from ")
+    assert told[2].startswith("'data/*.csv' matches no file (looked in ")
     assert told[3] == "'' is an empty path; give the path of a file or folder"
     assert told[4].startswith(f"'/no/such' does not exist (the working directory is {folder.parent}); ")
     assert told[5] == f"'data/more/none' does not exist {here}give the path of an existing file or folder"
@@ -108,5 +109,14 @@ def test_a_folder_without_data(folder):
 
 @pytest.mark.parametrize("paths", [None, 3, [3], [], ","])
 def test_a_setting_without_any_path(paths):
-    with pytest.raises(ValueError, match="names no file; give|is no path; give"):
+    with pytest.raises(ValueError, match="names no file; give|is not a path; give"):
         find_files(paths)
+
+
+def test_what_lies_beside_an_installed_package_is_not_meant_unless_it_is_this_projects(folder, monkeypatch):
+    """Beside it is site-packages, where a relative path could be any package's."""
+    assert resolve_path("docs") == REPOSITORY / "docs"
+    monkeypatch.setattr(paths, "IS_CLONE", False)
+    with pytest.raises(ValueError, match=r"'docs' does not exist \(looked in the working directory \S+\);"):
+        resolve_path("docs")
+    assert resolve_path("llm/config") == REPOSITORY / "llm/config"

@@ -17,8 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from llm.data import get_math_shepherd
-from llm.data.get_math_shepherd import OUTPUT, FetchError, download, main, unpack
+from llm.data import archive as archive_module
+from llm.data import download as download_module
+from llm.data.archive import unpack
+from llm.data.download import FetchError, download
+from llm.data.get_math_shepherd import OUTPUT, main
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = REPOSITORY / "llm" / "data" / "get_math_shepherd.py"
@@ -159,7 +162,7 @@ def test_a_dropped_connection_goes_on_where_it_stopped(site: Site, tmp_path: Pat
 
 def test_a_stalled_connection_loses_nothing_that_came(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """What came before a timeout is on the disk, though it fills no buffer: slow lines must make progress."""
-    monkeypatch.setattr(get_math_shepherd, "TIMEOUT", 0.2)
+    monkeypatch.setattr(download_module, "TIMEOUT", 0.2)
     over = threading.Event()
     site.plan = [lambda: over.wait(10)]
     download(site.url, tmp_path / "file", (0,))
@@ -399,7 +402,7 @@ def test_a_decompression_bomb_is_stopped_at_the_limit(tmp_path: Path, case: str)
 
 def test_endless_members_are_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Headers alone, of empty members, fill the memory too."""
-    monkeypatch.setattr(get_math_shepherd, "MAX_MEMBERS", 10)
+    monkeypatch.setattr(archive_module, "MAX_MEMBERS", 10)
     archive = tarball(tmp_path / "x.tar.gz", *((f"{n}.txt", b"") for n in range(11)))
     with pytest.raises(FetchError, match="more than 10 members"):
         unpack(archive, tmp_path / "out")
@@ -410,7 +413,7 @@ def test_a_truncated_archive_is_told_and_leaves_nothing(good: Path, tmp_path: Pa
     """A download cut short by other means than ours is noticed at any point."""
     whole = good.read_bytes()
     good.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(FetchError, match="is no whole .tar.gz archive .*fetch it again"):
+    with pytest.raises(FetchError, match="is not a complete .tar.gz archive .*fetch it again"):
         unpack(good, tmp_path / "out")
     assert list(tree(tmp_path)) == [good.name]
 
@@ -526,7 +529,7 @@ def test_a_download_that_cannot_be_unpacked_is_kept_for_archive(site: Site, tmp_
     assert main(command) == 1
     assert f"kept as {kept}, for --archive" in capsys.readouterr().err and kept.read_bytes() == site.content
     assert main(command) == 1
-    assert "is there already" in capsys.readouterr().err and len(site.asked) == 1
+    assert "exists already" in capsys.readouterr().err and len(site.asked) == 1
     members = ["--train_member", "a.json", "--dev_member", "b.json"]
     assert main(["--archive", str(kept), *command[2:], *members]) == 0
     assert tree(tmp_path / "data" / "out") == {"train.json": TRAIN, "test.json": DEV}

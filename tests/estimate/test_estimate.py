@@ -167,7 +167,7 @@ def test_parameters_are_those_that_paddle_counts(family, tied):
         "tie_word_embeddings": tied,
     }
     if tied and not family.can_tie_head:
-        with pytest.raises(ValueError, match="tie_word_embeddings True: supported is False"):
+        with pytest.raises(ValueError, match="tie_word_embeddings True: only False is supported"):
             sizes_of({"model_type": family.model_type, **config}, "here")
         return
     sizes = sizes_of({"model_type": family.model_type, **config}, "here")
@@ -289,8 +289,8 @@ def test_sizes_as_flags(capsys):
 @pytest.mark.parametrize(
     "flags, told",
     [
-        ("--model_name_or_path null", "no folder here"),
-        ("--model_name_or_path someone/unknown", "no folder here, and none of the models whose sizes are known"),
+        ("--model_name_or_path null", "not a folder here"),
+        ("--model_name_or_path someone/unknown", "not a folder here, and not one of the models whose sizes are known"),
         ("--gpus 6", "the run has 6 processes, which it does not divide"),
         ("--gpus 8 --sharding_parallel_degree 8", "leave 2 with data of their own, which it does not divide"),
         ("--gpus 3 --tensor_parallel_degree 3", "does not divide the model's num_attention_heads 32"),
@@ -326,7 +326,7 @@ def test_what_is_wrong_with_a_folder_is_told(tmp_path, capsys):
         ("[]", "no configuration could be read"),
         ('{"model_type": "gpt2"}', "model_type 'gpt2'"),
         ('{"model_type": "llama"}', "vocab_size is missing: a whole number"),
-        (json.dumps(small), "num_attention_heads 3: hidden_size 8 is no multiple"),
+        (json.dumps(small), "num_attention_heads 3: hidden_size 8 is not a multiple"),
         (json.dumps(small | {"vocab_size": "10"}), "vocab_size '10': a whole number"),
     ):
         config.write_text(content, encoding="utf-8")

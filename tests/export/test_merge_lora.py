@@ -176,7 +176,7 @@ def test_what_is_no_adapter_and_what_is_no_empty_folder_are_refused(tiny, settin
     assert "ADAPTER_DIR" in refusal(capsys, [str(tmp_path / "nowhere"), str(new)], main)
     adapter = trained(tiny / "model", settings_of, tmp_path / "adapter")
     for full in (adapter, tiny / "model", adapter / "settings.json"):
-        assert f"OUTPUT_DIR: {full} is there already" in refusal(capsys, [str(adapter), str(full)], main)
+        assert f"OUTPUT_DIR: {full} exists already" in refusal(capsys, [str(adapter), str(full)], main)
     (adapter / "peft_model-00001-of-00001.safetensors").unlink()
     assert "Copy the folder again" in refusal(capsys, [str(adapter), str(new)], main)
     assert not new.exists()

@@ -136,7 +136,7 @@ def test_without_a_tokenizer_is_told_how_to_give_one(two_solutions, capsys):
 @pytest.mark.parametrize("row", ["1", "-1"])
 def test_a_row_that_is_not_there_is_told_with_the_number_of_rows(tiny, two_solutions, capsys, row, flags):
     error = refusal(capsys, two_solutions, "--tokenizer_name_or_path", tiny / "model", "--row", row, *flags)
-    assert f"--row {row}: the data makes 1 row, and they are counted from 0" in error
+    assert f"--row {row}: the data makes 1 row, counted from 0" in error
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def changed(array: np.ndarray, place: int, value) -> np.ndarray:
         ({"end_row": changed(SMALL.end_row, 3, 5)}, "position is not the number of tokens seen before it at 4"),
         ({"positions": changed(SMALL.positions, 5, 0)}, "position is not the number of tokens seen before it at 5"),
         ({"end_row": changed(changed(SMALL.end_row, 1, 5), 2, 6)}, "end_row reaches beyond the end_row of a token"),
-        ({"scored": changed(SMALL.payload.scored, 0, 2)}, "another token than the placeholder (9) is scored at 2"),
+        ({"scored": changed(SMALL.payload.scored, 0, 2)}, "a token other than the placeholder (9) is scored at 2"),
         ({"scored": changed(SMALL.payload.scored, 0, 8)}, "scored positions outside the row: 8"),
         ({"labels": changed(SMALL.payload.labels, 1, 1.5)}, "label outside 0 to 1 or weight below 0 at 5"),
         ({"weights": changed(SMALL.payload.weights, 2, -1)}, "label outside 0 to 1 or weight below 0 at 7"),

@@ -1,7 +1,7 @@
 """Which checkpoints are whole, which run they belong to, and which are deleted. No paddle here.
 
-A checkpoint counts once its file list stands beside it: the list is written last, in one rename, with the size of
-every file, so a run killed while saving leaves a folder that is recognised as half-written and passed over.
+A checkpoint counts once its file list is written: the list is written last, in one rename, with the size of
+every file, so a run killed while saving leaves a folder that is recognised as half-written and ignored.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ def step_of(folder: Path) -> int:
 
 
 def last_complete(output_dir: Path) -> tuple[Path | None, list[Path]]:
-    """The newest whole checkpoint, and the half-written ones that were passed over on the way to it."""
-    passed_over = []
+    """The newest whole checkpoint, and the newer ones that are half-written."""
+    half_written: list[Path] = []
     for folder in reversed(all_checkpoints(output_dir)):
         if is_complete(folder):
-            return folder, passed_over
-        passed_over.append(folder)
-    return None, passed_over
+            return folder, half_written
+        half_written.append(folder)
+    return None, half_written
 
 
 def delete_old(output_dir: Path, keep: int | None, best: str | None) -> list[Path]:
-    """Delete all but the newest `keep` whole checkpoints; the best one stays beside them. Half-written folders
-    older than the newest whole one are of no use to anybody and go, too."""
+    """Delete all but the newest `keep` whole checkpoints; the best one is kept, too. Half-written folders older than
+    the newest whole one are useless and are deleted, too."""
     whole = [folder for folder in all_checkpoints(output_dir) if is_complete(folder)]
     if not keep or keep < 1 or not whole:
         return []
@@ -62,7 +62,7 @@ def delete_old(output_dir: Path, keep: int | None, best: str | None) -> list[Pat
             (folder / FILE_LIST).unlink(missing_ok=True)  # first: a kill while deleting leaves no whole-looking one
             shutil.rmtree(folder)
         except OSError as error:
-            print(f"{folder} is not needed any more and could not be deleted: {error}", flush=True)
+            print(f"{folder} is no longer needed and could not be deleted: {error}", flush=True)
     return old
 
 
@@ -71,7 +71,7 @@ MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "*.pdparams", "*.pdp
 
 
 def replace_model(source: Path, target: Path) -> None:
-    """Move the files of a finished model into `target`, and delete those of a model that stood there in another form,
+    """Move the files of a finished model into `target`, and delete those of a model that was there in another form,
     which would be taken for a part of it."""
     new = {path.name for path in files_in(source)}
     move_into(source, target)

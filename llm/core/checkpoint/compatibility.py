@@ -1,4 +1,4 @@
-"""Whether a checkpoint belongs to the run that is about to go on from it. No paddle here."""
+"""Whether a checkpoint belongs to the run that is about to resume from it. No paddle here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from llm.core.model.shapes import HEAD
 
 
 def identity_differences(folder: Path, identity: dict) -> list[str]:
-    """What the run that wrote this checkpoint had otherwise; resuming would quietly train on something else."""
+    """What the run that wrote this checkpoint had different; resuming would silently train something else."""
     before = read_json(folder / IDENTITY) if (folder / IDENTITY).exists() else {}
     names = sorted({*before, *identity})
     return [

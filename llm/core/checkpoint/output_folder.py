@@ -1,4 +1,4 @@
-"""May this run write into output_dir, and does it go on from a checkpoint there? Decided before a model is loaded."""
+"""May this run write into output_dir, and does it resume from a checkpoint there? Decided before a model is loaded."""
 
 from __future__ import annotations
 
@@ -23,41 +23,59 @@ class Asked(Protocol):
     do_train: bool
     overwrite_output_dir: bool
     resume_from_checkpoint: str | None
+    logging_dir: str | None
 
 
-def prepare(folder: Path, asked: Asked, model_path: str, identity: dict, first_rank: bool) -> Path | None:
-    """The checkpoint to resume from, or None for a fresh start. ValueError where the run must not write there."""
-    _check_writable(folder, model_path)
+def check(folder: Path, asked: Asked, model_path: str) -> None:
+    """ValueError where the run must not write, or names a checkpoint that is none. Before any data is read."""
     given = asked.resume_from_checkpoint
+    if folder.resolve() == Path(model_path).resolve():
+        raise ValueError(
+            f"output_dir: {folder} is the folder of model_name_or_path, and training would write over the model it "
+            "starts from. Give another folder."
+        )
+    _check_writable(folder, "output_dir")
+    if asked.logging_dir:
+        _check_writable(Path(asked.logging_dir), "logging_dir")
     if given and asked.overwrite_output_dir:
         raise ValueError(
-            f"overwrite_output_dir: would delete the checkpoints in {folder} before the run goes on from {given}. "
-            "Leave overwrite_output_dir or resume_from_checkpoint out."
+            f"overwrite_output_dir: would delete the checkpoints in {folder} before the run resumes from {given}. "
+            "Leave out overwrite_output_dir or resume_from_checkpoint."
         )
-    if given:
-        return _given_checkpoint(Path(given).expanduser().absolute(), identity)
-    if not asked.do_train:
-        return None
-    if asked.overwrite_output_dir:
-        if folder in Path(model_path).absolute().parents:
-            raise ValueError(
-                f"overwrite_output_dir: would delete {model_path}, from which this run starts, with the checkpoints in "
-                f"{folder}. Give another output_dir."
-            )
-        return None
+    if given and not checkpoints.is_complete(_absolute(given)):
+        raise ValueError(
+            f"resume_from_checkpoint: {_absolute(given)} is not a whole checkpoint of this script (its "
+            f"{checkpoints.FILE_LIST} is missing or names files that are missing or cut short). Give another one, or "
+            "leave the setting out to resume from the last whole checkpoint in output_dir."
+        )
+    if asked.overwrite_output_dir and asked.do_train and folder in Path(model_path).absolute().parents:
+        raise ValueError(
+            f"overwrite_output_dir: would delete {model_path}, from which this run starts, with the checkpoints in "
+            f"{folder}. Give another output_dir."
+        )
+    if given or asked.overwrite_output_dir:
+        return
     # a run killed while it wrote its first file leaves the unfinished part of it
     foreign = [path for path in folder.iterdir() if not path.name.startswith(PASSING) and path.suffix != ".part"]
     if foreign and not (folder / SETTINGS_FILE).exists():
         raise ValueError(
-            f"output_dir: {folder} holds files that are not from a run of this script, and a run would write between "
+            f"output_dir: {folder} holds files that are not from a run of this script, and a run would write among "
             "them. Give an empty or new folder, or set overwrite_output_dir true to use this one."
         )
-    checkpoint, passed_over = checkpoints.last_complete(folder)
+
+
+def find_checkpoint(folder: Path, asked: Asked, identity: dict, first_rank: bool) -> Path | None:
+    """The checkpoint to resume from, or None for a fresh start. ValueError where it is of another run."""
+    if asked.resume_from_checkpoint:
+        return _same_run(_absolute(asked.resume_from_checkpoint), identity)
+    if not asked.do_train or asked.overwrite_output_dir:
+        return None
+    checkpoint, half_written = checkpoints.last_complete(folder)
     if first_rank:
-        for half in passed_over:
+        for half in half_written:
             lost_files = (half / checkpoints.FILE_LIST).exists()
             why = "it is half-written (the run was stopped while saving it)"
-            print(f"ignored {half.name}: {'files are missing or cut short' if lost_files else why}", flush=True)
+            print(f"ignored {half.name}: {'files are missing or truncated' if lost_files else why}", flush=True)
     return checkpoint and _same_run(checkpoint, identity)
 
 
@@ -73,7 +91,8 @@ def locked(output_dir: Path, first_rank: bool) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise ValueError(
-                    f"output_dir: another run is writing to {output_dir} now. Wait for its end, or give another folder."
+                    f"output_dir: another run is writing to {output_dir} now. Wait until it "
+                    "ends, or give another folder."
                 ) from None
         yield
 
@@ -84,38 +103,27 @@ def delete_checkpoints(output_dir: Path) -> None:
         shutil.rmtree(old)
 
 
-def _check_writable(folder: Path, model_path: str) -> None:
-    if folder.resolve() == Path(model_path).resolve():
-        raise ValueError(
-            f"output_dir: {folder} is the folder of model_name_or_path, and training would write over the model it "
-            "starts from. Give another folder."
-        )
+def _absolute(path: str) -> Path:
+    return Path(path).expanduser().absolute()
+
+
+def _check_writable(folder: Path, setting: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder, prefix=PROBE) as file:
             file.write(b"x")
     except OSError as error:
         raise ValueError(
-            f"output_dir: {folder} cannot be written ({error.strerror or error}). Give a folder that you may write, "
+            f"{setting}: {folder} cannot be written ({error.strerror or error}). Give a folder that you may write, "
             "on a disk with room."
         ) from error
-
-
-def _given_checkpoint(checkpoint: Path, identity: dict) -> Path:
-    if not checkpoints.is_complete(checkpoint):
-        raise ValueError(
-            f"resume_from_checkpoint: {checkpoint} is no whole checkpoint of this script (its "
-            f"{checkpoints.FILE_LIST} is missing or names files that are missing or cut short). Give another one, or "
-            "leave the setting out to go on from the last whole checkpoint in output_dir."
-        )
-    return _same_run(checkpoint, identity)
 
 
 def _same_run(checkpoint: Path, identity: dict) -> Path:
     differences = compatibility.identity_differences(checkpoint, identity)
     if differences:
         raise ValueError(
-            f"output_dir: {checkpoint} was written by another run, and going on from it would mix the two:\n  "
+            f"output_dir: {checkpoint} was written by another run, and resuming from it would mix the two:\n  "
             + "\n  ".join(differences)
             + "\nGive another output_dir, or set overwrite_output_dir true to start afresh and delete the old "
             "checkpoints, or restore the settings."

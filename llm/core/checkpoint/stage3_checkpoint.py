@@ -1,7 +1,7 @@
 """Sharding stage 3 in PaddleNLP's unified form, which PaddleNLP does not write for it.
 
-What PaddleNLP writes for stage 3 no other layout can go on from, and while it does so every rank holds the whole model.
-Here every rank writes some of the tensors, whole; it holds these and one more at a time.
+No other layout can resume from what PaddleNLP writes for stage 3, and every rank holds the whole model while it is
+written. Here every rank writes some of the tensors, whole; it holds these and one more at a time.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def load_model(model: paddle.nn.Layer | GroupShardedStage3, folder: Path) -> Non
     parameters = layer.state_dict()
     for name, tensor in _tensors(folder, MODEL):
         if name not in parameters:
-            continue  # a head that another layout had beside the embedding it shares
+            continue  # a head that another layout saved in addition to the embedding it shares
         if layer is model:
             parameters[name].set_value(tensor)
         else:

@@ -1,7 +1,7 @@
 """Unified checkpoints of several files in one process.
 
 PaddleNLP writes a file for each rank that has a part of the model or its optimiser, and lets any layout read them all,
-but for a single process: that one reads the first file, and goes on with what it has instead of the rest.
+except a single process: that reads only the first file, and keeps its random values for the rest.
 """
 
 from __future__ import annotations

@@ -13,15 +13,15 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
-# What paddle's and paddlenlp's own imports say at every start, though nothing follows from it here: this project does
-# not compile through Paddle's extensions, and which package provides distutils is theirs to choose.
+# Warnings that importing paddle and paddlenlp prints at every start. They do not matter here: this project does not
+# compile through Paddle's extensions, and which package provides distutils is theirs to choose.
 IMPORT_WARNINGS = ("No ccache found", "Setuptools is replacing distutils", "The distutils package is deprecated")
 
 
 def prepare() -> dict[str, str]:
     """Set the CPU settings that the user's environment leaves open; returns those that were set here.
 
-    The wheel's MKL takes its slow path on AMD processors unless told which instructions they have (44 against 235
+    The wheel's MKL takes its slow path on AMD processors unless a setting names their instructions (44 against 235
     GFLOP/s on two cores). MKL has its own number of threads here: Paddle warns about OMP_NUM_THREADS above 1, and two
     OpenMP runtimes are loaded that spin against each other unless idle threads sleep at once.
     """
@@ -42,8 +42,8 @@ def prepare() -> dict[str, str]:
 
 
 def paddle_has_cuda() -> bool:
-    """Whether the installed PaddlePaddle is a GPU build, told by its own account of how it was built: importing it
-    takes seconds."""
+    """Whether the installed PaddlePaddle is a GPU build, as its own build information says: importing it takes
+    seconds."""
     found = importlib.util.find_spec("paddle")
     if found is None or found.origin is None:
         raise ValueError(

@@ -3,7 +3,7 @@
 Legend of the shapes: B rows, S tokens, H query heads, G key/value heads (H a multiple of G), D features of a head.
 Token i attends to column j where `j <= i < end_row[j]`.
 
-llm/core/patches.py puts it in the place of PaddleNLP's, which ignores row indices where its flash attention is off
+llm/core/patches.py uses it instead of PaddleNLP's, which ignores row indices where its flash attention is off
 (plain causal attention, silently, across the packed solutions) and a dense mask where it is on.
 """
 
@@ -80,7 +80,7 @@ def block_attention(q_BSHD, k_BSGD, v_BSGD, end_row_BS):
         blocks, longest = tokens_NL.shape
         at_NHL = _head_rows(tokens_NL, heads)
         at_NGL = paddle.to_tensor(_head_rows(tokens_NL, groups).reshape(-1))
-        # the query heads of a group stand behind one another and meet its keys in one multiplication
+        # the query heads of a group are consecutive and multiply its keys in one product
         queries = q.gather(paddle.to_tensor(at_NHL.reshape(-1))).reshape([blocks * groups, -1, head_dim])
         keys = k.gather(at_NGL).reshape([blocks * groups, longest, head_dim])
         values = v.gather(at_NGL).reshape([blocks * groups, longest, head_dim])
@@ -146,8 +146,8 @@ def flashmask_attention(q_BSHD, k_BSGD, v_BSGD, end_row_BS):
 
 
 def choose(use_flash_attention: bool, flash_mask: bool):
-    """(attention function, one line saying which and why). FlashMask is asked for by both settings together, as the
-    document has it; PaddleNLP's flash attention without row indices cannot keep packed solutions apart."""
+    """(attention function, one line saying which and why). FlashMask is asked for by both settings together;
+    PaddleNLP's flash attention without row indices cannot keep packed solutions apart."""
     if not paddle.is_compiled_with_cuda():
         library, why_not = kernels()
         if library is not None:
@@ -185,7 +185,7 @@ def mistral_forward(attention):
         k = self.k_proj(hidden_states).reshape([batch, length, self.num_key_value_heads, self.head_dim])
         v = self.v_proj(hidden_states).reshape([batch, length, self.num_key_value_heads, self.head_dim])
         tables = [table.unsqueeze([0, 2]) for table in self.rotary_emb(v, seq_len=length)]
-        # Llama's is Mistral's for tokens before heads, which saves transposing to and fro
+        # Llama's is Mistral's for tokens before heads, which saves transposing back and forth
         q, k = llama.apply_rotary_pos_emb(q, k, *tables, position_ids)
         return self.o_proj(attention(q, k, v, end_row_BS)), None, None
 

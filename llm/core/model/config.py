@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sized
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def _members(name_or_path: str) -> dict[str, Any]:
     return PretrainedConfig.get_config_dict(name_or_path)[0]
 
 
-def load_config(name_or_path: str):
+def load_config(name_or_path: str) -> Any:
     """The same as PaddleNLP's configuration object."""
     config = read_config(name_or_path)
     return FAMILIES[config["model_type"]].causal_lm().config_class.from_dict(config)
@@ -46,11 +47,11 @@ def read_sizes(name_or_path: str) -> Sizes:
     return sizes_of(read_config(name_or_path), f"the config.json of {name_or_path!r}")
 
 
-def check_vocabulary(sizes: Sizes, tokenizer) -> None:
+def check_vocabulary(sizes: Sizes, tokenizer: Sized) -> None:
     """Every id that can occur must have a row in the embedding."""
     highest = len(tokenizer) - 1
     if highest >= sizes.vocab_size:
         raise ValueError(
-            f"tokenizer_name_or_path: the tokenizer has ids up to {highest}, the model rows for {sizes.vocab_size}. "
-            "They do not belong together: give the model's own tokenizer."
+            f"tokenizer_name_or_path: the tokenizer has ids up to {highest}, the model has rows for "
+            f"{sizes.vocab_size}. They do not belong together: give the model's own tokenizer."
         )

@@ -1,4 +1,4 @@
-"""The model families: what PaddleNLP 3.0.0b4 has for each of them, and what each does in its own way.
+"""The model families: what PaddleNLP 3.0.0b4 has for each of them, and what each does differently.
 
 A new family is an entry here and its code in attention.py. PaddleNLP is imported only when a class is asked for.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 
 GRANULARITIES = ("full", "full_attn", "core_attn")  # of recompute: whole layers, attention, the scores in it
 
@@ -31,16 +32,16 @@ class Family:
     def architecture(self) -> str:
         return f"{self.name}ForCausalLM"
 
-    def causal_lm(self) -> type:
+    def causal_lm(self) -> type[Any]:
         return self._class_of("modeling", self.architecture)
 
-    def causal_lm_in_stages(self) -> type:
+    def causal_lm_in_stages(self) -> type[Any]:
         return self._class_of("modeling_pp", f"{self.architecture}Pipe")
 
-    def head_in_stages(self) -> type:
+    def head_in_stages(self) -> type[Any]:
         return self._class_of("modeling_pp", f"{self.name}LMHeadPipe")
 
-    def _class_of(self, module: str, name: str) -> type:
+    def _class_of(self, module: str, name: str) -> type[Any]:
         return getattr(import_module(f"paddlenlp.transformers.{self.model_type}.{module}"), name)
 
 
@@ -76,6 +77,6 @@ FAMILIES = {
 }
 
 
-def family_of(config) -> Family:
+def family_of(config: Any) -> Family:
     """Of a configuration, or of anything with its model_type."""
     return FAMILIES[config.model_type]

@@ -24,8 +24,8 @@ def find_model(name_or_path: str, setting: str = "model_name_or_path") -> str:
         if looks_like_a_name:
             return name_or_path
         raise ValueError(
-            f"{setting}: {name_or_path!r} is no folder here (looked from {Path.cwd()} and from the repository's root) "
-            "and no model name of the form owner/name. Give the folder that holds config.json and the weights."
+            f"{setting}: {name_or_path!r} is not a folder here (looked in {Path.cwd()} and from the repository's root) "
+            "nor a model name of the form owner/name. Give the folder that holds config.json and the weights."
         ) from None
     if setting == "model_name_or_path":
         _check_model_folder(folder)
@@ -38,10 +38,10 @@ def find_model(name_or_path: str, setting: str = "model_name_or_path") -> str:
 
 def _check_model_folder(folder: Path) -> None:
     if not folder.is_dir():
-        raise ValueError(f"model_name_or_path: {folder} is no folder. Give the one that holds config.json and weights.")
+        raise ValueError(f"model_name_or_path: {folder} is not a folder. Give one that holds config.json and weights.")
     if (folder / ADAPTER_CONFIG).is_file():
         raise ValueError(
-            f"model_name_or_path: {folder} holds LoRA adapters, which are no model by themselves. Merge them into "
+            f"model_name_or_path: {folder} holds LoRA adapters, which are not a model by themselves. Merge them into "
             f"their base first (python -m llm merge-lora {folder} NEW_FOLDER) and give the new folder."
         )
     missing = []
@@ -53,7 +53,7 @@ def _check_model_folder(folder: Path) -> None:
             listed = set(json.loads(indexes[0].read_text(encoding="utf-8"))["weight_map"].values())
         except (ValueError, KeyError, TypeError, AttributeError):
             raise ValueError(
-                f"model_name_or_path: {indexes[0]} is no index of weights. Copy or download the folder again."
+                f"model_name_or_path: {indexes[0]} is not an index of weights. Copy or download the folder again."
             ) from None
         missing += sorted(name for name in listed if not (folder / name).is_file())
     elif not any((folder / name).is_file() for name in WEIGHT_FILES):

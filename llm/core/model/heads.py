@@ -1,4 +1,5 @@
-"""The two reward rows of the LM head, wherever they are: in the head, in one that ranks divide, beside adapters."""
+"""The two reward rows of the LM head, wherever they are: in the head, in one that ranks divide, or in the parameter
+that trains with adapters."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from llm.core.text.reward_tokens import RewardTokens
 def reward_logits(model, hidden_KE, tokens: RewardTokens):
     """[K, 2]: the logits of the two reward tokens at the scored positions, from two rows of the LM head; the other
     S x V logits are never made."""
-    own_2E = getattr(model, "reward_rows", None)  # beside adapters: lora.py
+    own_2E = getattr(model, "reward_rows", None)  # with adapters: lora.py
     return paddle.matmul(hidden_KE, head_rows(model, tokens) if own_2E is None else own_2E, transpose_y=True)
 
 

@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA) beside frozen weights, and the rows that train with them.
+"""Low-rank adapters (LoRA) on frozen weights, and the rows that train with them.
 
 PaddleNLP's adapters leave the LM head as it was, but a reward is read off two of its rows. Here these two are a
 parameter of their own, which trains and is saved as the adapters are. So is the embedding of a placeholder that was
@@ -125,15 +125,15 @@ def load(folder: str | Path, dtype: str, tokens: RewardTokens):
     base = config.base_model_name_or_path
     if Path(base).is_absolute() and not Path(base).is_dir():
         raise ValueError(
-            f"{folder} holds LoRA adapters for the model in {base}, which is not there any more. Put it back, or write "
-            f"where it is now as base_model_name_or_path in {folder / folder_module.ADAPTER_CONFIG}."
+            f"{folder} holds LoRA adapters for the model in {base}, which is no longer there. Put it back, or set "
+            f"base_model_name_or_path in {folder / folder_module.ADAPTER_CONFIG} to where it is now."
         )
     base_config = config_module.load_config(base)
     known = folder / BASE_FILE
     if known.is_file() and read_json(known)["weights"] != backbone.fingerprint(base, base_config.model_type):
         raise ValueError(
-            f"{folder} holds LoRA adapters for other weights than those that are in {base} now: they were trained anew "
-            "or replaced since. Put the base of the adapters back, or train adapters for this one."
+            f"{folder} holds LoRA adapters for weights other than those now in {base}, which was trained again or "
+            "replaced since. Put the adapters' own base back, or train adapters for this one."
         )
     state = _read_state(folder)
     model = backbone.load_model(base, base_config, dtype)
@@ -153,15 +153,15 @@ def _read_state(folder: Path) -> dict:
 
 
 def _set_state(model: LoRAModel, state: dict, folder: Path) -> None:
-    """All of it or an error; the library would go on with what it has at random."""
+    """All of it or an error; the library would keep random values for what is missing."""
     expected = model.get_trainable_state_dict()
     wrong = sorted(expected.keys() ^ state.keys())
     both = sorted(expected.keys() & state.keys())
     wrong += [name for name in both if list(expected[name].shape) != list(state[name].shape)]
     if wrong:
         raise ValueError(
-            f"{folder}: its weights are not those of its {folder_module.ADAPTER_CONFIG}: {listed(wrong)} missing, too "
-            "many or of another size. Copy the folder again, with all of its files."
+            f"{folder}: its weights do not match its {folder_module.ADAPTER_CONFIG}: {listed(wrong)} missing, "
+            "unexpected or of another size. Copy the folder again, with all of its files."
         )
     for name, parameter in expected.items():
         parameter.set_value(state[name].astype(parameter.dtype))

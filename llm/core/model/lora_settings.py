@@ -11,7 +11,7 @@ def check_settings(settings: Settings) -> None:
     names = ("lora_rank", "lora_alpha", "lora_target_modules")
     if not settings["lora"]:
         for name in names:
-            # the settings that a run leaves behind name all three, beside "lora": false
+            # the settings that a run saves name all three, together with "lora": false
             idle = settings.is_written("lora") and settings[name] == settings.parameters[name].default
             if settings.is_written(name) and not idle:
                 settings.refuse(name, "lora is false, so there are no adapters; write lora true, too, or leave it out")

@@ -1,7 +1,7 @@
 """A model in stages: what goes into the first one, what the last one makes of it, and batches through all of them.
 
 Paddle's schedule wants every micro-batch of an update in the same shape, inputs for the first stage and labels for the
-last one. PaddleNLP's stages hand end_row and position_ids on beside the hidden states.
+last one. PaddleNLP's stages pass end_row and position_ids on with the hidden states.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from llm.core.model.sequence_parallel import gather, set_row_length
 
 # Clear the remembered shapes after every update: that of the next one may differ
 CONFIG = "enable_clear_every_step_cache"
-NO_MASK = None  # what would stand between the ids and end_row
+NO_MASK = None  # what would be between the ids and end_row
 INPUTS = "input_ids", "end_row", "position_ids"
 
 
@@ -32,7 +32,7 @@ def head_of(model):
 
 
 def give_hidden_states(model) -> None:
-    """Let the last stage end with the hidden states: which of them are scored stands beside the labels."""
+    """Let the last stage end with the hidden states: which of them are scored comes with the labels."""
     model.__dict__["lm_head"] = head_of(model)  # not as a further sublayer, which would be saved twice
     if model.lm_head is not None:
         model.lm_head.__dict__["forward"] = lambda hidden: hidden

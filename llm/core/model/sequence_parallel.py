@@ -6,7 +6,7 @@ from paddle.distributed.fleet.utils.sequence_parallel_utils import GatherOp
 
 
 def set_row_length(model, length: int) -> None:
-    """PaddleNLP's layers do not see how tokens are dealt out to rows, and must be told."""
+    """PaddleNLP's layers cannot know how tokens are divided into rows, so it is set here."""
     if model.config.sequence_parallel:
         for layer in model.sublayers():
             if hasattr(layer, "seq_length"):

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from llm.core.model.families import family_of
 
 ATTENTION, MLP = ("q_proj", "k_proj", "v_proj", "o_proj"), ("gate_proj", "up_proj", "down_proj")
@@ -14,7 +16,7 @@ ROW_PARALLEL, COLUMN_PARALLEL = ("o_proj", "down_proj"), ("q_proj", "k_proj", "v
 EMBEDDING, NORM, HEAD = "embed_tokens.weight", "norm.weight", "lm_head.weight"
 
 
-def projections(config) -> dict[str, tuple[int, int]]:
+def projections(config: Any) -> dict[str, tuple[int, int]]:
     """{name of a matrix of every layer: (inputs, outputs)}"""
     hidden, inner = config.hidden_size, config.intermediate_size
     grouped = hidden // config.num_attention_heads * config.num_key_value_heads
@@ -29,7 +31,7 @@ def projections(config) -> dict[str, tuple[int, int]]:
     }
 
 
-def of_layer(config) -> dict[str, list[int]]:
+def of_layer(config: Any) -> dict[str, list[int]]:
     """Of every layer, in the model's order."""
     biased, found = family_of(config).biased, {}
     for name, (inputs, outputs) in projections(config).items():
@@ -41,14 +43,14 @@ def of_layer(config) -> dict[str, list[int]]:
     return found | {name: [config.hidden_size] for name in norms}
 
 
-def of_ends(config) -> dict[str, list[int]]:
+def of_ends(config: Any) -> dict[str, list[int]]:
     """Of what comes before the layers and after them. A tied head is the embedding itself."""
     table = [config.vocab_size, config.hidden_size]
     head = table if config.tie_word_embeddings else table[::-1]
     return {EMBEDDING: table, NORM: [config.hidden_size], HEAD: head}
 
 
-def of_model(config) -> dict[str, list[int]]:
+def of_model(config: Any) -> dict[str, list[int]]:
     """Of every parameter of PaddleNLP's model, whole, however many ranks share it."""
     family, ends, layer = config.model_type, of_ends(config), of_layer(config)
     found = {f"{family}.{name}": ends[name] for name in (EMBEDDING, NORM)}

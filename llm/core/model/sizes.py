@@ -32,7 +32,7 @@ class Sizes:
         return min(self.max_position_embeddings, window or self.max_position_embeddings)
 
 
-# The models of llm/config and their larger sisters, whose folders need not be at hand.
+# The models of llm/config and their larger sisters, whose folders need not be present.
 KNOWN = {
     "meta-llama/Meta-Llama-3.1-8B": Sizes("llama", 128256, 4096, 14336, 32, 32, 8, False, 131072),
     "mistralai/Mistral-7B-v0.1": Sizes("mistral", 32000, 4096, 14336, 32, 32, 8, False, 32768, 4096),

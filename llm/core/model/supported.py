@@ -6,6 +6,8 @@ computation. Whatever changes the numbers is obeyed or refused here, before a we
 
 from __future__ import annotations
 
+from typing import Any
+
 from llm.core.model.families import FAMILIES
 
 SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
@@ -13,7 +15,7 @@ MAY_BE_NULL = ("num_key_value_heads", "sliding_window")  # as many as heads; non
 NUMBERS = ("rms_norm_eps", "rope_theta")
 LLAMA3_SCALING = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
 # setting -> the values that the models here compute with; leaving it out or null means the first
-SUPPORTED_VALUES = {
+SUPPORTED_VALUES: dict[str, tuple[Any, ...]] = {
     "hidden_act": ("silu", "swish"),
     "attention_bias": (False,),
     "mlp_bias": (False,),
@@ -69,7 +71,7 @@ def with_rope_settings(settings: dict) -> dict:
     parameters = settings.pop("rope_parameters", None) or {}
     for name, value in (("rope_parameters", parameters), ("rope_scaling", settings.get("rope_scaling") or {})):
         if not isinstance(value, dict):
-            raise ValueError(f"{name} {value!r} is no object of settings")
+            raise ValueError(f"{name} {value!r} is not an object of settings")
     scaling = {name: value for name, value in parameters.items() if name != "rope_theta"}
     scaling = scaling or settings.get("rope_scaling") or {}
     kind = scaling.get("rope_type", scaling.get("type", "default"))
@@ -83,7 +85,7 @@ def problems_of_settings(settings: dict) -> list[str]:
     """Every setting that would not be obeyed: its name, its value and what is supported."""
     family = FAMILIES[settings["model_type"]]
     problems = [
-        f"{name} {settings[name]!r}: supported is {supported[0]!r}"
+        f"{name} {settings[name]!r}: only {supported[0]!r} is supported"
         for name, supported in SUPPORTED_VALUES.items()
         if settings.get(name) is not None
         and settings[name] not in supported
@@ -91,10 +93,10 @@ def problems_of_settings(settings: dict) -> list[str]:
     ]
     layer_types = settings.get("layer_types") or []
     if set(layer_types) - {"full_attention"}:
-        problems.append(f"layer_types {layer_types}: supported is 'full_attention' in every layer")
+        problems.append(f"layer_types {layer_types}: only 'full_attention' is supported, in every layer")
     if settings.get("tie_word_embeddings") and not family.can_tie_head:
-        why = f"PaddleNLP's {family.name} has a head of its own"
-        problems.append(f"tie_word_embeddings True: supported is False ({why})")
+        why = f"PaddleNLP's {family.name} has a separate head"
+        problems.append(f"tie_word_embeddings True: only False is supported ({why})")
     return problems + _problems_of_sizes(settings) + _problems_of_rope_scaling(settings)
 
 
@@ -114,11 +116,11 @@ def _problems_of_sizes(settings: dict) -> list[str]:
     groups, head_dim = settings["num_key_value_heads"] or heads, settings.get("head_dim")
     problems = []
     if hidden % heads:
-        problems.append(f"num_attention_heads {heads}: hidden_size {hidden} is no multiple of it")
+        problems.append(f"num_attention_heads {heads}: hidden_size {hidden} is not a multiple of it")
     elif head_dim is not None and head_dim * heads != hidden:
-        problems.append(f"head_dim {head_dim}: supported is hidden_size / num_attention_heads = {hidden // heads}")
+        problems.append(f"head_dim {head_dim}: only hidden_size / num_attention_heads = {hidden // heads} is supported")
     if heads % groups:
-        problems.append(f"num_key_value_heads {groups}: num_attention_heads {heads} is no multiple of it")
+        problems.append(f"num_key_value_heads {groups}: num_attention_heads {heads} is not a multiple of it")
     return problems
 
 
@@ -132,14 +134,14 @@ def _problems_of_rope_scaling(settings: dict) -> list[str]:
         return []
     kinds = FAMILIES[settings["model_type"]].rope_scalings
     if scaling["rope_type"] not in kinds:
-        return [f"{name} {scaling}: supported is {', or rope_type '.join(['null', *map(repr, kinds)])}"]
+        return [f"{name} {scaling}: only {' or rope_type '.join(['null', *map(repr, kinds)])} is supported"]
     missing = [key for key in LLAMA3_SCALING if not _is_positive(scaling.get(key))]
     if missing:
-        return [f"{name} {scaling}: {', '.join(missing)} must be there, as positive numbers"]
+        return [f"{name} {scaling}: {', '.join(missing)} must be given as positive numbers"]
     if scaling["low_freq_factor"] >= scaling["high_freq_factor"]:
         return [f"{name} {scaling}: low_freq_factor must be smaller than high_freq_factor"]
     return []
 
 
-def _is_positive(value) -> bool:
+def _is_positive(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")

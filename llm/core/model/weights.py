@@ -1,8 +1,8 @@
 """A model's weights: whether the files hold those that config.json describes, and their way into the model.
 
 Two forms are read. PaddleNLP's names begin with the family ("llama.layers.0...") and its matrices lie [in, out];
-Hugging Face's begin with "model." and lie [out, in]. The names tell which, so that a square matrix is never taken the
-wrong way round, and every shape is held against the configuration before the model is built.
+Hugging Face's begin with "model." and lie [out, in]. The names tell which, so that a square matrix is never transposed
+by mistake, and every shape is checked against the configuration before the model is built.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def check(files: list[Path], config, where: str) -> dict[str, Wanted]:
         )
     if misshapen:
         problems.append(
-            f"{len(misshapen)} weights have another shape than config.json describes ({listed(misshapen)}). "
+            f"{len(misshapen)} weights have a different shape than config.json describes ({listed(misshapen)}). "
             "config.json belongs to another model: check vocab_size, hidden_size, intermediate_size, "
             "num_attention_heads, num_key_value_heads."
         )
@@ -129,7 +129,7 @@ def _held(files: list[Path], where: str) -> dict[str, Held]:
         for name, shape, numbers, _ in stored(file):
             if name in held:
                 raise ValueError(
-                    f"model_name_or_path: {name} stands in two of the files that the index in {where!r} lists. Files "
+                    f"model_name_or_path: {name} is in two of the files that the index in {where!r} lists. Files "
                     "of different models were mixed: copy or download the folder again."
                 )
             if "rotary_emb" not in name:  # old files hold its frequencies, which follow from config.json
@@ -159,7 +159,7 @@ def _check_tied_head(files: list[Path], where: str) -> None:
 
 
 def fill(model, files: list[Path], wanted: dict[str, Wanted]) -> None:
-    """Tensor by tensor, so that besides the model only one of them is in memory."""
+    """Tensor by tensor, so that only one of them is in memory in addition to the model."""
     config, parameters = model.config, model.state_dict()
     empty = set(parameters)
     parts = {}

@@ -81,9 +81,9 @@ def reduce_scatter(group, part, whole, operation, waits: bool):
 
 
 def barrier(group, *arguments):
-    """Gloo gives up when a rank is 30 seconds late, as one may be that writes a checkpoint, and Paddle cannot tell it
-    to wait longer. So all ranks first meet in their store. A launcher ends all ranks of its machine when one dies; that
-    one on another machine has died is told by nobody, and so it is not waited for as long."""
+    """Gloo gives up when a rank is 30 seconds late, for example while it writes a checkpoint, and Paddle has no setting
+    for a longer wait. So all ranks first meet in their store. A launcher ends all ranks of its machine when one dies;
+    nobody reports a death on another machine, so the wait for that is shorter."""
     if group.size() == dist.get_world_size():
         store, size = collective._default_store, group.size()
         arrivals = store.add(ARRIVALS, 1)

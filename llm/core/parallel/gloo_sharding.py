@@ -1,7 +1,7 @@
 """Sharding stage 2 and 3 without a GPU.
 
-Paddle's own code does all of it on a CPU as well, and is kept from it by asserts, by a device's number that it
-reads from the device's name, and by copies to a GPU. So its modules are shown a CPU with a number ("cpu:0").
+Paddle's own code does all of it on a CPU as well, but for asserts, a device number that it reads from the device's
+name, and copies to a GPU. So its modules see a CPU with a number ("cpu:0").
 """
 
 from __future__ import annotations

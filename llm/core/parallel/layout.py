@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 from llm.core.console import count_of
 from llm.core.model.families import family_of
@@ -120,7 +120,7 @@ def _problems_of_degrees(layout: Layout) -> Iterator[Problem]:
         yield SHARDING, f"{why}, which it does not divide; lower it"
 
 
-def problems_of_model(layout: Layout, config) -> Iterator[Problem]:
+def problems_of_model(layout: Layout, config: Any) -> Iterator[Problem]:
     """What this model cannot be divided into; `config` is its configuration, or anything with its sizes."""
     for name in ("num_attention_heads", "num_key_value_heads", "intermediate_size"):
         if (count := getattr(config, name)) % layout.tensor:
@@ -165,25 +165,16 @@ def _check_options(settings: Settings, has_cuda: bool) -> None:
         settings.refuse("virtual_pp_degree", "a rank has one stage of the pipeline here; write 1 or leave it out")
 
 
-def fit_to_model(settings: Settings, config) -> None:
+def fit_to_model(settings: Settings, config: Any) -> None:
     """Note what this model cannot be divided into."""
     for name, why in problems_of_model(layout_of(settings, ranks=1), config):
         settings.refuse(name, why)
 
 
-class Asked(Protocol):
-    """The settings of a run that say how it is divided."""
-
-    unified_checkpoint: bool
-    sharding: str
-    tensor_parallel_degree: int
-    pipeline_parallel_degree: int
-    sharding_parallel_degree: int
-
-
-def of_checkpoints(asked: Asked, ranks: int) -> str:
+def of_checkpoints(values: Settings | dict, ranks: int) -> str:
     """The layout that a checkpoint can be resumed under."""
-    if asked.unified_checkpoint:
+    if values["unified_checkpoint"]:
         return "any"
-    parts = {"ranks": ranks, **{name: max(getattr(asked, name), 1) for name in (TENSOR, PIPELINE, SHARDING)}}
-    return ", ".join([*(f"{name} {count}" for name, count in parts.items()), f"sharding {asked.sharding or 'none'}"])
+    parts = {"ranks": ranks, **{name: degree(values, name) for name in (TENSOR, PIPELINE, SHARDING)}}
+    shown = [f"{name} {count}" for name, count in parts.items()]
+    return ", ".join([*shown, f"sharding {values['sharding'] or 'none'}"])

@@ -1,4 +1,4 @@
-"""A run of several processes that has lost one of them: told once, where a library would show its stack."""
+"""A run of several processes that has lost one of them: reported once, where a library would show its stack."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def is_sign(error: BaseException) -> bool:
 
 
 @contextlib.contextmanager
-def told() -> Iterator[None]:
+def reported() -> Iterator[None]:
     try:
         yield
     except KINDS as error:
         if not is_sign(error):
             raise
         print(
-            f"\nerror: rank {dist.get_rank()} cannot go on: another rank has ended or does not answer "
-            f"({in_short(error)}). Why stands in that rank's own log. Start the same command again: it "
-            "goes on from the last whole checkpoint.",
+            f"\nerror: rank {dist.get_rank()} cannot continue: another rank has ended or does not answer "
+            f"({in_short(error)}). The reason is in that rank's own log. Start the same command again: it "
+            "resumes from the last whole checkpoint.",
             file=sys.stderr,
             flush=True,
         )

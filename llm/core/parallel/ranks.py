@@ -1,4 +1,4 @@
-"""Which rank this process is, and what the ranks of a run tell each other."""
+"""Which rank this process is, and what the ranks of a run exchange."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def run(main: Callable[[list[str]], object], argv: list[str]) -> None:
             with contextlib.suppress(RuntimeError, ValueError):  # another rank has left already
                 dist.barrier()  # the first rank serves the store that the others may still be asking
     except SystemExit as stop:
-        code = stop.code if isinstance(stop.code, int) else 1
+        if isinstance(stop.code, str):
+            print(stop.code, file=sys.stderr)
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     if not uses_gloo():
         sys.exit(code)
     sys.stdout.flush()

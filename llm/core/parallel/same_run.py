@@ -1,4 +1,4 @@
-"""That the processes of a run are of one run: the same data and settings, the same checkpoint, one output folder."""
+"""Checks that all processes belong to one run: the same data and settings, the same checkpoint, one output folder."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def check(output_dir: Path, checkpoint: Path | None, identity: dict, held_out: s
     if ranks.count() == 1:
         return
     facts = {name: settings[name] for name in settings if name not in OWN}
-    facts |= {**identity, "held-out data": held_out, "checkpoint to go on from": checkpoint and str(checkpoint)}
+    facts |= {**identity, "held-out data": held_out, "checkpoint to resume from": checkpoint and str(checkpoint)}
     everyone = from_all_ranks(facts)
     problems = [_difference(name, [facts[name] for facts in everyone]) for name in facts]
     token = from_all_ranks(f".seen-by-all-{uuid.uuid4().hex}")[0]
@@ -48,7 +48,7 @@ def check(output_dir: Path, checkpoint: Path | None, identity: dict, held_out: s
             "disk that all nodes share"
         )
     if problems := [problem for problem in problems if problem]:
-        raise ValueError("the processes are not of one run:\n  " + "\n  ".join(problems))
+        raise ValueError("the processes do not belong to one run:\n  " + "\n  ".join(problems))
 
 
 def _difference(name: str, values: list) -> str:

@@ -1,10 +1,11 @@
-"""The fields of a record, each checked: what is wrong with one is told to `bad` and the others are looked at all the
-same, so that all problems of a record come together."""
+"""The fields of a record, each checked: problems go to `bad` and the remaining fields are still checked, so that all
+problems of a record are reported together."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeGuard, TypeVar
 
 from llm.core.console import listed
 from llm.core.records.problem import excerpt
@@ -18,7 +19,8 @@ TYPE_NAMES = {
     float: "a number",
     type(None): "null",
 }
-LARGEST = 1e6  # of weights and margins; with much larger ones a loss is no number any more
+LARGEST = 1e6  # of weights and margins; much larger ones make a loss infinite or NaN
+Default = TypeVar("Default", float, None)
 Bad = Callable[[object, str, str, str], None]  # value, reason, detail, remedy
 
 
@@ -61,9 +63,11 @@ def steps_of(record: dict, bad: Bad) -> tuple[str, ...]:
     if "responses" not in record:
         return ()
     texts = _texts("responses", record["responses"], bad)
-    if texts == ():
+    if texts is None:
+        return ()
+    if not texts:
         bad([], "no responses", "the list is empty", "give at least one step and its label")
-    steps = tuple([text.strip() for text in texts or ()])
+    steps = tuple([text.strip() for text in texts])
     if not all(steps):
         blank = [index for index, step in enumerate(steps) if not step]
         detail = listed([f"responses[{index}]" for index in blank], most=1)
@@ -144,13 +148,13 @@ def chosen_of(record: dict, bad: Bad) -> int:
     return int(sort[1] > sort[0])
 
 
-def number_of(record: dict, key: str, default: float | None, least: float, bad: Bad) -> float | None:
+def number_of(record: dict, key: str, default: Default, least: float, bad: Bad) -> float | Default:
     """An optional number; null is the default."""
     value = record.get(key)
     if value is None:
         return default
     if not _is_number(value) or not least <= value <= LARGEST:
-        detail = f"{key} is no number from {least:g} to {LARGEST:g}"
+        detail = f"{key} is not a number from {least:g} to {LARGEST:g}"
         bad(value, f"bad {key}", detail, "write such a number, or leave it out")
         return default
     return float(value)
@@ -168,7 +172,7 @@ def check_characters(texts: Sequence[str], bad: Bad) -> None:
 
 
 def _texts(key: str, value: object, bad: Bad) -> tuple[str, ...] | None:
-    """The strings of a list; None, with the problem told, if it is something else."""
+    """The strings of a list; None, with the problem reported, if it is something else."""
     if not isinstance(value, list):
         bad(value, "wrong type", f"{key} is {TYPE_NAMES[type(value)]}", f"write {key} as a list of strings")
         return None
@@ -180,5 +184,5 @@ def _texts(key: str, value: object, bad: Bad) -> tuple[str, ...] | None:
     return tuple(value)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,7 +1,7 @@
 """The JSON values in a file, one at a time and in constant memory.
 
-A file is a JSON array or JSON Lines, plain or gzip; both are told by the content, never by the name. What
-cannot be read is handed on as a `Problem` in the place of the value, so that one pass finds every problem.
+A file is a JSON array or JSON Lines, plain or gzip; both are recognised by the content, never by the name. What
+cannot be read is passed on as a `Problem` in place of the value, so that one pass finds every problem.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from llm.core.records.problem import Problem, excerpt
 
@@ -39,7 +39,7 @@ def read_values(
     """Yields (place, value) for every value of a file; the value is a `Problem` where it cannot be read.
 
     A place is `file.jsonl:7` or `file.json, element 7 (line 23)`. UTF-8, a byte order mark may lead. In an
-    array, reading goes on at the next object after one that cannot be read. `chunk` is the number of bytes
+    array, reading continues at the next object after one that cannot be read. `chunk` is the number of bytes
     read at once. `progress` is called with the bytes of the file, as it is on the disk, since its last call.
     """
     name = str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
@@ -57,14 +57,14 @@ def read_values(
     except (OSError, EOFError, zlib.error) as error:
         why = getattr(error, "strerror", None) or str(error)
         where = f"after {count} records: {why}"
-        yield name, _broken(name, "file cannot be read", where, "fetch or write it anew")
+        yield name, _broken(name, "file cannot be read", where, "fetch or write it again")
 
 
 def _text_of(file: BinaryIO) -> BinaryIO:
     """The file, unpacked if it is compressed."""
     zipped = file.read(2) == b"\x1f\x8b"
     file.seek(0)
-    return gzip.open(file) if zipped else file
+    return cast(BinaryIO, gzip.open(file)) if zipped else file
 
 
 def _values(stream: BinaryIO, name: str, chunk: int) -> Iterator[tuple[str, object]]:
@@ -74,7 +74,7 @@ def _values(stream: BinaryIO, name: str, chunk: int) -> Iterator[tuple[str, obje
     stream.seek(0)
     if b"\0" in head:  # one problem instead of one for each line of a Parquet, tar or UTF-16 file
         remedy = "write it as JSON Lines or a JSON list, in UTF-8"
-        return iter([(name, _broken(name, "no text file", f"it begins {head[:8]!r}", remedy))])
+        return iter([(name, _broken(name, "not a text file", f"it begins {head[:8]!r}", remedy))])
     return (_elements if head[:1] == b"[" else _lines)(stream, name, chunk)
 
 
@@ -83,7 +83,7 @@ def _broken(place: str, reason: str, detail: str, remedy: str) -> Problem:
 
 
 def _unreadable(place: str, text: str, at: int, detail: str, reason: str = "unreadable JSON") -> Problem:
-    return Problem(place, _around(text, at), reason, detail, "repair it, or write the file anew")
+    return Problem(place, _around(text, at), reason, detail, "repair it, or write the file again")
 
 
 def _no_utf8(place: str, text: str, at: int, detail: str) -> Problem:
@@ -98,10 +98,10 @@ def _around(text: str, at: int) -> str:
     return excerpt(text[max(0, at - 20) : at + 20])
 
 
-def _json_decoder() -> tuple[json.JSONDecoder, list[tuple[str, ...]]]:
+def _json_decoder() -> tuple[json.JSONDecoder, list[tuple[str, str, str, str]]]:
     """A decoder, and the list in which it leaves what it meets and a record must not have: NaN and Infinity, which are
-    no JSON, and a key that is given twice. Of each what is shown, the reason, the detail and the remedy."""
-    flaws: list[tuple[str, ...]] = []
+    not JSON, and a key that is given twice. Of each what is shown, the reason, the detail and the remedy."""
+    flaws: list[tuple[str, str, str, str]] = []
 
     def constant(name: str) -> None:
         flaws.append((name, "NaN or Infinity", "JSON has no such value", "write a number or null"))
@@ -188,14 +188,14 @@ class _Window:
     def peek(self) -> str:
         """The next character that is no white space, after moving to it; "" at the end."""
         while True:
-            self.move(BLANK.match(self.text, self.at).end())
+            self.move(BLANK.match(self.text, self.at).end())  # type: ignore[union-attr]  # it matches nothing, too
             if self.at < len(self.text):
                 return self.text[self.at]
             if not self.more():
                 return ""
 
     def value(self, place: str) -> object:
-        """Read the value that begins here and move past it; `lost` is set if its end cannot be told."""
+        """Read the value that begins here and move past it; `lost` is set if its end cannot be found."""
         while True:
             self.flaws.clear()
             try:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a value of a file is of no use; `reason` is what problems are counted by, `detail` its particulars.
+    """Why a value of a file cannot be used; `reason` is what problems are counted by, `detail` its particulars.
 
-    `whole_file` marks what is no matter of one record (a broken gzip stream): it can be neither skipped nor
+    `whole_file` marks a problem that is not of one record (a broken gzip stream): it can be neither skipped nor
     counted in records.
     """
 

@@ -3,7 +3,7 @@
 Labelled records have `src` (what the user says: a string, or a list of turns), `tgt` (what the model answered before,
 one turn fewer than `src`; may be missing, null, "" or empty when there is one turn), `responses` (the steps) and
 `labels` (one per step). Preferences have `src`, `tgt`, `response` (two answers) and `sort` (two numbers, the larger
-one for the better answer). Both may have a `weight`, preferences a `margin`. Other keys are passed over. Steps and
+one for the better answer). Both may have a `weight`, preferences a `margin`. Other keys are ignored. Steps and
 answers lose the white space around them and are never split. `src` may be blank, with the question inside the first
 step; in a dialogue no turn may be.
 """
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TypeGuard, TypeVar
 
 from llm.core.console import count_of
 from llm.core.paths import PathSetting, find_files
@@ -104,6 +105,9 @@ class ReadCounts:
             self.positive += sum(labels)
 
 
+Parsed = TypeVar("Parsed", Record, Preference)
+
+
 class BadRecords(ValueError):
     """Data that cannot be used; the text is a report of all files."""
 
@@ -112,8 +116,8 @@ class BadRecords(ValueError):
 
 
 def find_form(paths: PathSetting) -> tuple[str, str] | None:
-    """(LABELLED or PREFERENCES, the place of the first record whose fields tell), or None if none does; BadRecords if
-    one has the fields of both."""
+    """(LABELLED or PREFERENCES, the place of the first record whose fields decide it), or None if none does; BadRecords
+    if one has the fields of both."""
     for path in find_files(paths):
         for place, value in read_values(path):
             if _is_of_both(value):
@@ -133,7 +137,7 @@ def iter_records(
 ) -> Iterator[Record | Preference]:
     """The records of all files that `paths` means (see `find_files`), read as they are asked for.
 
-    `reward_tokens` are the positive and the negative label. `counts` is added to on the way. The paths are
+    `reward_tokens` are the positive and the negative label. `counts` is added to while reading. The paths are
     looked up at once. BadRecords is raised at the end of the data if a record was bad, unless `skip_bad` is
     given, which drops and counts these; and always if a file could not be read, a record has the other form, or no
     record was kept. `progress` is that of `read_values`.
@@ -179,7 +183,7 @@ def _stream(
                 result = [value]
             elif _is_of_both(value):
                 mixed, result = True, [_of_both(place, value)]
-            elif _forms(value) and form not in _forms(value):
+            elif isinstance(value, dict) and _forms(value) and form not in _forms(value):
                 mixed, result = True, [_other_form(place, value, form)]
             else:
                 result = parse(value, place)
@@ -226,7 +230,7 @@ def _forms(value: object) -> list[str]:
     return [form for form in own if all(own[form])] or [form for form in own if any(own[form])]
 
 
-def _is_of_both(value: object) -> bool:
+def _is_of_both(value: object) -> TypeGuard[dict]:
     return isinstance(value, dict) and all(key in value for keys in REQUIRED.values() for key in keys)
 
 
@@ -251,7 +255,7 @@ def parse_preference(value: object, place: str) -> Preference | list[Problem]:
     return _parse(PREFERENCES, value, place, _preference)
 
 
-def _parse(form: str, value: object, place: str, build: Callable) -> Record | Preference | list[Problem]:
+def _parse(form: str, value: object, place: str, build: Callable[[dict, str, Bad], Parsed]) -> Parsed | list[Problem]:
     if not isinstance(value, dict):
         detail = f"it is {TYPE_NAMES[type(value)]}"
         return [Problem(place, excerpt(value), "not an object", detail, f"write {{...}} with {FIELDS[form]}")]

@@ -40,7 +40,7 @@ def collate(
         "end_row": end_row,  # [B, S]
         # [K] into the flattened B * S tokens
         "scored": np.concatenate([payload.scored + number * length for number, payload in enumerate(payloads)]),
-        **type(payloads[0]).batch(payloads, _starts(counts), _starts(solutions)),
+        **type(payloads[0]).batch(payloads, _starts(counts), _starts(solutions)),  # type: ignore[arg-type]  # all of one kind
         "tokens": np.array(sum(len(row) for row in rows if row.solution_count), "int64"),
         "solution_count": solutions.sum(),
     }

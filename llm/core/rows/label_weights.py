@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeVar
 
+import numpy as np
+
+from llm.core.rows.payload import Labels
 from llm.core.rows.row import Row
+
+Labelled = TypeVar("Labelled", float, np.ndarray)
 
 
 def weigh_labels(row: Row, smoothing: float, positive_weight: float) -> Row:
@@ -15,6 +21,7 @@ def weigh_labels(row: Row, smoothing: float, positive_weight: float) -> Row:
     which is the cross entropy of another target, times a weight.
     """
     payload = row.payload
+    assert isinstance(payload, Labels)
     smooth = _smoothed(payload.labels.astype("float64"), smoothing)
     weight = positive_weight * smooth + (1 - smooth)
     targets = positive_weight * smooth / weight
@@ -22,7 +29,7 @@ def weigh_labels(row: Row, smoothing: float, positive_weight: float) -> Row:
     return replace(row, payload=replace(payload, targets=targets.astype("float32"), weights=weights))
 
 
-def _smoothed(labels, smoothing: float, total: float = 1.0):
+def _smoothed(labels: Labelled, smoothing: float, total: float = 1.0) -> Labelled:
     return labels * (1 - smoothing) + total * smoothing / 2
 
 

@@ -20,7 +20,8 @@ def pack_alone(trees: Iterable[Tree], max_seq_len: int) -> Iterator[Row]:
 
 def pack_sequential(trees: Iterable[Tree], max_seq_len: int) -> Iterator[Row]:
     """Fill rows in the order of the data; a tree that does not fit is split if that is worth it."""
-    waiting, room = [], max_seq_len
+    waiting: list[Tree] = []
+    room = max_seq_len
     for tree in trees:
         while len(tree) > room:
             part, tree = split_tree(tree, room) or (None, tree)
@@ -65,7 +66,7 @@ def _dissolve(rows: OpenRows, row: int) -> None:
             kept.append(tree)
         else:
             rows.add(tree, target)
-    home = None  # one row is enough for what stood in one
+    home = None  # one row is enough for what fitted into one
     for tree in kept:
         home = rows.add(tree, home)
 

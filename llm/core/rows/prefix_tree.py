@@ -1,15 +1,15 @@
-"""Encoded solutions -> trees in which what solutions begin with alike stands once -> rows.
+"""Encoded solutions -> trees in which shared beginnings of solutions are written once -> rows.
 
-Solutions of a question share the question, and often their first steps. Written depth first, a tree's branches stand
-behind one another, and all that follows from a token stands directly behind it:
+Solutions of a question share the question, and often their first steps. Written depth first, a tree's branches are
+consecutive, and all that follows from a token comes directly after it:
 
     solutions   A B C ки / A B D ки / A E ки        a tree of 7 tokens for 11
     ids         A B C ки D ки E ки
     positions   0 1 2 3  2 3  1 2                   depth
     end_row     8 6 4 4  6 6  8 8                   where what follows from the token ends
 
-Token i may attend to token j where `j <= i < end_row[j]`: to itself and to what it follows from, never to a branch
-beside it. So every token computes what it would in its own solution, and a position that several solutions label is
+Token i may attend to token j where `j <= i < end_row[j]`: to itself and to what it follows from, never to a sibling
+branch. So every token computes what it would in its own solution, and a position that several solutions label is
 computed once for all of them. Loss and gradients are those of the separate solutions.
 """
 
@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from operator import itemgetter
+from typing import cast
 
 import numpy as np
 
@@ -42,7 +43,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """Solutions in an order in which equal beginnings stand together."""
+    """Solutions in an order in which equal beginnings are neighbours."""
 
     solutions: list[Sequence]
     shared: list[int]  # tokens that each has in common with the one before it; 0 for the first
@@ -62,16 +63,16 @@ def grow_trees(
     if not prefix_sharing:
         yield from map(lone_tree, examples)
         return
-    examples = iter(examples)
-    while some := list(islice(examples, window)):
+    rest: Iterator[Sequence | Pair] = iter(examples)
+    while some := list(islice(rest, window)):
         groups: dict[bytes, list[Sequence | Pair]] = {}
         for example in some:
             groups.setdefault(_prompt_of(example), []).append(example)
         for group in groups.values():
             if isinstance(group[0], Pair):
-                yield from _pair_trees(group, max_seq_len)
+                yield from _pair_trees(cast(list[Pair], group), max_seq_len)
             else:
-                yield from _divide(_merge(group), max_seq_len)
+                yield from _divide(_merge(cast(list[Sequence], group)), max_seq_len)
 
 
 def _prompt_of(example: Sequence | Pair) -> bytes:

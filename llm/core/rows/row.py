@@ -19,7 +19,7 @@ class Row:
     end_row: np.ndarray  # [S] int32
     solution_count: int
     payload: Labels | Pairs
-    records: tuple[str, ...] = ()  # where they stand
+    records: tuple[str, ...] = ()  # where they were read
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -1,4 +1,4 @@
-"""Rows -> the micro-batches of this rank, planned one whole optimiser step at a time."""
+"""Rows -> the micro-batches of this rank, planned one update at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llm.core.rows.row import Row
 
 
 class StepLoader:
-    """Deals the same rows to an optimiser step however it is split into micro-batches, accumulation steps and ranks.
+    """Gives an update the same rows however it is split into micro-batches, accumulation steps and ranks.
 
     Every batch carries `step_weight`, the weight of its whole step over all ranks, by which its loss is divided.
     Every rank walks over all rows, so no communication is needed to know it. The last step of a pass may have fewer
@@ -65,7 +65,7 @@ class StepLoader:
                 yield {name: paddle.to_tensor(array) for name, array in batch.items()}
 
     def records_of(self, micro_batches: list[tuple[int, int]]) -> list[str]:
-        """Where the records of the last step stand that are in these (micro-batch, rank), or all of them."""
+        """Where the records of the last update were read: those in these (micro-batch, rank), or all of them."""
         chosen = [row for place in micro_batches for row in self._rows_of(*place)] or self.step_rows
         return list(dict.fromkeys(record for row in chosen for record in row.records))
 

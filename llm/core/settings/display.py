@@ -1,4 +1,4 @@
-"""Settings as people read them: --help, the screen before a run, the table of the docs, the files beside a model."""
+"""Settings as people read them: --help, the screen before a run, the table in the docs, the files next to a model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from llm.core.settings.settings import Parameter, Settings
 
 USAGE = (
-    "CONFIG.json holds one object of the keys below; the command line wins over it. --key alone sets a true/false, "
+    "CONFIG.json holds one object of the keys below; the command line overrides it. --key alone sets a true/false, "
     "--no_key unsets it; a list takes several words."
 )
 
@@ -66,7 +66,7 @@ def render(settings: Settings, verbose: bool = False) -> str:
     written = [name for name in settings.parameters if settings.is_written(name)]
     lines = ["settings", *_columns(settings, written)]
     if settings.changes:
-        lines += ["defaults that cannot hold here", *(f"  {line}" for line in settings.changes)]
+        lines += ["changed defaults", *(f"  {line}" for line in settings.changes)]
     others = [name for name in settings.parameters if not settings.is_written(name)]
     if verbose:
         lines += ["defaults", *_columns(settings, others)]
@@ -89,9 +89,8 @@ def where(settings: Settings, name: str) -> str:
 
 
 def save(settings: Settings, instances: tuple[Any, ...], path: str | Path) -> None:
-    """Write every setting to `path`, itself a CONFIG.json that asks for the same again, and beside it to
-    NAME_origin.json where each came from and, where an instance has made something else of it, what.
-    """
+    """Write every setting to `path`, itself a CONFIG.json that asks for the same again, and to NAME_origin.json where
+    each came from and, if an instance changed it, to what."""
     path = Path(path)
     origins: dict[str, dict[str, Any]] = {name: {"origin": where(settings, name)} for name in settings.parameters}
     for instance in instances:

@@ -27,7 +27,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from llm.core.paths import REPOSITORY
+from llm.core.paths import resolve_path
 from llm.core.settings.display import help_text
 from llm.core.settings.settings import Parameter, Settings, SettingsError, collect, problem
 from llm.core.settings.values import (
@@ -59,8 +59,8 @@ def parse(
 
     What is wrong is noted in the settings, whose `check` or `build` raises all of it at once, so that a caller can add
     what else is wrong; a setting that could not be read has its default until then. `misprints` maps wrong names that
-    users are known to write to the right ones; of a name that `is_unobeyed` the message says that a library has it.
-    `--help` prints every parameter and exits.
+    users are known to write to the right ones; for a name that `is_unobeyed`, the message says that only a library has
+    it. `--help` prints every parameter and exits.
     """
     parameters = collect(classes)
     config, strays, flags = split_words(argv)
@@ -130,7 +130,7 @@ def flag_entries(flags: list[tuple[str, list[str]]], parameters: dict[str, Param
             yield positive.name, "command line", f"--{name}", partial(no_value, words)
         else:
             text = show(words[0] if len(words) == 1 else words) if words else "(no value)"
-            read = partial(flag_value, parameters.get(name), words)
+            read = partial(flag_value, parameters.get(name), words)  # type: ignore[arg-type]  # no parameter: not read
             yield name, "command line", text, read
 
 
@@ -174,10 +174,10 @@ def file_entries(config: str) -> list[Entry]:
             [f"{name}:{line}:{column}: byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8"]
         ) from error
     except json.JSONDecodeError as error:
-        line = show(text.split("\n")[error.lineno - 1])
+        shown = show(text.split("\n")[error.lineno - 1])
         raise SettingsError(
             [
-                f"{name}:{error.lineno}:{error.colno}: not JSON: {error.msg}, in {line}; "
+                f"{name}:{error.lineno}:{error.colno}: not JSON: {error.msg}, in {shown}; "
                 "keys and texts need double quotes, comments and a comma after the last value "
                 "are not allowed"
             ]
@@ -200,8 +200,10 @@ def file_entries(config: str) -> list[Entry]:
 
 def _find(config: str) -> Path:
     """From the working directory, and then among the project's own files: llm/config/..."""
-    here, shipped = Path(config), REPOSITORY / config
-    return shipped if not here.exists() and shipped.is_file() else here
+    try:
+        return resolve_path(config)
+    except ValueError:
+        return Path(config)
 
 
 def members(text: str) -> Iterator[tuple[str, str, int]]:
@@ -209,7 +211,7 @@ def members(text: str) -> Iterator[tuple[str, str, int]]:
     decoder = json.JSONDecoder(parse_int=number)
 
     def skip(at: int) -> int:
-        return BLANK.match(text, at).end()
+        return BLANK.match(text, at).end()  # type: ignore[union-attr]  # it matches nothing, too
 
     at = skip(skip(0) + 1)
     while text[at] != "}":
@@ -233,11 +235,11 @@ def meant_by(name: str, parameters: Iterable[str], misprints: Mapping[str, str])
 def unknown(name: str, meant: list[str], is_misprint: bool, is_unobeyed: bool) -> str:
     """Why a key is refused that no class has."""
     if is_unobeyed:
-        return "PaddleNLP's Trainer has it, but nothing here obeys it; remove it"
+        return "PaddleNLP's Trainer has it, but it has no effect here; remove it"
     if name.startswith(("_", "#", "/")):
-        return "there is no such parameter, and JSON has no comments; remove it"
+        return "unknown setting, and JSON has no comments; remove it"
     if not meant:
-        return "there is no such parameter; --help lists them all"
+        return "unknown setting; --help lists them all"
     names = " or ".join([*meant[:3], *([f"{len(meant) - 3} others"] if len(meant) > 3 else [])])
     is_abbreviation = meant[0].startswith(name) and not is_misprint
-    return f"there is no such parameter{', and names are not abbreviated' if is_abbreviation else ''}; write {names}"
+    return f"unknown setting{', and names are not abbreviated' if is_abbreviation else ''}; write {names}"

@@ -37,7 +37,7 @@ def narrow(hint: Any, choices: list) -> Any:
         return hint
     if len(options(hint)) > 1:
         return reduce(or_, (narrow(kind, choices) for kind in options(hint)))
-    return list[narrow(item_of(hint), choices)] if is_list(hint) else Literal[tuple(choices)]
+    return list[narrow(item_of(hint), choices)] if is_list(hint) else Literal[tuple(choices)]  # type: ignore[misc]  # the choices are known only here
 
 
 def check_kind(hint: Any, where: str) -> None:
@@ -46,7 +46,7 @@ def check_kind(hint: Any, where: str) -> None:
         if is_list(kind):
             check_kind(item_of(kind), where)
         elif not choices_of(kind) and kind not in NAMES:
-            raise TypeError(f"{where}: {kind} is no type for a setting")
+            raise TypeError(f"{where}: {kind} is not a type for a setting")
 
 
 def check_default(hint: Any, default: Any, where: str) -> None:
@@ -87,7 +87,7 @@ def describe(hint: Any) -> str:
 def accept(hint: Any, value: Any, alone: bool = True) -> Any:
     """The value as the type wants it; ValueError when it is of another type or not among the choices.
 
-    A value that stands `alone` may be the only element of a list; an element of a list may not, because
+    A value that is `alone` may be the only element of a list; an element of a list may not, because
     [1, 100] where [[1, 100]] is meant would become [[1], [100]].
     """
     kinds = [kind for kind in options(hint) if kind is not NoneType]
@@ -144,7 +144,7 @@ def check_sound(value: Any) -> None:
     except UnicodeEncodeError:
         raise ValueError("the text is not valid Unicode") from None
     except ValueError:
-        raise ValueError("expected a finite number, no NaN, no infinity") from None
+        raise ValueError("expected a finite number, not NaN or infinity") from None
 
 
 def interpret(hint: Any, words: list[str]) -> Any:
@@ -229,7 +229,7 @@ def kind_of(value: Any) -> str:
 
 
 def show(value: Any, limit: int = 100) -> str:
-    """A value as JSON on one line, not longer than a message can bear."""
+    """A value as JSON on one line, short enough for a message."""
     return shorten(json.dumps(value, ensure_ascii=False), limit)
 
 

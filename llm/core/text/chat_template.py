@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import NoReturn
 
 import jinja2
 from jinja2.ext import Extension
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from llm.core.console import in_short
+from llm.core.text.tokenizer import Tokenizer
 
 REMEDY = "Set use_chat_template to false, or give a tokenizer whose template can be used."
 
 
-def compile_template(tokenizer) -> Callable[..., str]:
+def compile_template(tokenizer: Tokenizer) -> Callable[..., str]:
     """render(messages, add_generation_prompt) -> text. All that can go wrong is a ValueError that says where."""
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationBlock, "jinja2.ext.loopcontrols"]
@@ -25,9 +27,9 @@ def compile_template(tokenizer) -> Callable[..., str]:
     try:
         template = environment.from_string(source)
     except jinja2.TemplateError as error:
-        raise ValueError(f"use_chat_template: its template is no valid Jinja ({in_short(error)}). {REMEDY}") from None
+        raise ValueError(f"use_chat_template: its template is not valid Jinja ({in_short(error)}). {REMEDY}") from None
     # No date: strftime_now, which some templates ask for, would give a prompt other ids from day to day.
-    names = {name: token for name, token in tokenizer.named.items() if token is not None}
+    names: dict[str, str | None] = {name: token for name, token in tokenizer.named.items() if token is not None}
     names |= {"tools": None, "documents": None}
 
     def render(messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
@@ -39,7 +41,7 @@ def compile_template(tokenizer) -> Callable[..., str]:
     return render
 
 
-def find_template(tokenizer) -> str:
+def find_template(tokenizer: Tokenizer) -> str:
     """Of chat_template.jinja, tokenizer_config.json or chat_template.json; of several the one called default."""
     if "chat_template.jinja" in tokenizer.files:
         return tokenizer.files["chat_template.jinja"].decode()
@@ -58,7 +60,7 @@ def find_template(tokenizer) -> str:
             raise ValueError(f"use_chat_template: of the templates {', '.join(named)} none is called default. {REMEDY}")
         template = named["default"]
     if not isinstance(template, str | None):
-        raise ValueError(f"use_chat_template: chat_template is {template!r}, and no text. {REMEDY}")
+        raise ValueError(f"use_chat_template: chat_template is {template!r}, which is not a text. {REMEDY}")
     if template is None:
         raise ValueError(
             "use_chat_template: this tokenizer has no chat template (chat_template in tokenizer_config.json, or "
@@ -67,15 +69,15 @@ def find_template(tokenizer) -> str:
     return template
 
 
-def _refuse(message: str):
+def _refuse(message: str) -> NoReturn:
     raise jinja2.TemplateError(message)
 
 
 class _GenerationBlock(Extension):
-    """{% generation %} marks in some templates what a model answers; what is inside stands as it is."""
+    """{% generation %} marks in some templates what a model answers; what is inside is kept as it is."""
 
     tags = {"generation"}
 
-    def parse(self, parser: jinja2.parser.Parser):
+    def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
         next(parser.stream)
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)

@@ -17,6 +17,7 @@ import numpy as np
 from llm.core.records.records import Preference, Record
 from llm.core.text.prompts import Prompt, prompts_of
 from llm.core.text.reward_tokens import RewardTokens, ids_in_context
+from llm.core.text.tokenizer import Tokenizer
 
 CACHED_TEXTS = 1 << 16
 
@@ -31,7 +32,7 @@ class Sequence:
     labels: np.ndarray  # [K] float32
     prompt_len: int = 0  # tokens of the prompt, the start token included
     weight: float = 1.0
-    place: str = ""  # where its record stands
+    place: str = ""  # where its record was read
     error_cut: bool = False  # its first wrong step was cut away, so that nobody can find it
 
     def __len__(self) -> int:
@@ -75,7 +76,12 @@ class StepEncoder:
     """Encodes records for one tokenizer and one set of limits, and counts what it had to cut."""
 
     def __init__(
-        self, tokenizer, tokens: RewardTokens, max_seq_len: int, max_prompt_len: int, use_chat_template: bool = False
+        self,
+        tokenizer: Tokenizer,
+        tokens: RewardTokens,
+        max_seq_len: int,
+        max_prompt_len: int,
+        use_chat_template: bool = False,
     ):
         self.tokens = tokens
         self.max_seq_len = max_seq_len
@@ -100,12 +106,12 @@ class StepEncoder:
             ids += step_ids
             ends.append(len(ids))
             ids.append(self.tokens.placeholder)
-        labels = record.labels[: len(ends)]
-        scored = [end for end, label in zip(ends, labels, strict=True) if label is not None]
+        inside = record.labels[: len(ends)]
+        scored = [end for end, label in zip(ends, inside, strict=True) if label is not None]
         if not scored:
             self.counts.dropped["first labelled step does not fit into max_seq_len"] += 1
             return None
-        labels = [label for label in labels if label is not None]
+        labels = [label for label in inside if label is not None]
         cut = [label for label in record.labels[len(ends) :] if label is not None]
         error_cut = _has_error(cut) and not _has_error(labels)
         ids = ids[: scored[-1] + 1]

@@ -1,6 +1,6 @@
 """Read a tokenizer from a folder or by name.
 
-PaddleNLP's own classes are passed by: each looks for some of the files only, and its ids differ from those that a model
+PaddleNLP's own classes are not used: each looks for some of the files only, and its ids differ from those that a model
 was trained on where blanks, special tokens or the start token are concerned. No paddle here, but to download by name.
 """
 
@@ -66,9 +66,9 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 
 def _check_pieces(name: str, model: bytes, kind: str) -> None:
     if TIKTOKEN.match(model):
-        raise ValueError(f"{name} is a list of tiktoken's, as Llama 3 has: put that model's tokenizer.json beside it")
+        raise ValueError(f"{name} is a tiktoken vocabulary, as Llama 3 has: put that model's tokenizer.json next to it")
     if kind and not kind.startswith(LLAMA):
-        raise ValueError(f"{kind} numbers the pieces of {name} in a way of its own: put its tokenizer.json beside it")
+        raise ValueError(f"{kind} numbers the pieces of {name} differently: put its tokenizer.json next to it")
 
 
 def _download(name: str) -> Path:
@@ -80,7 +80,7 @@ def _download(name: str) -> Path:
             found.append(resolve_file_path(name, file))
     found = [Path(path) for path in found if path]
     if not found:
-        raise ValueError(f"PaddleNLP knows no tokenizer of the name {name!r}")
+        raise ValueError(f"PaddleNLP knows no tokenizer named {name!r}")
     return found[0].parent
 
 

@@ -11,9 +11,10 @@ from bisect import bisect_left
 from functools import lru_cache
 from typing import NamedTuple
 
-from llm.core.records.records import Record
+from llm.core.records.records import Preference, Record
 from llm.core.text.chat_template import compile_template
 from llm.core.text.reward_tokens import CONTEXT, ids_in_context
+from llm.core.text.tokenizer import Tokenizer
 
 CACHED_PROMPTS = 1 << 16
 PROBE = "probe"  # stands for a text where only what the template puts around it matters
@@ -25,14 +26,14 @@ class Prompt(NamedTuple):
     is_empty: bool = False  # nothing but a start token: the first step begins the text
 
 
-def prompts_of(tokenizer, max_prompt_len: int, use_chat_template: bool) -> PlainPrompts | TemplatePrompts:
+def prompts_of(tokenizer: Tokenizer, max_prompt_len: int, use_chat_template: bool) -> PlainPrompts | TemplatePrompts:
     return (TemplatePrompts if use_chat_template else PlainPrompts)(tokenizer, max_prompt_len)
 
 
 class PlainPrompts:
-    """The turns, one per line, cut from the left, because what is asked stands at the end; the start token stays."""
+    """The turns, one per line, cut from the left, because the question is at the end; the start token stays."""
 
-    def __init__(self, tokenizer, max_prompt_len: int):
+    def __init__(self, tokenizer: Tokenizer, max_prompt_len: int):
         self._start = start_ids(tokenizer)
         self._room = max(max_prompt_len - len(self._start), 0)
         self._in_context = lru_cache(CACHED_PROMPTS)(lambda text: ids_in_context(tokenizer, text))
@@ -40,7 +41,7 @@ class PlainPrompts:
             lambda text: tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
         )
 
-    def encode(self, record: Record) -> Prompt:
+    def encode(self, record: Record | Preference) -> Prompt:
         turns = [message["content"] for message in messages_of(record.src, record.tgt)]
         ids = self._at_start("\n".join(turn for turn in turns if turn))
         kept = ids[max(len(ids) - self._room, 0) :]
@@ -54,7 +55,7 @@ class TemplatePrompts:
     """The dialogue in the tokenizer's chat template. One that is too long loses its oldest exchanges, and what is still
     too long the beginning of its question, so that the template itself stays whole."""
 
-    def __init__(self, tokenizer, max_prompt_len: int):
+    def __init__(self, tokenizer: Tokenizer, max_prompt_len: int):
         self._tokenizer = tokenizer
         self._max_prompt_len = max_prompt_len
         self._render = compile_template(tokenizer)
@@ -67,7 +68,7 @@ class TemplatePrompts:
                 "none for what is asked. Raise max_prompt_len, or set use_chat_template to false."
             )
 
-    def encode(self, record: Record) -> Prompt:
+    def encode(self, record: Record | Preference) -> Prompt:
         try:
             return self._fitted(record.src, record.tgt)
         except ValueError as error:
@@ -136,7 +137,7 @@ def messages_of(src: tuple[str, ...], tgt: tuple[str, ...]) -> list[dict[str, st
     return messages
 
 
-def start_ids(tokenizer) -> list[int]:
+def start_ids(tokenizer: Tokenizer) -> list[int]:
     """What the tokenizer puts before a text: the start token, or nothing."""
     whole, text = tokenizer(CONTEXT)["input_ids"], tokenizer(CONTEXT, add_special_tokens=False)["input_ids"]
     return next(whole[:n] for n in range(len(whole)) if whole[n : n + len(text)] == text)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from llm.core.text.tokenizer import Tokenizer
+
 # Text is tokenised behind this word and its ids are cut off again, so that a tokenizer that treats the beginning of a
 # text differently (SentencePiece puts a blank there) gives the ids that the text has in the middle of a solution.
 CONTEXT = "a"
@@ -11,15 +13,15 @@ CONTEXT = "a"
 
 @dataclass(frozen=True)
 class RewardTokens:
-    """The ids that every reward model here turns on, as they are inside a text."""
+    """The ids that every reward model here uses, as they are inside a text."""
 
     placeholder: int
     positive: int
     negative: int
 
 
-def ids_in_context(tokenizer, text: str) -> list[int]:
-    """The ids of `text` where other text stands before it."""
+def ids_in_context(tokenizer: Tokenizer, text: str) -> list[int]:
+    """The ids of `text` after other text."""
     before = tokenizer(CONTEXT, add_special_tokens=False)["input_ids"]
     whole = tokenizer(CONTEXT + text, add_special_tokens=False)["input_ids"]
     if whole[: len(before)] != before:
@@ -30,7 +32,7 @@ def ids_in_context(tokenizer, text: str) -> list[int]:
     return whole[len(before) :]
 
 
-def find_reward_tokens(tokenizer, placeholder_token: str, reward_tokens: tuple[str, str]) -> RewardTokens:
+def find_reward_tokens(tokenizer: Tokenizer, placeholder_token: str, reward_tokens: tuple[str, ...]) -> RewardTokens:
     """Look up the three ids in context; every one that is not a single token is reported at once."""
     problems, found = [], []
     settings = ("placeholder_token", "reward_tokens (first)", "reward_tokens (second)")
@@ -54,7 +56,7 @@ def find_reward_tokens(tokenizer, placeholder_token: str, reward_tokens: tuple[s
     return RewardTokens(*found)
 
 
-def add_placeholder(tokenizer, placeholder_token: str) -> str:
+def add_placeholder(tokenizer: Tokenizer, placeholder_token: str) -> str:
     """Make the placeholder a token of its own if it is not one; returns a line that says what was done."""
     ids = _ids_of_token(tokenizer, placeholder_token)
     if len(ids) == 1 and not _is_unknown(tokenizer, ids):
@@ -71,8 +73,8 @@ def add_placeholder(tokenizer, placeholder_token: str) -> str:
     return f"{line}. Training tokenises each step by itself; the same text as a whole would become {pieces}"
 
 
-def _ids_of_token(tokenizer, text: str) -> list[int]:
-    """A piece of the vocabulary has the blank before it inside; an added token is itself wherever it stands."""
+def _ids_of_token(tokenizer: Tokenizer, text: str) -> list[int]:
+    """A piece of the vocabulary has the blank before it inside; an added token is the same everywhere."""
     ids = ids_in_context(tokenizer, " " + text)
     if len(ids) == 1:
         return ids
@@ -80,10 +82,10 @@ def _ids_of_token(tokenizer, text: str) -> list[int]:
     return [added[text]] if text in added else ids
 
 
-def _is_unknown(tokenizer, ids: list[int]) -> bool:
+def _is_unknown(tokenizer: Tokenizer, ids: list[int]) -> bool:
     return tokenizer.unk_token_id is not None and tokenizer.unk_token_id in ids
 
 
-def _describe(tokenizer, ids: list[int]) -> str:
+def _describe(tokenizer: Tokenizer, ids: list[int]) -> str:
     pieces = " ".join(map(str, tokenizer.convert_ids_to_tokens(ids)))
     return f"{'unknown to' if _is_unknown(tokenizer, ids) else f'{len(ids)} tokens of'} this tokenizer ({pieces})"

@@ -12,7 +12,7 @@ from llm.core.text.pieces_as_json import BLANK, backend_of, take_blank_before
 from llm.core.text.tokenizer import CONFIG_FILE, NAMED, OF_CLASSES, Tokenizer, add_to
 
 PIECES_FILES = ("tokenizer.model", "sentencepiece.bpe.model")  # as transformers and PaddleNLP call it
-# In tokenizer_config.json: what to obey with the model itself, which is read here and not the tokenizer.json beside it.
+# In tokenizer_config.json: what to obey with the model itself, which is read here and not its tokenizer.json.
 OF_PIECES = "sentencepiece"
 # Appended to a serialized SentencePiece model: normalizer_spec { add_dummy_prefix: false }. A later field wins.
 NO_PREFIX = b"\x1a\x02\x18\x00"
@@ -31,17 +31,18 @@ class SentencePieceTokenizer(Tokenizer):
         self._blank_first = config.get("add_prefix_space") is not False and self.sp_model.normalize("a") == f"{BLANK}a"
         self._blank_later = self._blank_first and config.get("legacy") is not False
         self._like_pieces = list(config.pop("like_pieces", ()))  # added tokens that have the blank before them inside
-        self._ids, self._patterns = {}, {}
+        self._ids: dict[str, int] = {}
+        self._patterns: dict[bool, re.Pattern] = {}
         self._length = self.sp_model.get_piece_size()
         self._add_listed_tokens()
-        self.prefix, self.suffix = ([self.token_id(token) for token in tokens] for tokens in self._llama_ends())
+        self.prefix, self.suffix = ([self.token_id(token) for token in tokens] for tokens in self._llama_ends())  # type: ignore[assignment]
 
     def _encode(self, text: str, split_special_tokens: bool) -> list[int]:
         if split_special_tokens not in self._patterns:
             self._patterns[split_special_tokens] = self._pattern(split_special_tokens)
         ids, end, blank = [], 0, self._blank_first
         for match in self._patterns[split_special_tokens].finditer(text):
-            token, before = match[match.lastindex], text[end : match.start()]
+            token, before = match[match.lastindex], text[end : match.start()]  # type: ignore[index]  # one of its groups
             if token in self._like_pieces:
                 ids += self._encode_before_piece(before, blank)
             else:
@@ -52,7 +53,7 @@ class SentencePieceTokenizer(Tokenizer):
 
     def _encode_between(self, text: str, blank: bool) -> list[int]:
         if not self._blank_later and text.startswith((" ", BLANK)):
-            blank = False  # the newer way: a text that has one gets no second one
+            blank = False  # the newer behaviour: a text that has one gets no second one
         return (self.sp_model if blank else self._without_blank).encode(text)
 
     def _encode_before_piece(self, text: str, blank: bool) -> list[int]:
@@ -70,8 +71,8 @@ class SentencePieceTokenizer(Tokenizer):
         if self._as_json() is not None:
             return None
         return (
-            "tokenizer: its SentencePiece model cannot be written as a tokenizer.json, because it is no BPE model, has "
-            "pieces that a user defined, or normalises text. PaddleNLP and transformers read the model itself, each in "
+            "tokenizer: its SentencePiece model cannot be written as a tokenizer.json, because it is not a BPE model, "
+            "has user-defined pieces, or normalises text. PaddleNLP and transformers read the model itself, each in "
             "its own way, and may give other ids than this project."
         )
 
@@ -101,7 +102,7 @@ class SentencePieceTokenizer(Tokenizer):
         return backend
 
     def _pattern(self, split_special_tokens: bool) -> re.Pattern:
-        """Of the added tokens that are recognised; the longest wins, and some take the blanks beside them."""
+        """Of the added tokens that are recognised; the longest wins, and some take the blanks around them."""
         wanted = [token for token in self.added.values() if not (split_special_tokens and token.special)]
         wanted.sort(key=lambda token: -len(token.content))
         each = [r"\s*" * token.lstrip + f"({re.escape(token.content)})" + r"\s*" * token.rstrip for token in wanted]
@@ -118,8 +119,10 @@ class SentencePieceTokenizer(Tokenizer):
         self._patterns.clear()
 
     def token_id(self, token: str | None) -> int | None:
-        if token is None or token in self._ids:
-            return self._ids.get(token)
+        if token is None:
+            return None
+        if token in self._ids:
+            return self._ids[token]
         number = self.sp_model.piece_to_id(token)
         return number if self.sp_model.id_to_piece(number) == token else None
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
 from tokenizers import AddedToken, pre_tokenizers, processors
 from tokenizers import Tokenizer as Backend
@@ -17,7 +19,7 @@ OLDER_FILES = ("special_tokens_map.json", "added_tokens.json")
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")  # of an added token
 NAMED = ("bos_token", "eos_token", "unk_token", "pad_token")
 # What transformers takes for a class whose tokenizer_config.json is silent about them.
-DEFAULTS = {
+DEFAULTS: dict[str | tuple[str, ...], dict[str, str]] = {
     LLAMA: {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"},
     "Qwen2": {"eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>", "pad_token": "<|endoftext|>"},
 }
@@ -31,7 +33,7 @@ OF_CLASSES = (
 ).split()
 
 
-class Tokenizer:
+class Tokenizer(ABC):
     """What both kinds share. `tokenizer(text)["input_ids"]` begins with the start token if the model has one.
 
     A special token's name inside a text, such as "</s>", is text: no record can end itself or begin another turn.
@@ -40,10 +42,13 @@ class Tokenizer:
     """
 
     byte_decoder: dict[str, int] | None = None  # of byte-level pieces: which byte a letter stands for
+    prefix: list[int]  # what goes before every text, and after it
+    suffix: list[int]
+    _length: int
 
     def __init__(self, kind: str, config: dict, files: dict[str, bytes], own_names: dict[str, str] | None = None):
         self.kind, self.config, self.files = kind, config, files
-        self.added = {}  # content -> AddedToken
+        self.added: dict[str, AddedToken] = {}
         known = {} if "special_tokens_map.json" not in files else json.loads(files["special_tokens_map.json"])
         defaults = own_names or next((names for name, names in DEFAULTS.items() if kind.startswith(name)), {})
         self.named = {name: _content({**defaults, **known, **config}.get(name)) for name in NAMED}
@@ -63,6 +68,22 @@ class Tokenizer:
         ids = self._encode(text, split_special_tokens)
         return {"input_ids": [*self.prefix, *ids, *self.suffix] if add_special_tokens else ids}
 
+    @abstractmethod
+    def _encode(self, text: str, split_special_tokens: bool) -> list[int]: ...
+
+    @abstractmethod
+    def _add(self, token: AddedToken, number: int | None) -> None:
+        """As a token with this id (None: the next free one); ValueError if it has another, or the id another token."""
+
+    @abstractmethod
+    def _files_to_save(self) -> dict[str, bytes]: ...
+
+    @abstractmethod
+    def token_id(self, token: str | None) -> int | None: ...
+
+    @abstractmethod
+    def convert_ids_to_tokens(self, ids: list[int]) -> list[str]: ...
+
     def _add_listed_tokens(self) -> None:
         """The tokens that the configuration adds to the vocabulary, in the order of their ids."""
         listed = self.config.get("added_tokens_decoder")
@@ -78,13 +99,15 @@ class Tokenizer:
 
     def _llama_ends(self) -> tuple[list[str], list[str]]:
         """What Llama's classes put before and after a text, whatever tokenizer.json says."""
-        ends = []
+        ends: list[list[str]] = []
         for setting, default, name in (("add_bos_token", True, "bos_token"), ("add_eos_token", False, "eos_token")):
             wanted = self.config.get(setting, default)
-            if wanted and self.named[name] is None:
+            token = self.named[name]
+            if wanted and token is None:
                 raise ValueError(f"{CONFIG_FILE}: {setting} is true, but there is no {name}; name it, or write false")
-            ends.append([self.named[name]] if wanted else [])
-        return tuple(ends)
+            ends.append([token] if wanted and token is not None else [])
+        before, after = ends
+        return before, after
 
     def _template(self, before: list[str], after: list[str]) -> processors.TemplateProcessing:
         """What puts these tokens around every text."""
@@ -105,7 +128,7 @@ class Tokenizer:
         return self.token_id(self.unk_token)
 
     def get_added_vocab(self) -> dict[str, int]:
-        return {content: self.token_id(content) for content in self.added}
+        return {content: self.token_id(content) for content in self.added}  # type: ignore[misc]  # added: each has an id
 
     def add_special_token(self, content: str) -> int:
         """A new token with the next free id, or the id of a piece that is written like it; in what is saved, too.
@@ -131,7 +154,7 @@ class Tokenizer:
         for name, content in self._files_to_save().items():
             (Path(folder) / name).write_bytes(content)
 
-    def _files_of(self, backend: Backend, **settings) -> dict[str, bytes]:
+    def _files_of(self, backend: Backend, **settings: Any) -> dict[str, bytes]:
         """What was read, with a tokenizer.json and a configuration for what reads it."""
         kept = {name: value for name, value in self.config.items() if name not in OF_CLASSES}
         side = {"padding_side": "left"} if self.kind.startswith(LLAMA) else {}  # as these classes have it
@@ -212,6 +235,7 @@ class JsonTokenizer(Tokenizer):
             add_to(self._backend, token)
             self.added[token.content] = token
         found = self.token_id(token.content)
+        assert found is not None  # it has just been added
         if number is not None and found != number:
             raise ValueError(f"{CONFIG_FILE} gives {token.content!r} the id {number}, the vocabulary {found}")
         self._length = max(self._length, found + 1)

@@ -2,7 +2,7 @@
 
 VisualDL serves only one record file of a folder. PaddleNLP's callback closes its file with the training, so that the
 last evaluation would open a second one, and a restart a third. Here the file is closed with the run, and a run that
-resumes writes what its checkpoint's log holds anew. A run that does not train leaves the curves of one that did.
+resumes writes what its checkpoint's log holds again. A run that does not train leaves the curves of one that did.
 """
 
 from __future__ import annotations
@@ -57,9 +57,10 @@ def visualdl_writer(folder: Path, args):
 
     (folder / RECORDS).unlink(missing_ok=True)  # VisualDL would append
     writer = LogWriter(logdir=str(folder), file_name=RECORDS)
-    settings = args.to_sanitized_dict()
-    without_booleans = {name: str(value) if isinstance(value, bool) else value for name, value in settings.items()}
-    writer.add_hparams(without_booleans, metrics_list=[])  # protobuf 7 refuses them
+    settings = {
+        name: str(value) if isinstance(value, bool) else value for name, value in args.to_sanitized_dict().items()
+    }
+    writer.add_hparams(settings, metrics_list=[])  # whose format has numbers and texts alone
     return writer
 
 

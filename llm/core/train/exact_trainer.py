@@ -41,7 +41,7 @@ class ExactTrainer(ResumableTrainer):
         self.keeps_checkpoints = keeps_checkpoints
         self.nan_policy = nan_policy
         for callback in (ProgressCallback, PrinterCallback, VisualDLCallback, TensorBoardCallback):
-            self.remove_callback(callback)  # Progress and Curves take their place
+            self.remove_callback(callback)
         self.curves = Curves(reports, self.args.logging_dir)
         for callback in (Progress(self.args.disable_tqdm), self.curves, Update(self)):
             self.add_callback(callback)
@@ -103,7 +103,7 @@ class ExactTrainer(ResumableTrainer):
         shared = [p for p in self.model.parameters() if not getattr(p, "is_firstly_shared", True)]
         self._counted_elsewhere = {parameter.name for parameter in shared}  # slices keep the name
         optimizer._grad_clip = ExactClip(self.args.max_grad_norm, self._copies, self._settle)
-        # beside adapters: stage1 would make and send gradients of zeros for weights that do not train
+        # with adapters: stage1 would make and send gradients of zeros for weights that do not train
         optimizer._parameter_list = optimizer._param_groups = [p for p in optimizer._parameter_list if p.trainable]
         return optimizer
 
@@ -168,13 +168,13 @@ class ExactTrainer(ResumableTrainer):
         shown += f"{listed(records, SHOWN_RECORDS)}."
         if self.nan_policy == "stop":
             raise Diverged(
-                f"{shown} nan_policy is stop, and no weight was changed by it. Look at the records; lower "
-                "learning_rate if the loss rose before; or write nan_policy skip to leave such updates out and count "
-                "them. The same command resumes from the last checkpoint."
+                f"{shown} nan_policy is stop, so it changed no weight. Look at the records; lower "
+                "learning_rate if the loss rose before; or write nan_policy skip to skip and count such "
+                "updates. The same command resumes from the last checkpoint."
             )
         self.tally.count(SKIPPED)
         self.gradient_norm = None
-        raise UpdateSkipped(f"{shown} It is left out (nan_policy is skip).")
+        raise UpdateSkipped(f"{shown} It is skipped (nan_policy is skip).")
 
     # ---- evaluation
 
@@ -199,7 +199,7 @@ class ExactTrainer(ResumableTrainer):
     def train(self, resume_from_checkpoint: str | None = None, **kwargs):
         """A signal lets the current update end, saves a checkpoint and ends the training."""
         with self.signals.watched():
-            self.wait_for_ranks()  # reading data takes some longer than gloo's patience of 30 seconds
+            self.wait_for_ranks()  # reading data may take longer than the 30 seconds that gloo waits
             return super().train(resume_from_checkpoint, **kwargs)
 
     def where_stopped(self) -> str:

@@ -1,6 +1,6 @@
 """One norm over all gradients of an update, however they are divided among the ranks, and clipping by it.
 
-The library has a clipping of its own for every layout, and tells none of their norms. This one takes the gradients
+The library clips differently in every layout, and reports none of the norms. This one takes the gradients
 where each of its optimisers hands them over, so that a run logs and clips by the same number in every layout.
 """
 
@@ -17,7 +17,7 @@ class UpdateSkipped(Exception):  # noqa: N818 (no error: the update is left out 
 
 
 class ExactClip(ClipGradBase):
-    """`copies` tells how many ranks hold this very gradient, 0 for one that another rank counts; `settle` makes the
+    """`copies` says how many ranks hold this very gradient, 0 for one that another rank counts; `settle` makes the
     norm over all ranks from this rank's sum of squares, and may raise UpdateSkipped. `max_norm` 0 clips nothing."""
 
     def __init__(self, max_norm: float, copies: Callable[[paddle.Tensor], int], settle: Callable[[float], float]):

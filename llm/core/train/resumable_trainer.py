@@ -1,4 +1,4 @@
-"""The library's Trainer with checkpoints that are whole or do not count, and runs that go on from them exactly.
+"""The library's Trainer with checkpoints that are whole or do not count, and runs that resume from them exactly.
 
 The library saves into place, loads one file of several in a single process, and forgets at a restart what it had
 summed up since the last log.
@@ -182,7 +182,7 @@ def _give_up(unfinished: Path, folder: Path, error: Exception) -> NoReturn:
         shutil.rmtree(unfinished, ignore_errors=True)
         left = "has been removed"
     raise SaveError(
-        f"{folder} could not be written ({type(error).__name__}: {error}). What is half-written {left}; "
-        "earlier checkpoints are untouched. Make room (or make the folder writable) and start the same command again: "
-        "it resumes from the last whole checkpoint."
+        f"{folder} could not be written ({type(error).__name__}: {error}). The half-written folder {left}; "
+        "earlier checkpoints are untouched. Free some space (or make the folder writable) and start the same "
+        "command again: it resumes from the last whole checkpoint."
     ) from error

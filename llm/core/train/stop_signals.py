@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
+from types import FrameType
 
 NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP", signal.SIGINT: "Ctrl-C"}
 STDERR = 2  # written to directly: a handler may run in the midst of another print
@@ -26,19 +27,19 @@ class StopSignals:
         kept = [number for number in NAMES if signal.getsignal(number) is signal.SIG_IGN]  # from outside: nohup
         before = {number: signal.signal(number, self._note) for number in NAMES if number not in kept}
         for number in before:
-            signal.siginterrupt(number, False)  # what waits for another rank goes on waiting
+            signal.siginterrupt(number, False)  # a rank that waits for another keeps waiting
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _note(self, number: int, frame) -> None:
+    def _note(self, number: int, frame: FrameType | None) -> None:
         self._interrupts += number == signal.SIGINT
         if self._interrupts > 1:
-            os.write(STDERR, b"\nended at once; the last checkpoint stays\n")
+            os.write(STDERR, b"\nended at once; checkpoints that were saved stay\n")
             os._exit(EXIT_AT_ONCE)
         if self.name is None:
             self.name = NAMES[signal.Signals(number)]
             hint = b" (Ctrl-C again: end at once)" if number == signal.SIGINT else b""
-            os.write(STDERR, f"\n{self.name}: ends after this update".encode() + hint + b"\n")
+            os.write(STDERR, f"\n{self.name}: stops after this update".encode() + hint + b"\n")

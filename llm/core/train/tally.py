@@ -26,6 +26,7 @@ class Tally:
         self.total: Sums = dict.fromkeys(self.names, 0.0)  # of all ranks, up to the last line of the log
         self.seconds = 0.0  # of training up to the last line of the log, without evaluation and saving
         self._begin = time.perf_counter()
+        self._seconds_before = 0.0  # since the last line of the log, when the run was stopped
 
     def count(self, name: str) -> None:
         self.recent[name] += 1
@@ -35,7 +36,8 @@ class Tally:
             self.recent[name] += value
 
     def start_clock(self) -> None:
-        self._begin = time.perf_counter()
+        self._begin = time.perf_counter() - self._seconds_before
+        self._seconds_before = 0.0
 
     @contextlib.contextmanager
     def clock_stopped(self) -> Iterator[None]:
@@ -64,10 +66,17 @@ class Tally:
         return self.total[STEPS] + self.recent[STEPS]
 
     def state(self) -> dict:
-        return {"total": self.total, "since_last_log": self.over_ranks(), "seconds": self.seconds}
+        since = time.perf_counter() - self._begin
+        return {
+            "total": self.total,
+            "seconds": self.seconds,
+            "since_last_log": self.over_ranks(),
+            "seconds_since_last_log": since,
+        }
 
     def restore(self, state: dict) -> None:
         self.total, self.seconds = dict(state["total"]), state["seconds"]
+        self._seconds_before = state.get("seconds_since_last_log", 0.0)  # which early checkpoints lack
         recent = state["since_last_log"]
         kept = self.names if self.carries_on else COUNTED_BY_ALL
         self.recent = {name: recent[name] if name in kept else 0.0 for name in self.names}

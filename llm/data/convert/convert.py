@@ -2,9 +2,9 @@
 
     python -m llm convert FORMAT SOURCE OUTPUT [--overwrite] [--skip_bad_records]
 
-SOURCE is Parquet, JSON Lines or a JSON list (plain or gzip, told by the content): a file, a folder or a pattern, as in
-train_dataset_path. It is read row by row, and OUTPUT appears when all of it is written; a name that ends with .gz is
-compressed.
+SOURCE is Parquet, JSON Lines or a JSON list (plain or gzip, recognised by the content): a file, a folder or a pattern,
+as in train_dataset_path. It is read row by row, and OUTPUT appears when all of it is written; a name that ends with .gz
+is compressed.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ def _records(form: Format, files: list[Path], counts: Counts) -> Iterator[dict]:
         checked = found if isinstance(found, list) else parse_record(found, place, values)
         if isinstance(checked, Record):
             counts.steps += len(checked.steps)
-            counts.positive += sum(checked.labels)
-            yield found
+            counts.positive += sum(label for label in checked.labels if label is not None)
+            yield found  # type: ignore[misc]  # what made a Record is a dict
         else:
             counts.leave_out(counts.bad, checked[0].reason, place)
             counts.problems += checked[: SHOWN_PROBLEMS - len(counts.problems)]
@@ -165,11 +165,11 @@ def _parquet_rows(path: Path, form: Format) -> Iterator[tuple[str, object]]:
                     yield f"{name}, row {number}", row
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         detail = f"after {number} rows: {' '.join(str(error).split())}"
-        yield name, Problem(name, "", "file cannot be read", detail, "fetch or write it anew", whole_file=True)
+        yield name, Problem(name, "", "file cannot be read", detail, "fetch or write it again", whole_file=True)
 
 
 def _check(counts: Counts, skip_bad: bool) -> None:
-    """Raise what stands against the file that was written."""
+    """Raise what is wrong with the file that was written."""
     bad = 0 if skip_bad else counts.bad.total()
     if counts.broken or bad:
         heads = [f"{bad:,} of {counts.read:,} rows cannot be converted"] if bad else []

@@ -38,7 +38,7 @@ def record(question: str, steps: list[str], labels: list[str]) -> dict:
 
 
 def from_prm800k_candidate(row: dict) -> dict | str:
-    """The earlier steps are those that the labellers went on from; 0 is their word for a step that is not wrong but
+    """The earlier steps are those that the labellers continued from; 0 is their word for a step that is not wrong but
     does not help."""
     rating = row["rating"]
     if rating is None:
@@ -71,7 +71,7 @@ def from_prmbench(row: dict) -> dict | Mended | str:
     steps, errors = row["modified_process"], row["error_steps"]
     for number, error in enumerate(errors):
         if type(error) is not int or error < 1:
-            raise Unfit(error, "no number of a step", f"error_steps[{number}]", "steps are counted from 1")
+            raise Unfit(error, "not a step number", f"error_steps[{number}]", "steps are counted from 1")
     if any(error > len(steps) for error in errors):
         return "error_steps beyond the steps"
     labels = [WRONG if number in errors else RIGHT for number in range(1, len(steps) + 1)]

@@ -40,7 +40,7 @@ def test_kills_end_the_whole_run_and_cost_no_more_than_what_was_not_saved(undist
     out, flags = tmp_path / "out", twelve_updates(tiny, tmp_path)
     with running(flags, tmp_path, sigkill={"step": 4, "rank": 1}) as run:
         assert run.end() != 0
-        assert run.shown(0).count("error: rank 0 cannot go on: another rank has ended") == 1
+        assert run.shown(0).count("error: rank 0 cannot continue: another rank has ended") == 1
         assert STACK not in run.everything()
         assert "Container failed" in run.shown()
     with running(flags, tmp_path, slow={"seconds": 0.5}) as run:  # without its launcher, a rank saves and ends
@@ -82,7 +82,7 @@ def test_a_full_disk_of_one_rank_ends_the_run_and_leaves_the_earlier_checkpoint(
         with running(flags, tmp_path, disk_full={"step": 6, "rank": rank}) as run:
             assert run.end() != 0
             assert "checkpoint-6 could not be written" in run.shown(rank) and "File too large" in run.shown()
-            assert "What is half-written is ignored" in run.shown(rank)  # the other rank may be writing into it
+            assert "The half-written folder is ignored" in run.shown(rank)  # the other rank may be writing into it
             assert STACK not in run.everything()
         assert whole(out) == [3]
     train_ranks(flags, tmp_path)
@@ -107,7 +107,7 @@ def test_a_checkpoint_with_a_file_cut_short_is_refused_by_its_name_or_passed_ove
     cut.write_bytes(cut.read_bytes()[:-1])
     changes = {"per_device_train_batch_size": 4}
     message = refusal(capsys, twelve_updates(tiny, tmp_path, resume_from_checkpoint=cut.parent, **changes))
-    assert f"resume_from_checkpoint: {cut.parent} is no whole checkpoint" in message
+    assert f"resume_from_checkpoint: {cut.parent} is not a whole checkpoint" in message
     main(twelve_updates(tiny, tmp_path, **changes))
     shown = capsys.readouterr().out
     assert "ignored checkpoint-12" in shown and f"starts from: {out / 'checkpoint-9'}" in shown

@@ -103,7 +103,7 @@ def test_an_evaluation_takes_labels_as_they_are(settings_of, data_of, tmp_path):
 def test_balanced_labels_are_the_weight_that_is_shown(settings_of, tmp_path, capsys):
     balanced = first_update(settings_of, tmp_path, "balanced", balance_labels=True)
     shown = capsys.readouterr().out
-    weight = float(shown.split("the positive part of a label counts ")[1].split(",")[0])
+    weight = float(shown.split("the positive part of a label has weight ")[1].split(",")[0])
     assert weight < 1  # most steps are "+"
     weighed = first_update(settings_of, tmp_path, "weighed", positive_weight=weight)
     assert balanced["loss"] == pytest.approx(weighed["loss"], rel=1e-3)
@@ -114,7 +114,7 @@ def test_balanced_labels_are_the_weight_that_is_shown(settings_of, tmp_path, cap
 def test_balance_counts_records_by_their_weight(settings_of, data_of, tmp_path, capsys):
     path = data_of("weighed", lambda index, record: [record | {"weight": 1 + index % 3}])
     first_update(settings_of, tmp_path, "balanced", train_dataset_path=path, balance_labels=True)
-    shown = float(capsys.readouterr().out.split("the positive part of a label counts ")[1].split(",")[0])
+    shown = float(capsys.readouterr().out.split("the positive part of a label has weight ")[1].split(",")[0])
     records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     positive, negative = (sum(r["weight"] * r["labels"].count(label) for r in records) for label in "+-")
     assert shown == pytest.approx(negative / positive, rel=1e-3)
@@ -130,7 +130,7 @@ def test_only_labels_that_are_scored_are_balanced(settings_of, data_of, tmp_path
     changes = {"train_dataset_path": data_of("late", late), "max_seq_len": 120, "max_prompt_len": 60, "lazy": lazy}
     first_update(settings_of, tmp_path, "cut", balance_labels=True, prefix_sharing=False, **changes)
     shown = capsys.readouterr().out
-    weight = float(shown.split("the positive part of a label counts ")[1].split(",")[0])
+    weight = float(shown.split("the positive part of a label has weight ")[1].split(",")[0])
     steps, share = re.search(r"(\d+) scored steps, ([\d.]+)% positive", shown).groups()
     positive = round(int(steps) * float(share) / 100)
     assert weight == pytest.approx((int(steps) - positive) / positive, rel=1e-3)

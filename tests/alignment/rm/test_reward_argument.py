@@ -124,7 +124,7 @@ def test_help_lists_every_documented_setting_with_default_and_meaning(capsys):
 def test_the_documents_misprint_and_what_nothing_obeys_are_refused():
     with pytest.raises(SettingsError, match="max_seq_le.*write max_seq_len"):
         settings_from("--max_seq_le", "4096")
-    with pytest.raises(SettingsError, match="nothing here obeys it"):
+    with pytest.raises(SettingsError, match="it has no effect here"):
         settings_from("--dataloader_num_workers", "2")
     with pytest.raises(SettingsError, match="not abbreviated"):
         settings_from("--max_seq", "4096")
@@ -174,7 +174,7 @@ def test_epochs_count_where_max_steps_is_not_written():
 @pytest.mark.parametrize(
     ("flags", "why"),
     [
-        (["--eval_steps", "30", "--save_steps", "100"], "no multiple"),
+        (["--eval_steps", "30", "--save_steps", "100"], "not a multiple"),
         (["--evaluation_strategy", "epoch"], "differ"),
         (["--save_strategy", "no"], "no checkpoint"),
         (["--do_eval", "false"], "no checkpoint"),

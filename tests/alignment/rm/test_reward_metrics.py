@@ -153,7 +153,7 @@ def test_a_rounding_error_outside_the_unit_interval_is_forgiven():
 @pytest.mark.parametrize("score", [float("nan"), 1.5, -0.1, float("inf")])
 def test_a_score_that_is_no_probability_is_refused(score):
     """A diverged model or a logit passed for a probability must not become a plausible number."""
-    with pytest.raises(ValueError, match="1 of 2 scores are no probability.*at index 1"):
+    with pytest.raises(ValueError, match="1 of 2 scores are not probabilities.*at index 1"):
         step_metrics([0.5, score], [1, 0], [0, 0])
 
 
@@ -203,7 +203,7 @@ def test_preferences_by_hand():
         }
     )
     assert preference_metrics([], [])["accuracy"] is None
-    with pytest.raises(ValueError, match="1 of 2 pairs have a reward that is no number"):
+    with pytest.raises(ValueError, match="1 of 2 pairs have a reward that is NaN or infinite"):
         preference_metrics([1.0, float("nan")], [0.0, 0.0])
     with pytest.raises(ValueError, match=r"\(2,\) and \(1,\)"):
         preference_metrics([1.0, 2.0], [0.0])

@@ -47,7 +47,7 @@ def test_nodes_that_read_other_data_or_do_not_share_a_disk_are_refused(start, da
     nodes = start(more, **settings, **LAYOUTS["stage1"][1])
     assert all(node.end() for node in nodes)
     shown = nodes[0].shown()
-    assert "the processes are not of one run" in shown and "data: " in shown
+    assert "the processes do not belong to one run" in shown and "data: " in shown
     assert "output_dir: ranks 1 do not see what rank 0 writes" in shown
     assert not list(tmp_path.glob("*/.seen-by-all*"))
 
@@ -61,4 +61,4 @@ def test_where_a_rank_is_killed_the_other_node_ends_and_says_why(start, data_set
     nodes[1].send(signal.SIGKILL, 0)
     codes = [node.end() for node in nodes]
     assert all(codes), codes
-    assert "error: rank 0 cannot go on: another rank has ended" in nodes[0].shown()
+    assert "error: rank 0 cannot continue: another rank has ended" in nodes[0].shown()

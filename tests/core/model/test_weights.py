@@ -101,4 +101,4 @@ def test_a_weight_in_two_files_is_refused(tmp_path):
     first, second = sorted(folder.glob("model-*"))
     save_file(load_file(first) | {"model.norm.weight": weights["model.norm.weight"]}, first, metadata={"format": "pt"})
     save_file(load_file(second) | {"model.norm.weight": weights["model.norm.weight"]}, second)
-    assert "model.norm.weight stands in two" in refusal(folder)
+    assert "model.norm.weight is in two" in refusal(folder)

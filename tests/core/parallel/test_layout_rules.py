@@ -213,7 +213,7 @@ def test_a_pipeline_does_not_go_on_from_one_copy_of_a_shared_matrix(checkpoint_o
 
 
 def of_checkpoints(ranks: int, **values) -> str:
-    return layout.of_checkpoints(resolved(ranks, **values).build()[0], ranks)
+    return layout.of_checkpoints(resolved(ranks, **values), ranks)
 
 
 def test_a_unified_checkpoint_goes_on_under_any_layout_and_others_under_their_own():

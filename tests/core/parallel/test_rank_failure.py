@@ -30,17 +30,17 @@ def second_of_two_ranks(monkeypatch):
 
 @pytest.mark.parametrize("error", SIGNS, ids=str)
 def test_a_lost_rank_is_told_once_with_what_to_do(error, second_of_two_ranks, capsys):
-    with pytest.raises(SystemExit) as stop, rank_failure.told():
+    with pytest.raises(SystemExit) as stop, rank_failure.reported():
         raise error
     assert stop.value.code == rank_failure.EXIT_CODE
     shown = capsys.readouterr().err
-    assert "error: rank 1 cannot go on: another rank has ended" in shown and "Start the same command again" in shown
+    assert "error: rank 1 cannot continue: another rank has ended" in shown and "Start the same command again" in shown
     assert str(error).strip()[:40] in shown
 
 
 @pytest.mark.parametrize("error", OTHERS, ids=str)
 def test_other_errors_pass(error, second_of_two_ranks, capsys):
-    with pytest.raises(type(error)) as passed, rank_failure.told():
+    with pytest.raises(type(error)) as passed, rank_failure.reported():
         raise error
     assert passed.value is error and not capsys.readouterr().err
 

@@ -231,9 +231,9 @@ ZIPPED = gzip.compress(f"{G}\n".encode() * 3, mtime=0)
         ),
         (
             b"PAR1\x15\x04\x00",
-            "no text file (it begins b'PAR1\\x15\\x04\\x00'); write it as JSON Lines or a JSON",
+            "not a text file (it begins b'PAR1\\x15\\x04\\x00'); write it as JSON Lines or a JSON",
         ),
-        (G.encode("utf-16"), "no text file"),
+        (G.encode("utf-16"), "not a text file"),
         (json.dumps(GOOD, indent=2).encode(), "an object over several lines (neither JSON Lines nor a list)"),
     ],
 )

@@ -250,7 +250,7 @@ LONE = '{"src": "q", "responses": ["a \\ud83d b"], "labels": ["+"]}'
         (row(labels=[2, "++"]), "2 - label out of range (labels[0] and 1 more); write a number from 0 (wrong) to 1"),
         (row(labels=["+", -0.001]), "-0.001 - label out of range (labels[1])"),
         ('{"src": "q", "responses": ["a"], "labels": [1e999]}', "Infinity - label out of range (labels[0])"),
-        (row(weight=0), "0 - bad weight (weight is no number from 1e-06 to 1e+06); write such a number, or"),
+        (row(weight=0), "0 - bad weight (weight is not a number from 1e-06 to 1e+06); write such a number, or"),
         (row(weight="1"), '"1" - bad weight'),
         (
             '{"src": "q", "responses": ["a"], "labels": ["+"], "labels": ["-"]}',

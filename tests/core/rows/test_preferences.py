@@ -60,7 +60,7 @@ def test_the_answer_with_the_larger_sort_is_chosen(changed, chosen, margin, weig
         ({"response": ["a", "a "]}, '"a" - equal answers'),
         ({"response": "a"}, "response is a string"),
         ({"response": ["a", None]}, "response[1] is null"),
-        ({"margin": -1}, "-1 - bad margin (margin is no number from 0 to 1e+06)"),
+        ({"margin": -1}, "-1 - bad margin (margin is not a number from 0 to 1e+06)"),
         ({"margin": 10**400}, "bad margin"),
         ({"weight": 0}, "bad weight"),
         ({"weight": 1e39}, "bad weight"),

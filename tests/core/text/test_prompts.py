@@ -191,7 +191,7 @@ def test_templates_are_found_where_transformers_writes_them(qwen2, with_template
         (None, {}, "has no chat template"),
         (None, {"chat_template__json": '{"system": "s", "query": "q"}'}, "PaddleNLP's own form (system, query)"),
         (NAMED[:1], {}, "of the templates tool_use none is called default"),
-        ("{% for", {}, "no valid Jinja"),
+        ("{% for", {}, "not valid Jinja"),
         ("{{ messages[0].content.no.way }}", {}, "cannot write this dialogue (UndefinedError"),
         ("{{ bos_token }}", {}, "leaves out what the user says"),
     ],

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -60,7 +61,7 @@ class RowCounts:
 @dataclass
 class RewardRows:
     """The rows of one data set and what became of its records. Without `lazy` the rows are a list; with it they are
-    read and encoded anew in every pass."""
+    read and encoded again in every pass."""
 
     rows: list[Row] | RowStream
     read: ReadCounts
@@ -85,7 +86,7 @@ class RewardRows:
             steps, share = count_of(encoded.steps, "scored step"), encoded.positive_share
             lines.append(f"  {steps}, {share:.1%} positive, in {count_of(encoded.solutions, 'solution')}")
         times = encoded.tokens / counted.tokens
-        shared = f" (one by one {encoded.tokens:,}, {times:.1f} times as many)"
+        shared = f" (without sharing {encoded.tokens:,}, {times:.1f} times as many)"
         padding = 1 - counted.tokens / (counted.rows * counted.longest)
         lines.append(
             f"  {counted.tokens:,} tokens{shared if counted.tokens < encoded.tokens else ''} in "
@@ -93,7 +94,7 @@ class RewardRows:
             f"padding {padding:.1%} of a batch with the longest row"
         )
         if self.lazy:
-            lines.append("  lazy: all of it is read again in every pass, in this order")
+            lines.append("  lazy: the data is read again in every pass, in this order")
         return lines
 
 
@@ -118,8 +119,8 @@ def describe_cuts(counts: EncodeCounts) -> list[str]:
 def form_of_data(data_sets: dict[str, list[str]], process_reward: bool) -> str:
     """LABELLED or PREFERENCES, by the fields of the first records; ValueError where the data sets, {setting: its
     paths}, differ, or a process reward model is asked of preferences."""
-    told = {name: find_form(paths) for name, paths in data_sets.items()}
-    found = {name: of_set for name, of_set in told.items() if of_set} or {next(iter(data_sets)): (LABELLED, "")}
+    by_set = {name: find_form(paths) for name, paths in data_sets.items()}
+    found = {name: of_set for name, of_set in by_set.items() if of_set} or {next(iter(data_sets)): (LABELLED, "")}
     forms = {form for form, _ in found.values()}
     if len(forms) > 1:
         each = "; ".join(f"{name}: {place} is a {form} ({FIELDS[form]})" for name, (form, place) in found.items())
@@ -138,8 +139,8 @@ def load_rows(
     paths: list[str], data: DataArgument, reward_format: RewardFormat, form: str, margin: float, bar: bool = False
 ) -> RewardRows:
     """All of the data is read, encoded and packed here once, before any model is loaded, also where it is streamed
-    later: what is wrong with it, cut or left out is said before the training. `margin` is that of preferences without
-    one of their own; `bar` shows how far it is."""
+    later: what is wrong, cut or left out is reported before training. `margin` is that of preferences without
+    one of their own; `bar` shows a progress bar."""
     files = find_files(paths)
     encoder = reward_format.encoder()
     source = RecordSource(files, reward_format, data.skip_bad_records, form)
@@ -154,8 +155,8 @@ def load_rows(
     stream = RowStream(source, encode, grow, pack, data.max_seq_len)
     read, counted = ReadCounts(), RowCounts()
     with reading_bar(files, bar) as progress:
-        rows: Iterable[Row] = map(counted.add, stream.read_into(read, progress))
-        rows = list(rows) if not data.lazy else deque(rows, maxlen=1)
+        packed = map(counted.add, stream.read_into(read, progress))
+        rows = list(deque(packed, maxlen=1) if data.lazy else packed)
     encoded, encoder.counts = encoder.counts, EncodeCounts()
     if not rows:
         raise ValueError(_nothing_left(paths, data, encoded))
@@ -172,7 +173,8 @@ def _nothing_left(paths: list[str], data: DataArgument, encoded: EncodeCounts) -
 
 @contextlib.contextmanager
 def reading_bar(files: list[Path], shown: bool) -> Iterator[Callable[[int], object]]:
-    """What takes the number of bytes read since the last call. What is done in a second shows no bar."""
+    """A function that takes the number of bytes read since the last call. Reading that takes less than a second shows
+    no bar."""
     size = sum(file.stat().st_size for file in files)
     with tqdm(total=size, desc="reading", unit="B", unit_scale=True, delay=1, leave=False, disable=not shown) as bar:
         yield bar.update
@@ -193,10 +195,10 @@ class RecordSource:
 
 @dataclass(frozen=True)
 class RowStream:
-    """Reads, encodes and packs anew whenever it is walked through; holds no rows."""
+    """Reads, encodes and packs again in every pass; holds no rows."""
 
     source: RecordSource
-    encode: Callable[[Record | Preference], Sequence | Pair | None]
+    encode: Callable[[Any], Sequence | Pair | None]  # of the one kind of records that `source` gives
     grow: Callable[[Iterable[Sequence | Pair]], Iterator[Tree]]
     pack: Callable[[Iterable[Tree], int], Iterator[Row]]
     max_seq_len: int

@@ -20,7 +20,7 @@ STRATEGIES = ["no", "steps", "epoch"]
 SCHEDULES = ["linear", "cosine", "constant", "constant_with_warmup", "polynomial"]
 
 
-def setting(default: Any, meaning: str, **metadata) -> Any:
+def setting(default: Any, meaning: str, **metadata: Any) -> Any:
     return field(default=default, metadata={"help": meaning, **metadata})
 
 
@@ -121,7 +121,10 @@ class TrainingArguments:
         None, "Whether more of that metric is better; null: true, except for loss and ece."
     )
     disable_tqdm: bool | None = setting(None, "true: no progress bars.")
-    logging_dir: str | None = setting(None, "Folder of the curves; null: runs in output_dir.")
+    logging_dir: str | None = setting(
+        None,
+        "Folder of the curves, with a sub-folder for each run, named as its output_dir; null: runs in output_dir.",
+    )
     logging_first_step: bool = setting(False, "Log the first update, too.")
     report_to: list[str] | None = setting(
         None, "Where curves are written: visualdl, tensorboard, wandb, none; null: visualdl."
@@ -187,7 +190,7 @@ class ModelArgument:
 
 CLASSES = (TrainingArguments, DataArgument, ModelArgument)
 
-# What makes a run the run it is: with another value here a checkpoint of it would be continued on something else.
+# The settings that identify a run: with another value here a checkpoint would be resumed as a different run.
 IDENTITY = (
     "seed max_seq_len max_prompt_len zero_padding greedy_zero_padding prefix_sharing prefix_sharing_window lazy "
     "process_reward placeholder_token reward_tokens use_chat_template score_last_step_only prm_loss label_smoothing "

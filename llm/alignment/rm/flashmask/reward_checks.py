@@ -24,7 +24,7 @@ LESS_IS_BETTER = ("loss", "ece")
 
 
 def resolve(settings: Settings, ranks: int, has_cuda: bool) -> None:
-    """Let defaults give way and note everything that cannot be, before anything expensive is done."""
+    """Change defaults that cannot hold and note every problem, before anything expensive is done."""
     _resolve_purpose(settings)
     _resolve_schedule(settings)
     _resolve_precision(settings, has_cuda)
@@ -39,7 +39,7 @@ def resolve(settings: Settings, ranks: int, has_cuda: bool) -> None:
 def _resolve_purpose(settings: Settings) -> None:
     for name in ("benchmark", "autotuner_benchmark"):
         if settings[name]:
-            why = f"{name} measures the speed of training alone"
+            why = f"{name} measures only the speed of training"
             for setting, value in (
                 ("do_train", True),
                 ("do_eval", False),
@@ -54,6 +54,9 @@ def _resolve_purpose(settings: Settings) -> None:
         settings.change_default("do_eval", False, "dev_dataset_path is not given, so there is nothing to evaluate on")
     if settings["do_train"] and not settings["train_dataset_path"]:
         settings.refuse("train_dataset_path", "do_train is true; give the training data, or write do_train false")
+    if not settings["do_train"] and settings["resume_from_checkpoint"]:
+        why = "do_train is false; to evaluate a checkpoint, give its folder as model_name_or_path"
+        settings.refuse("resume_from_checkpoint", why)
     if not settings["do_train"] and not settings["do_eval"]:
         settings.refuse("do_train", "with do_eval false there is nothing to do; set one of them to true")
     if not settings["do_eval"]:
@@ -81,7 +84,7 @@ def _resolve_schedule(settings: Settings) -> None:
         why = f"evaluation_strategy {evaluate!r} and save_strategy {save!r} differ"
         settings.change_default("load_best_model_at_end", False, why)
     elif evaluate == "steps" and settings["eval_steps"] > 0 and settings["save_steps"] % settings["eval_steps"]:
-        why = f"save_steps {settings['save_steps']} is no multiple of eval_steps {settings['eval_steps']}"
+        why = f"save_steps {settings['save_steps']} is not a multiple of eval_steps {settings['eval_steps']}"
         settings.change_default("load_best_model_at_end", False, why)
 
 
@@ -107,7 +110,7 @@ def fit_to_form(settings: Settings, form: str) -> None:
     for name in of_labels if form == PREFERENCES else of_pairs:
         if settings[name] != settings.parameters[name].default:
             other = LABELLED if form == PREFERENCES else PREFERENCES
-            settings.refuse(name, f"the data holds {form}s, and this concerns {other}s; leave it out")
+            settings.refuse(name, f"the data holds {form}s, and this applies only to {other}s; leave it out")
     settings.check()
 
 
@@ -149,7 +152,7 @@ def _resolve_precision(settings: Settings, has_cuda: bool) -> None:
 
 def _resolve_data(settings: Settings) -> None:
     if settings["greedy_zero_padding"] and not settings["zero_padding"]:
-        settings.refuse("greedy_zero_padding", "zero_padding is false; write zero_padding true, or this false")
+        settings.refuse("greedy_zero_padding", "zero_padding is false; write zero_padding true, or false here")
     if settings["flash_mask"] and not settings["use_flash_attention"]:
         settings.refuse("flash_mask", "FlashMask is a form of flash attention; write use_flash_attention true, too")
     if settings["prefix_sharing_window"] is None and settings["lazy"] and settings["prefix_sharing"]:
@@ -171,7 +174,7 @@ def _resolve_reward(settings: Settings) -> None:
     if settings["process_reward"]:
         for name in PAIR_SETTINGS:
             if settings[name]:
-                settings.refuse(name, "concerns preferences; write process_reward false, or leave it out")
+                settings.refuse(name, "applies only to preferences; write process_reward false, or leave it out")
     elif settings["score_last_step_only"]:
         settings.refuse("score_last_step_only", "with process_reward false there is one score per answer; leave it out")
     if settings["balance_labels"] and settings.is_written("positive_weight"):

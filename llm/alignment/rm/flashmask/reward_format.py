@@ -37,7 +37,7 @@ class RewardFormat:
     tokens: RewardTokens
 
     @property
-    def reward_tokens(self) -> tuple[str, str]:
+    def reward_tokens(self) -> tuple[str, ...]:
         return split_reward_tokens(self.values.reward_tokens)
 
     @property
@@ -56,7 +56,7 @@ class RewardFormat:
         return last_step_only(record) if self.values.score_last_step_only else record
 
     def save_pretrained(self, folder: str) -> None:
-        """Beside the weights: PaddleNLP's Trainer calls this for the object that it knows as its tokenizer."""
+        """Next to the weights: PaddleNLP's Trainer calls this for the object that it knows as its tokenizer."""
         self.tokenizer.save_pretrained(folder)
         write_json(Path(folder) / FORMAT_FILE, asdict(self.values))
 
@@ -72,7 +72,7 @@ def load_format(folder: str | Path) -> RewardFormat:
     files = [Path(folder) / name for name in (FORMAT_FILE, SETTINGS_FILE) if (Path(folder) / name).is_file()]
     if not files:
         raise ValueError(
-            f"{folder} has no {FORMAT_FILE}, so it is not a model of this project, or not all of its files are there. "
+            f"{folder} has no {FORMAT_FILE}, so it is not a model of this project, or some of its files are missing. "
             "Give the output_dir of a training, or copy the folder again."
         )
     written = read_json(files[0])

@@ -1,19 +1,22 @@
-"""How good a reward model's scores are: pure functions of scores and labels, numpy alone.
+"""How good a reward model's scores are: pure functions of scores and labels, in numpy only.
 
 A label is "+" if it is above 0.5, as a score is. A value that the data leaves undefined, its denominator being zero
-(error_recall without any "-" label), is None, which JSON writes as null; it has no number for NaN.
+(error_recall without any "-" label), is None, which JSON writes as null; JSON has no NaN.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 ECE_BINS = 15
-# A softmax in low precision may land a rounding error outside [0, 1]; anything further is no probability.
+# A softmax in low precision may land a rounding error outside [0, 1]; anything further is not a probability.
 SLACK = 1e-6
 
 Metrics = dict[str, float | int | None]
+Statistic = Callable[[np.ndarray], float]
 
 # What each metric means, for the docs. Steps and answers share the first part.
 JUDGEMENT = {
@@ -70,21 +73,19 @@ def step_metrics(
 ) -> Metrics:
     """Compare the score of every step with its label.
 
-    scores: the probability that the step is right ("+"), in [0, 1].
-    labels: from 1 for "+" to 0 for "-".
-    groups: an integer for every step, equal for the steps of one solution. These stand in their order in
-        the solution; steps of other solutions may stand between them.
-    error_cut: whether a step belongs to a solution whose first wrong step was cut away. Nobody can find that one, so
-        first_error_accuracy leaves the solution out.
-    texts: an integer for every step, equal for steps that are the same text behind the same text. Their scores are
-        equal but for rounding, which depends on what else was computed with them; for auc they tie.
+    scores: the probability that the step is right ("+"), in [0, 1]. labels: from 1 for "+" to 0 for "-". groups: an
+    integer for every step, equal for the steps of one solution. These are in the order of the solution; steps of other
+    solutions may lie between them. error_cut: whether a step belongs to a solution whose first wrong step was cut away.
+    Nobody can find that one, so first_error_accuracy leaves the solution out. texts: an integer for every step, equal
+    for steps that are the same text behind the same text. Their scores are equal but for rounding, which depends on
+    what else was computed with them; for auc they tie.
 
-    Returns, beside those of `_judgement`, under keys that do not depend on the data:
+    Returns, in addition to the metrics of `_judgement`, under keys that do not depend on the data:
     - first_error_accuracy: the share of solutions whose first predicted "-" is exactly their first labelled
       "-", or which have neither; first_error_unknown: how many solutions are left out of it;
     - steps, solutions: how many there are.
 
-    Raises ValueError for arrays of different lengths, a score that is no probability, or a label outside [0, 1].
+    Raises ValueError for arrays of different lengths, a score that is not a probability, or a label outside [0, 1].
     """
     p, y, g = (np.asarray(a) for a in (scores, labels, groups))
     _check(p, y, g)
@@ -128,8 +129,8 @@ def preference_metrics(chosen: ArrayLike, rejected: ArrayLike) -> Metrics:
     if c.ndim != 1 or c.shape != r.shape:
         raise ValueError(f"rewards of the shapes {c.shape} and {r.shape}: every pair needs one of each, in flat arrays")
     if bad := int((~np.isfinite(c) | ~np.isfinite(r)).sum()):
-        raise ValueError(f"{bad} of {len(c)} pairs have a reward that is no number: the model has diverged")
-    statistics = {"mean": np.mean, "std": np.std, "min": np.min, "max": np.max}
+        raise ValueError(f"{bad} of {len(c)} pairs have a reward that is NaN or infinite: the model has diverged")
+    statistics: dict[str, Statistic] = {"mean": np.mean, "std": np.std, "min": np.min, "max": np.max}
     named = [("chosen", c), ("rejected", r)]
     return {
         "accuracy": _ratio((c > r).sum(), len(c)),
@@ -160,10 +161,12 @@ def _judgement(p: np.ndarray, y: np.ndarray, texts: ArrayLike | None) -> Metrics
     flagged = int((~predicted).sum())
     accuracy_positive = _ratio((predicted & right).sum(), n_right)
     accuracy_negative = _ratio(found, n_error)
-    defined = accuracy_positive is not None and accuracy_negative is not None
+    balanced = None
+    if accuracy_positive is not None and accuracy_negative is not None:
+        balanced = (accuracy_positive + accuracy_negative) / 2
     return {
         "accuracy": _ratio((predicted == right).sum(), n),
-        "balanced_accuracy": (accuracy_positive + accuracy_negative) / 2 if defined else None,
+        "balanced_accuracy": balanced,
         "accuracy_positive": accuracy_positive,
         "accuracy_negative": accuracy_negative,
         "error_precision": _ratio(found, flagged),
@@ -185,7 +188,7 @@ def _check(p: np.ndarray, y: np.ndarray, g: np.ndarray) -> None:
     bad = np.flatnonzero(~((p >= -SLACK) & (p <= 1 + SLACK)))  # written so that NaN is bad
     if len(bad):
         problems.append(
-            f"{len(bad)} of {len(p)} scores are no probability, the first is {p[bad[0]]} at index {bad[0]}: "
+            f"{len(bad)} of {len(p)} scores are not probabilities, the first is {p[bad[0]]} at index {bad[0]}: "
             "a score is the softmax over the two reward tokens (NaN means that the model has diverged)"
         )
     bad = np.flatnonzero(~((y >= 0) & (y <= 1)))

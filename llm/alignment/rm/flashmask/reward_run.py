@@ -101,7 +101,7 @@ class RewardRun:
         same = {name: self.settings[name] for name in IDENTITY}
         same |= {"model_name_or_path": self.model_path, "base_weights": base_weights, "data": data_fingerprint}
         same["rows of an update"] = self.rows_per_update
-        return {**same, "layout": layout.of_checkpoints(self.training, self.ranks)}
+        return {**same, "layout": layout.of_checkpoints(self.settings, self.ranks)}
 
     def without_effect(self) -> list[str]:
         """Lines about what this run does not do although one might expect it."""
@@ -154,7 +154,8 @@ def resolve_run(argv: list[str], description: str) -> RewardRun:
     training, data, model = settings.build()
     form = form_of_data(data_sets(training, data), training.process_reward)
     reward_checks.fit_to_form(settings, form)
-    return RewardRun(settings, *settings.build(), model_path, sizes, form, machine.ranks)
+    training, data, model = settings.build()
+    return RewardRun(settings, training, data, model, model_path, sizes, form, machine.ranks)
 
 
 def resolve(settings: Settings, machine: Machine) -> str:
@@ -166,7 +167,7 @@ def resolve(settings: Settings, machine: Machine) -> str:
 
 
 def fit(settings: Settings, sizes: Sizes | None) -> None:
-    """`sizes` None: there is no model to be fitted to."""
+    """`sizes` None: no model whose limits apply."""
     if sizes is None:
         reward_checks.fit_lengths(settings)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from llm.alignment.rm.flashmask.reward_argument import CLASSES
+from llm.core.console import ArgumentParser
 from llm.core.settings.schema import json_schema
 
 
@@ -13,6 +14,5 @@ def schema_text() -> str:
 
 
 def main(argv: list[str]) -> None:
-    if argv:
-        raise SystemExit("python -m llm schema takes no arguments and prints the schema")
+    ArgumentParser("python -m llm schema", description="Prints a JSON schema of the settings.").parse_args(argv)
     print(schema_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,20 +37,26 @@ class Start:
 
 
 def find_start(run: RewardRun, train: RewardRows | None, dev: RewardRows | None) -> Start:
-    """ValueError where the run may not write into its folder, or where the processes are not of one run."""
+    """ValueError where a checkpoint is of another run, or where the processes do not belong to one run."""
     base = fingerprint(run.model_path, run.sizes.model_type) if run.model.lora else None
     identity = run.identity(base, train and train.fingerprint)
-    checkpoint = output_folder.prepare(run.output_dir, run.training, run.model_path, identity, ranks.rank() == 0)
+    checkpoint = output_folder.find_checkpoint(run.output_dir, run.training, identity, ranks.rank() == 0)
     compatibility.check_stages(checkpoint, run.training.pipeline_parallel_degree, run.sizes.tie_word_embeddings)
     arguments = library_arguments(
         run.training,
         output_dir=str(run.output_dir),
-        logging_dir=run.training.logging_dir or str(run.output_dir / "runs"),
+        logging_dir=str(_folder_of_curves(run)),
         greater_is_better=run.more_is_better,
         pipeline_parallel_config=pipeline.CONFIG,
     )
     same_run.check(run.output_dir, checkpoint, identity, dev and dev.fingerprint, run.settings.as_dict())
     return Start(arguments, identity, checkpoint, base)
+
+
+def _folder_of_curves(run: RewardRun) -> Path:
+    """Of this run alone, which replaces what is in it. VisualDL and TensorBoard show the runs below one folder."""
+    written = run.training.logging_dir
+    return Path(written) / run.output_dir.name if written else run.output_dir / "runs"
 
 
 def make_trainer(run: RewardRun, reward_format: RewardFormat, start: Start, model, train, dev) -> ExactTrainer:
@@ -75,7 +82,7 @@ def make_trainer(run: RewardRun, reward_format: RewardFormat, start: Start, mode
 
 
 def leave_settings(run: RewardRun, start: Start) -> None:
-    """Beside the model that the run will write, by the first rank."""
+    """Next to the model that the run will write, by the first rank."""
     if ranks.rank() > 0:
         return
     if run.training.overwrite_output_dir and run.training.do_train:
@@ -87,6 +94,11 @@ def leave_settings(run: RewardRun, start: Start) -> None:
 
 def carry_out(trainer: ExactTrainer, checkpoint: Path | None) -> dict:
     """Training and evaluation, as far as they are asked for."""
+    with contextlib.closing(trainer.curves):
+        return _train_and_evaluate(trainer, checkpoint)
+
+
+def _train_and_evaluate(trainer: ExactTrainer, checkpoint: Path | None) -> dict:
     results: dict = {}
     if trainer.args.do_train:
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
@@ -100,15 +112,15 @@ def carry_out(trainer: ExactTrainer, checkpoint: Path | None) -> dict:
         results |= metrics
     if trainer.args.do_train:
         trainer.save_state()
-    trainer.curves.close()
-    say(f"results{' and model' if trainer.args.do_train else ''}: {trainer.args.output_dir}")
+    what = "results and model" if trainer.args.do_train and trainer.keeps_checkpoints else "results"
+    say(f"{what}: {trainer.args.output_dir}")
     return results
 
 
 def end_training(trainer: ExactTrainer) -> dict:
     results = {f"train_{name}": value for name, value in trainer.train_totals().items()}
     if trainer.args.load_best_model_at_end and trainer.state.best_model_checkpoint is None:
-        say(f"no evaluation had a {trainer.args.metric_for_best_model}, so the model at the end is the last one")
+        say(f"no evaluation had a {trainer.args.metric_for_best_model}, so the final model is the last one")
     if trainer.keeps_checkpoints:
         trainer.save_final_model()
     write_results(trainer, "train", results)

@@ -3,7 +3,7 @@
     python -u -m paddle.distributed.launch [--gpus "0,1,2,3"] llm/alignment/rm/flashmask/run_reward.py CONFIG.json
     python llm/alignment/rm/flashmask/run_reward.py CONFIG.json [--key value ...]
 
-The configuration is a JSON object; the command line wins over it. --help lists every setting.
+The configuration is a JSON object; the command line overrides it. --help lists every setting.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ def main(argv: list[str]) -> dict:
     threads = environment.prepare()
     with plain_errors(ValueError, OSError):
         run = resolve_run(argv, __doc__)
+        output_folder.check(run.output_dir, run.training, run.model_path)
         say(run.screen())
         reward_format = read_format(run)
         train, dev = read_data(run, reward_format)
@@ -60,7 +61,7 @@ def main(argv: list[str]) -> dict:
         model = build_model(run, reward_format, attend, start.arguments)
         trainer = make_trainer(run, reward_format, start, model, rows, dev and dev.rows)
     alone = output_folder.locked(run.output_dir, first_rank=ranks.rank() == 0)
-    with plain_errors(SaveError, OSError, ValueError), rank_failure.told(), alone:
+    with plain_errors(SaveError, OSError, ValueError), rank_failure.reported(), alone:
         leave_settings(run, start)
         return carry_out(trainer, start.checkpoint)
 
@@ -96,7 +97,7 @@ def training_rows(run: RewardRun, train: RewardRows):
     """The rows with what their labels count in training."""
     weight = run.positive_weight(train)
     if run.training.balance_labels:
-        say(f"balance_labels: the positive part of a label counts {weight:.4g}, the negative part 1")
+        say(f"balance_labels: the positive part of a label has weight {weight:.4g}, the negative part 1")
     if weight == 1.0 and not run.training.label_smoothing:
         return train.rows
     weigh = partial(weigh_labels, smoothing=run.training.label_smoothing, positive_weight=weight)
@@ -105,7 +106,7 @@ def training_rows(run: RewardRun, train: RewardRows):
 
 def show_start(run: RewardRun, start: Start, attention_choice: str, threads: dict[str, str]) -> None:
     for line in run.late_changes:
-        say(f"default that cannot hold here: {line}")
+        say(f"changed default: {line}")
     if run.training.do_train:
         say(f"updates to run: {run.steps:,}")
     say(f"attention: {attention_choice}")

@@ -2,7 +2,7 @@
 
 Plain C functions on pointers, called through ctypes: no headers of Paddle, so a build takes seconds and fits every
 version. The library is linked against the OpenMP runtime that Paddle's MKL uses: a second one would keep threads
-spinning beside it.
+spinning next to it.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def _note_frozen(ctx, *inputs) -> None:
 
 
 def _to_trained(ctx, *gradients) -> tuple:
-    """Paddle wants None for what is frozen, as beside adapters most weights are."""
+    """Paddle wants None for what is frozen, as most weights are with adapters."""
     return tuple(None if frozen else gradient for frozen, gradient in zip(ctx.frozen, gradients, strict=True))
 
 

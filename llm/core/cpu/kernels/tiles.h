@@ -89,7 +89,7 @@ struct Side {
 struct Queries {
     std::vector<float> by_query, by_feature;  // [queries][dim] and [dim][queries]
 
-    // Bad queries become zeros where they are read by query, and are told.
+    // Bad queries become zeros where they are read by query, and `bad` gets them.
     template <typename Bad>
     void load_tile(const Shape& s, const float* x, int row, int group, int first, float factor, Bad bad) {
         const int m_count = s.queries(), dim = s.dim();

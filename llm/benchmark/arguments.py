@@ -1,0 +1,131 @@
+"""The arguments of every kind of benchmark. No paddle here: --help and a wrong argument are answered at once."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from llm.benchmark.layouts import LAYOUTS
+from llm.core.console import ArgumentParser
+from llm.core.cpu import environment
+from llm.core.model.families import FAMILIES, GRANULARITIES
+from llm.core.paths import REPOSITORY
+
+PEER_PYTHON = REPOSITORY / ".venv/peer/bin/python"  # where make peer puts it
+PADDED_BATCH = 8  # solutions that are padded to the longest of them; packed rows come one at a time
+
+
+def attention(parser: ArgumentParser) -> None:
+    parser.add_argument("--lengths", type=wholes, default=[1024, 2048, 4096], help="tokens of a row (1024,2048,4096)")
+    parser.add_argument("--documents", type=wholes, default=[1, 4, 16, 64], help="documents of a row (1,4,16,64)")
+    parser.add_argument("--heads", type=whole, default=8, help="(default: %(default)s)")
+    parser.add_argument("--head_dim", type=whole, default=64, help="(default: %(default)s)")
+    parser.add_argument("--repetitions", type=whole, default=5, help="of each, taking turns (default: %(default)s)")
+    parser.add_argument(
+        "--memory",
+        action="store_true",
+        help="peak memory too, each measured in a process of its own: some seconds each",
+    )
+
+
+def packing(parser: ArgumentParser, solutions: int | None = None) -> None:
+    parser.add_argument("DATA", nargs="+", help="records as for training: files, folders or patterns")
+    parser.add_argument(
+        "--solutions",
+        type=whole,
+        default=solutions,
+        help=f"number of records, from the first (default: {solutions or 'all'})",
+    )
+    parser.add_argument("--tokenizer", help="folder of a tokenizer (default: one is trained on the data's own text)")
+    parser.add_argument("--max_seq_len", type=whole, default=4096, help="tokens of a row (default: %(default)s)")
+    parser.add_argument(
+        "--max_prompt_len", type=whole, help="tokens of a prompt (default: 2048, at most half of max_seq_len)"
+    )
+    parser.add_argument("--placeholder_token", default="ки", help="as in training (default: %(default)s)")
+    parser.add_argument("--reward_tokens", default="+,-", help="as in training (default: %(default)s)")
+    parser.add_argument("--skip_bad_records", action="store_true", help="drop and count records that cannot be used")
+
+
+def training(parser: ArgumentParser) -> None:
+    _measured_model(parser, seconds=5.0)
+    parser.add_argument("--lora_rank", type=whole, default=8, help="of the adapters (default: %(default)s)")
+
+
+def peer(parser: ArgumentParser) -> None:
+    _measured_model(parser, seconds=10.0)
+    parser.add_argument(
+        "--peer_python",
+        type=lambda text: Path(text).absolute(),  # not resolved: an environment's Python is a link
+        default=PEER_PYTHON,
+        help="Python of an environment with TRL (default: that of `make peer`)",
+    )
+    parser.add_argument("--threads", type=whole, default=environment.threads(), help="(default: %(default)s)")
+    parser.add_argument("--goal", type=float, help="say of each whether this project is so many times as fast")
+
+
+def scaling(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--layouts",
+        nargs="+",
+        metavar="LAYOUT",
+        choices=LAYOUTS,
+        default=list(LAYOUTS),
+        help=f"those to measure (default: all): {', '.join(LAYOUTS)}",
+    )
+    parser.add_argument("--family", choices=FAMILIES, default="llama", help="of the model (default: %(default)s)")
+    parser.add_argument("--tied", action="store_true", help="embedding and head are one matrix")
+    parser.add_argument(
+        "--recompute", choices=GRANULARITIES, help="recompute_granularity (default: nothing is recomputed)"
+    )
+    parser.add_argument("--lora", action="store_true", help="train adapters of rank 8")
+
+
+# kind, whose module in this folder has the same name: (its arguments, what it measures)
+KINDS = {
+    "packing": (packing, "tokens that each packing computes for your data"),
+    "attention": (attention, "time of attention by length and number of documents"),
+    "training": (training, "solutions and tokens a second of each packing, memory, where time goes"),
+    "scaling": (scaling, "what every layout of several processes sends and holds, measured"),
+    "peer": (peer, "the same solutions through this project and through TRL's PRMTrainer"),
+}
+
+
+def parse(kind: str, argv: list[str]) -> argparse.Namespace:
+    add_arguments, meaning = KINDS[kind]
+    parser = ArgumentParser(f"python -m llm benchmark {kind}", description=meaning)
+    add_arguments(parser)
+    arguments = parser.parse_args(argv)
+    if kind == "peer":
+        if arguments.update % PADDED_BATCH:
+            parser.error(f"--update {arguments.update}: TRL accumulates batches of {PADDED_BATCH}; give a multiple")
+        if not arguments.peer_python.is_file():
+            parser.error(f"--peer_python: {arguments.peer_python} is not a file; run `make peer`, which installs TRL")
+    return arguments
+
+
+def _measured_model(parser: ArgumentParser, seconds: float) -> None:
+    packing(parser, solutions=64)
+    for name, size in (
+        ("vocab_size", 32000),
+        ("hidden_size", 512),
+        ("intermediate_size", 1376),
+        ("num_hidden_layers", 6),
+        ("num_attention_heads", 8),
+    ):
+        parser.add_argument(f"--{name}", type=whole, default=size, help="of the model (default: %(default)s)")
+    parser.add_argument("--update", type=whole, default=32, help="solutions of an update (default: %(default)s)")
+    parser.add_argument("--rounds", type=whole, default=2, help="times that each is measured (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=seconds, help="least time of a measurement (default: %(default)s)"
+    )
+
+
+def whole(text: str) -> int:
+    """A type for argparse: a whole number of 1 or more."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
+    return number
+
+
+def wholes(text: str) -> list[int]:
+    return [whole(number) for number in text.split(",")]
