@@ -150,7 +150,7 @@ def test_beside_adapters_the_multiply_adds_of_what_is_frozen_are_left_out():
     ("flags", "reason"),
     [
         (["--vocab_size", "100"], "--vocab_size 100: the tokenizer has"),
-        (["--hidden_size", "33"], "--hidden_size 33: 2 heads"),
+        (["--hidden_size", "33"], "--hidden_size 33: --num_attention_heads 2"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused_before_anything_is_measured(tiny, in_this_process, capsys, flags, reason):
