@@ -1,6 +1,6 @@
 """Every place where Paddle or PaddleNLP is patched: the target, what takes its place, and why.
 
-Tested with paddle 3.3.1 and paddlenlp 3.0.0b4. Nothing is patched by importing a module: entry points call
+Nothing is patched by importing a module: entry points call
 `apply_to_library` first, `apply_to_processes` before TrainingArguments are made, and `load_model` (or
 `apply_to_models`) before a model is built. Applying a patch a second time changes nothing.
 """
@@ -23,6 +23,7 @@ from llm.core.parallel.ranks import uses_gloo
 
 LLAMA, QWEN2, MISTRAL = (f"paddlenlp.transformers.{family}.modeling" for family in ("llama", "qwen2", "mistral"))
 SHARDING = "paddle.distributed.fleet.meta_parallel.sharding"
+TESTED = {"paddle": "3.3.1", "paddlenlp": "3.0.0b4"}  # with other versions every patch here needs a look
 UNTRUE_WARNINGS = (
     "Asynchronous saving is not supported",  # at every save of a single process, although nobody asked for it
     "Unified checkpoint currently do not support sharding stage3",  # they do here: checkpoint/stage3_checkpoint.py
@@ -49,33 +50,15 @@ def apply_to_library() -> None:
     """PaddleNLP's account of every file and setting is not shown; its warnings and errors are, but for two that are not
     true here."""
     logger.set_level("WARNING")
-    if _is_true not in logger.logger.filters:
-        logger.logger.addFilter(_is_true)
-    apply(
-        [
-            Patch(
-                "paddlenlp.trainer.unified_checkpoint.load_save_single_card:load_state_dict",
-                unified.load_all_parts,
-                "a single process reads only the first file of a checkpoint that several processes wrote",
-            ),
-            Patch(
-                "paddle.distributed.sharding:group_sharded_parallel",
-                stage3.shard_matrices,
-                "stage 3 would leave matrices of less than a million elements on every rank",
-            ),
-        ]
-    )
-
-
-def _is_true(record) -> bool:
-    return not any(text in record.getMessage() for text in UNTRUE_WARNINGS)
+    logger.logger.addFilter(_is_true)
+    apply(_checkpoints())
 
 
 def apply_to_processes() -> None:
     """For every group that this process forms from now on. Nothing for a single process, nor in a GPU build."""
     apply_to_library()
     if uses_gloo():
-        apply([*_groups(), *_collectives(), *_tensor_parallelism(), *_pipelines(), *_sharding()])
+        apply(_processes())
 
 
 def apply_to_models(attend, compiled: bool | None = None) -> None:
@@ -87,6 +70,25 @@ def load_model(name_or_path: str, config, attend, dtype: str, training_args=None
     """The causal LM with `attend` in every layer."""
     apply_to_models(attend)
     return load.load_model(name_or_path, config, dtype, training_args)
+
+
+def _is_true(record) -> bool:
+    return not any(text in record.getMessage() for text in UNTRUE_WARNINGS)
+
+
+def _checkpoints() -> list[Patch]:
+    return [
+        Patch(
+            "paddlenlp.trainer.unified_checkpoint.load_save_single_card:load_state_dict",
+            unified.load_all_parts,
+            "a single process reads only the first file of a checkpoint that several processes wrote",
+        ),
+        Patch(
+            "paddle.distributed.sharding:group_sharded_parallel",
+            stage3.shard_matrices,
+            "stage 3 would leave matrices of less than a million elements on every rank",
+        ),
+    ]
 
 
 def _attention(attend) -> list[Patch]:
@@ -127,6 +129,10 @@ def _cpu_layers(compiled: bool | None) -> list[Patch]:
     ]
 
 
+def _processes() -> list[Patch]:
+    return [*_groups(), *_collectives(), *_tensor_parallelism(), *_pipelines(), *_sharding()]
+
+
 def _groups() -> list[Patch]:
     reason = "Paddle gives all groups one store, where the members of one overwrite the addresses of another"
     collective = "paddle.distributed.collective"
@@ -160,11 +166,7 @@ def _pipelines() -> list[Patch]:
     helper = "paddle.distributed.fleet.meta_parallel.pp_utils.p2p_communication"
     group, numbers = "paddle.base.core:ProcessGroupGloo", "gloo numbers messages by group: each direction needs its own"
     return [
-        Patch(
-            "paddle.distributed:ParallelEnv._device_id",
-            0,
-            "a pipeline asks for it, a CPU build has none",
-        ),
+        Patch("paddle.distributed:ParallelEnv._device_id", 0, "a pipeline asks for it, a CPU build has none"),
         Patch(f"{helper}:_is_valid_send_recv_partial", gloo.never, "gloo cannot send a part of a tensor"),
         Patch(f"{group}.send", gloo.send, numbers),
         Patch(f"{group}.recv", gloo.receive, numbers),

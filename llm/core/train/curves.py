@@ -22,7 +22,6 @@ class Curves(TrainerCallback):
     def __init__(self, kinds: Sequence[str], folder: str):
         self.kinds, self.folder = kinds, Path(folder)
         self.writers: list = []
-        self.last_step = 0
 
     def open(self, args, state) -> None:
         if self.writers or not state.is_world_process_zero:
@@ -41,9 +40,6 @@ class Curves(TrainerCallback):
             self._write(logs, state.global_step)
 
     def _write(self, logs: dict, step: int) -> None:
-        if step < self.last_step:
-            return  # the best checkpoint evaluated anew at the end: a curve does not go back
-        self.last_step = step
         numbers = {name: value for name, value in logs.items() if isinstance(value, int | float) and name != "step"}
         for writer in self.writers:
             for name, value in rewrite_logs(numbers).items():

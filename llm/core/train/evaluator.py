@@ -4,13 +4,16 @@ anything is averaged."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import paddle
 
+from llm.core.checkpoint.checkpoints import step_of
 from llm.core.model import pipeline
-from llm.core.parallel.ranks import from_all_ranks
+from llm.core.parallel.ranks import from_all_ranks, say
+from llm.core.train.progress import line_of
 
 if TYPE_CHECKING:
     from llm.core.train.exact_trainer import ExactTrainer
@@ -18,10 +21,38 @@ if TYPE_CHECKING:
 SOLUTIONS_OF_A_RANK = 1 << 40  # the numbers of its solutions begin at as many times its rank
 
 
-def evaluate(trainer: ExactTrainer, rows) -> dict:
+def evaluate(trainer: ExactTrainer, rows, prefix: str = "eval") -> dict:
     """{name: value}; a value that the data leaves undefined is None."""
-    losses, *columns = _of_all_ranks(trainer, _judge(trainer, rows))
-    return {"loss": float(losses.mean()), **trainer.objective.metrics(*columns)}
+    with trainer.tally.clock_stopped():
+        losses, *columns = _of_all_ranks(trainer, _judge(trainer, rows))
+        metrics = {"loss": float(losses.mean()), **trainer.objective.metrics(*columns)}
+    return {f"{prefix}_{name}": value for name, value in metrics.items()}
+
+
+def defined(metrics: dict) -> dict:
+    return {name: value for name, value in metrics.items() if value is not None}
+
+
+def evaluate_at_end(trainer: ExactTrainer) -> dict:
+    """Metrics of the model that a run leaves. The log and the curves have an update's evaluation once: one that was
+    just made is not repeated, and that of an earlier model, or of a run that had ended before, is only shown."""
+    state = trainer.state
+    update = model_at_end(trainer)
+    if update != state.global_step:
+        say(f"the model is the best checkpoint, of update {update}")
+    if trainer.last_evaluation is not None and trainer.last_evaluation[0] == update:
+        return trainer.last_evaluation[1]
+    if not any(line["step"] == update and "eval_loss" in line for line in state.log_history):
+        return trainer.evaluate()
+    metrics = evaluate(trainer, trainer.eval_dataset)
+    say(line_of(defined(metrics), update, state.max_steps))
+    return metrics
+
+
+def model_at_end(trainer: ExactTrainer) -> int:
+    """The update whose weights the model has."""
+    best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
+    return step_of(Path(best)) if best else trainer.state.global_step
 
 
 def _judge(trainer: ExactTrainer, rows) -> list[np.ndarray] | None:

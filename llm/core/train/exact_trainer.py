@@ -6,8 +6,6 @@ scored divided by its weight in the whole update. What is scored, and how, is th
 
 from __future__ import annotations
 
-import contextlib
-
 import numpy as np
 import paddle
 from paddle.distributed.fleet.meta_optimizers.dygraph_optimizer import HybridParallelOptimizer
@@ -182,11 +180,9 @@ class ExactTrainer(ResumableTrainer):
 
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict:
         rows = self.eval_dataset if eval_dataset is None else eval_dataset
-        with self.tally.clock_stopped():
-            metrics = evaluator.evaluate(self, rows)
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
+        metrics = evaluator.evaluate(self, rows, metric_key_prefix)
         self.last_evaluation = self.state.global_step, metrics
-        self.log({name: value for name, value in metrics.items() if value is not None})
+        self.log(evaluator.defined(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
@@ -205,15 +201,6 @@ class ExactTrainer(ResumableTrainer):
         with self.signals.watched():
             self.wait_for_ranks()  # reading data may take longer than the 30 seconds that gloo waits
             return super().train(resume_from_checkpoint, **kwargs)
-
-    @contextlib.contextmanager
-    def at_update(self, update: int):
-        """What is logged inside is of the weights that this update left."""
-        last, self.state.global_step = self.state.global_step, update
-        try:
-            yield
-        finally:
-            self.state.global_step = last
 
     def where_stopped(self) -> str:
         step, kept = self.state.global_step, "nothing is kept"

@@ -7,7 +7,9 @@ from tqdm import tqdm
 
 WIDTH = 120
 SHOWN_IN_BAR = ("loss", "accuracy")
-# name in a line of the log: its name on the screen, and its form; None: only in the file and the curves
+# in a line of an update only in the file and the curves; margin_mean is the difference of the two rewards
+NOT_OF_UPDATES = ("ties", "chosen_reward_mean", "rejected_reward_mean", "solutions_per_second")
+# name in a line of the log: its name on the screen, and its form
 SHOWN = {
     "accuracy": ("acc", "{:.4f}"),
     "accuracy_positive": ("acc+", "{:.4f}"),
@@ -18,7 +20,6 @@ SHOWN = {
     "learning_rate": ("lr", "{:.2e}"),
     "gradient_norm": ("grad", "{:.2f}"),
     "tokens_per_second": ("tok/s", "{:.0f}"),
-    "solutions_per_second": None,
     "epoch": ("epoch", "{:.2f}"),
 }
 EVALUATION = "eval_"
@@ -53,18 +54,17 @@ class Progress(TrainerCallback):
 
 
 def line_of(logs: dict, update: int, of: int) -> str:
-    """One line of the screen for an update, and as many as it needs for an evaluation."""
+    """One line of the screen for an update, and as many as it needs for an evaluation; no part is cut."""
     is_evaluation = any(name.startswith(EVALUATION) for name in logs)
-    title = f"evaluation after update {update}/{of}" if is_evaluation else f"update {update}/{of}"
-    parts = [title, *(shown(name.removeprefix(EVALUATION), value) for name, value in logs.items())]
-    return wrapped([part for part in parts if part])
+    title = f"update {update}/{of}"
+    if is_evaluation:
+        title = f"evaluation after {title}" if of else "evaluation"  # of a run that does not train
+    names = [name for name in logs if is_evaluation or name not in NOT_OF_UPDATES]
+    return wrapped([title, *(shown(name.removeprefix(EVALUATION), logs[name]) for name in names)])
 
 
 def shown(name: str, value) -> str:
-    form = SHOWN.get(name, (name, "{:.4f}"))
-    if form is None:
-        return ""
-    title, digits = form
+    title, digits = SHOWN.get(name, (name, "{:.4f}"))
     return f"{title} {digits.format(value) if isinstance(value, float) else value}"
 
 

@@ -12,7 +12,6 @@ from llm.alignment.rm.flashmask.reward_format import RewardFormat
 from llm.alignment.rm.flashmask.reward_objective import objective_of
 from llm.alignment.rm.flashmask.reward_run import RewardRun
 from llm.core.checkpoint import compatibility, output_folder
-from llm.core.checkpoint.checkpoints import step_of
 from llm.core.files import write_json
 from llm.core.model import lora, pipeline
 from llm.core.model.load import fingerprint
@@ -22,6 +21,7 @@ from llm.core.records.records import PREFERENCES
 from llm.core.rows.batch import collate
 from llm.core.rows.payload import Labels, Pairs
 from llm.core.settings import display
+from llm.core.train.evaluator import evaluate_at_end
 from llm.core.train.exact_trainer import ExactTrainer
 from llm.core.train.library_arguments import LibraryArguments, library_arguments
 
@@ -107,7 +107,7 @@ def _train_and_evaluate(trainer: ExactTrainer, checkpoint: Path | None) -> dict:
             return results
         results |= end_training(trainer)
     if trainer.args.do_eval:
-        metrics = last_metrics(trainer)
+        metrics = evaluate_at_end(trainer)
         write_results(trainer, "eval", metrics)
         results |= metrics
     if trainer.args.do_train:
@@ -125,23 +125,6 @@ def end_training(trainer: ExactTrainer) -> dict:
         trainer.save_final_model()
     write_results(trainer, "train", results)
     return results
-
-
-def last_metrics(trainer: ExactTrainer) -> dict:
-    """Of the model at the end. If it is the one of the last update, and that was evaluated, nothing is computed."""
-    update = model_at_end(trainer)
-    if trainer.last_evaluation is not None and trainer.last_evaluation[0] == update:
-        return trainer.last_evaluation[1]
-    if update != trainer.state.global_step:
-        say(f"the model is the best checkpoint, of update {update}; its evaluation:")
-    with trainer.at_update(update):
-        return trainer.evaluate()
-
-
-def model_at_end(trainer: ExactTrainer) -> int:
-    """The update whose weights the model has."""
-    best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
-    return step_of(Path(best)) if best else trainer.state.global_step
 
 
 def write_results(trainer: ExactTrainer, name: str, values: dict) -> None:
