@@ -6,10 +6,12 @@ import argparse
 import contextlib
 import signal
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 INTERRUPTED = 128 + signal.SIGINT  # as a shell has it
+WIDTH = 120  # of a line on the screen
 
 
 @contextlib.contextmanager
@@ -48,6 +50,18 @@ class ArgumentParser(argparse.ArgumentParser):
 def _with_underscores(word: str) -> str:
     flag, equals, value = word.partition("=")
     return flag[:2] + flag[2:].replace("-", "_") + equals + value if word.startswith("--") else word
+
+
+def folded(text: str) -> str:
+    """The same lines, those that are too long continued on indented ones; a word, such as a path, stays whole."""
+    lines = text.splitlines()
+    long = [number for number, line in enumerate(lines) if len(line) > WIDTH]
+    for number in long:
+        indent = " " * (len(lines[number]) - len(lines[number].lstrip()) + 4)
+        lines[number] = textwrap.fill(
+            lines[number], WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )
+    return "\n".join(lines)
 
 
 def in_short(error: Exception) -> str:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from llm.core.console import folded
 from llm.core.cpu import environment
 
 
@@ -20,10 +21,14 @@ def count() -> int:
     return int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
 
 
+def is_launched() -> bool:
+    return "PADDLE_TRAINER_ID" in os.environ
+
+
 def say(text: str) -> None:
     """On the screen, once for all ranks."""
     if rank() == 0:
-        print(text, flush=True)
+        print(folded(text), flush=True)
 
 
 def from_all_ranks(value: Any) -> list:

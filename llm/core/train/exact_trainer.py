@@ -43,7 +43,7 @@ class ExactTrainer(ResumableTrainer):
         for callback in (ProgressCallback, PrinterCallback, VisualDLCallback, TensorBoardCallback):
             self.remove_callback(callback)
         self.curves = Curves(reports, self.args.logging_dir)
-        for callback in (Progress(self.args.disable_tqdm), self.curves, Update(self)):
+        for callback in (Progress(not self.args.disable_tqdm), self.curves, Update(self)):
             self.add_callback(callback)
         self.signals = StopSignals()
         self.stopped_by: str | None = None  # the signal that one of the ranks got, once all of them know
@@ -145,9 +145,8 @@ class ExactTrainer(ResumableTrainer):
         batches = [dict(zip(names, sums.tolist(), strict=True)) for names, sums in self._of_update]
         self._of_update = []
         loss = sum(batch["loss"] for batch in batches)
-        squares, loss, stops = sum_over_ranks([squares, loss, float(self.signals.name is not None)])
-        if stops:
-            self.stopped_by = next(name for name in from_all_ranks(self.signals.name) if name)
+        squares, loss, signals = sum_over_ranks([squares, loss, float(self.signals.name is not None)])
+        self._agree_to_stop(signals)
         if not np.isfinite(squares + loss):
             self._leave_out(batches, "gradient" if np.isfinite(loss) else "loss")
         self.tally.count(STEPS)
@@ -184,6 +183,7 @@ class ExactTrainer(ResumableTrainer):
         self.last_evaluation = self.state.global_step, metrics
         self.log(evaluator.defined(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self._stop_if_asked()
         return metrics
 
     # ---- stopping
@@ -191,6 +191,7 @@ class ExactTrainer(ResumableTrainer):
     def _save_checkpoint(self, model, metrics=None):
         if self._has_learnt():
             super()._save_checkpoint(model, metrics)
+        self._stop_if_asked()
 
     def _has_learnt(self) -> bool:
         """Before its first update, as all may have been skipped, the optimiser has no state that could be loaded."""
@@ -198,9 +199,28 @@ class ExactTrainer(ResumableTrainer):
 
     def train(self, resume_from_checkpoint: str | None = None, **kwargs):
         """A signal lets the current update end, saves a checkpoint and ends the training."""
+        self.args.disable_tqdm = True  # of the library, which would show its progress in leaving out rows, always 0
         with self.signals.watched():
             self.wait_for_ranks()  # reading data may take longer than the 30 seconds that gloo waits
             return super().train(resume_from_checkpoint, **kwargs)
+
+    def _stop_if_asked(self) -> None:
+        """After an evaluation or a save, which take long: without waiting for another update."""
+        if not self.stopped_by:
+            (signals,) = sum_over_ranks([float(self.signals.name is not None)])
+            self._agree_to_stop(signals)
+            self.leave_the_loop_if_stopped()
+
+    def _agree_to_stop(self, signals: float) -> None:
+        """`signals` is how many ranks got one."""
+        if signals:
+            self.stopped_by = next(name for name in from_all_ranks(self.signals.name) if name)
+
+    def leave_the_loop_if_stopped(self) -> None:
+        if self.stopped_by:
+            self.control.should_training_stop = True
+            self.control.should_save = self.keeps_checkpoints
+            self.args.load_best_model_at_end = False  # the run is not at its end
 
     def where_stopped(self) -> str:
         step, kept = self.state.global_step, "nothing is kept"
@@ -257,11 +277,7 @@ class Update(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
         if state.global_step >= state.max_steps:
             control.should_log = True  # so that no step is left out of the totals
-        if self.trainer.stopped_by:
-            control.should_training_stop = True
-            control.should_save = self.trainer.keeps_checkpoints
-            args.load_best_model_at_end = False  # the run is not at its end
-        return control
+        self.trainer.leave_the_loop_if_stopped()
 
     def on_epoch_end(self, args, state, control, **kwargs):
         """Where a pass is left in the middle, nothing is due."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from paddlenlp.trainer import TrainerCallback
 from tqdm import tqdm
 
-WIDTH = 120
+from llm.core.console import WIDTH
+
 SHOWN_IN_BAR = ("loss", "accuracy")
 # in a line of an update only in the file and the curves; margin_mean is the difference of the two rewards
 NOT_OF_UPDATES = ("ties", "chosen_reward_mean", "rejected_reward_mean", "solutions_per_second")
@@ -28,12 +29,12 @@ EVALUATION = "eval_"
 class Progress(TrainerCallback):
     """Takes the place of PaddleNLP's bar, which writes every value with all its digits through the logger."""
 
-    def __init__(self, disable_tqdm: bool):
-        self.disable_tqdm = disable_tqdm
+    def __init__(self, shows_bar: bool):
+        self.shows_bar = shows_bar
         self.bar = None
 
     def on_train_begin(self, args, state, control, **kwargs):
-        if state.is_world_process_zero and not self.disable_tqdm:
+        if state.is_world_process_zero and self.shows_bar:
             self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="train", unit="update")
 
     def on_step_end(self, args, state, control, **kwargs):

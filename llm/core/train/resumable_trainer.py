@@ -123,8 +123,7 @@ class ResumableTrainer(Trainer):
             self.tokenizer.save_pretrained(output_dir)
 
     def _save_checkpoint(self, model, metrics=None):
-        best_by = (self.args.metric_for_best_model or "loss").removeprefix("eval_")
-        value = None if metrics is None else metrics.get(f"eval_{best_by}")
+        value = None if metrics is None else metrics.get(f"eval_{self.args.metric_for_best_model}")
         if value is None or not np.isfinite(value):
             metrics = None  # undefined for this data, so no candidate for the best
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"

@@ -43,4 +43,4 @@ class StopSignals:
         if self.name is None:
             self.name = NAMES[signal.Signals(number)]
             hint = b" (Ctrl-C again: end at once)" if number == signal.SIGINT else b""
-            os.write(STDERR, f"\n{self.name}: stops after this update".encode() + hint + b"\n")
+            os.write(STDERR, f"\n{self.name}: stops after this update or evaluation".encode() + hint + b"\n")

@@ -43,7 +43,7 @@ def before(name: str, action) -> None:
 
 
 def sigterm(step: int, rank: int = 0, inside: str = "_settle", number: int = signal.SIGTERM) -> None:
-    """After so many updates: inside the next one, or inside the evaluation (`evaluate`)."""
+    """After so many updates: inside the next one, or in an evaluation (`evaluate`) or a save (`_save_checkpoint`)."""
 
     def act(trainer):
         if RANK == rank and trainer.state.global_step == step:

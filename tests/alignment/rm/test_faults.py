@@ -70,7 +70,7 @@ def test_a_sigterm_to_a_rank_or_the_launcher_saves_and_ends_the_run(undisturbed,
         run.process.terminate()
         assert run.end() == signal.SIGTERM  # the launcher's own exit code
         last = whole(out)[-1]
-        assert 6 < last < 12 and f"checkpoint-{last} is saved" in run.shown(0)
+        assert 6 <= last < 12 and f"checkpoint-{last} is saved" in run.shown(0)
         assert STACK not in run.everything()
     train_ranks(flags, tmp_path)
     assert_equal_runs(undisturbed, out)
@@ -115,15 +115,15 @@ def test_a_checkpoint_with_a_file_cut_short_is_refused_by_its_name_or_passed_ove
 
 
 def test_a_sigterm_to_a_single_process_saves_and_ends_it_with_exit_code_0(tiny, tmp_path):
-    """In an update before an evaluation, which is not lost; in an evaluation; in the last update; and before the first
-    one, when nothing is kept."""
-    out, changes = tmp_path / "out", {"eval_steps": 3, "max_steps": 11}  # after which no checkpoint is due
+    """In an update before an evaluation, which is not lost; in a save; in an evaluation without one; in the last
+    update; and before the first one, when nothing is kept."""
+    out, changes = tmp_path / "out", {"eval_steps": 4, "max_steps": 11}  # after which no checkpoint is due
     flags = twelve_updates(tiny, tmp_path, **changes)
     with running(flags, tmp_path, ranks=1) as run:
         run.wait_for_file(out)
         run.process.terminate()
         assert run.end() == -signal.SIGTERM and whole(out) == []
-    moments = [(2, "_settle", 3), (6, "evaluate", 7), (10, "_settle", 11)]
+    moments = [(3, "_settle", 4), (6, "_save_checkpoint", 6), (8, "evaluate", 8), (10, "_settle", 11)]
     for step, inside, last in moments:
         shown = train_ranks(flags, tmp_path, 1, sigterm={"step": step, "inside": inside})
         assert f"stopped by SIGTERM after update {last} of 11: checkpoint-{last} is saved" in shown

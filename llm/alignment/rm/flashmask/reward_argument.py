@@ -120,7 +120,9 @@ class TrainingArguments:
     greater_is_better: bool | None = setting(
         None, "Whether more of that metric is better; null: true, except for loss and ece."
     )
-    disable_tqdm: bool | None = setting(None, "true: no progress bars.")
+    disable_tqdm: bool | None = setting(
+        None, "Progress bars. true: none; false: always; null: on a terminal and under the launcher, not in a file."
+    )
     logging_dir: str | None = setting(
         None,
         "Folder of the curves, with a sub-folder for each run, named as its output_dir; null: runs in output_dir.",

@@ -88,13 +88,13 @@ def _resolve_schedule(settings: Settings) -> None:
         settings.change_default("load_best_model_at_end", False, why)
 
 
-def best_metric(settings: Settings) -> str:
-    return (settings["metric_for_best_model"] or "loss").removeprefix("eval_")
+def best_metric(metric_for_best_model: str | None) -> str:
+    return (metric_for_best_model or "loss").removeprefix("eval_")
 
 
 def _check_best_metric(settings: Settings, metrics: dict[str, str]) -> None:
     names = [name for name in metrics if name not in COUNTS and not name.startswith(("chosen_", "rejected_"))]
-    if best_metric(settings) not in names:
+    if best_metric(settings["metric_for_best_model"]) not in names:
         settings.refuse("metric_for_best_model", f"is not a metric of this evaluation; write one of {', '.join(names)}")
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+import sys
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,13 +53,14 @@ class RewardRun:
         return data_sets(self.training, self.data)
 
     @property
+    def values(self) -> dict[str, Any]:
+        """Every setting by name, for what looks at many of them alike."""
+        return asdict(self.training) | asdict(self.data) | asdict(self.model)
+
+    @property
     def data_ranks(self) -> int:
         """How many ranks see rows of their own."""
-        return layout.Layout(
-            self.ranks,
-            max(self.training.tensor_parallel_degree, 1),
-            max(self.training.pipeline_parallel_degree, 1),
-        ).data_ranks
+        return layout.layout_of(self.values, self.ranks).data_ranks
 
     @property
     def rows_per_update(self) -> int:
@@ -98,10 +100,11 @@ class RewardRun:
     def identity(self, base_weights: str | None, data_fingerprint: str | None) -> dict[str, Any]:
         """What a checkpoint must share with a run that resumes it. `base_weights` are those under adapters, which a
         checkpoint does not hold."""
-        same = {name: self.settings[name] for name in IDENTITY}
+        values = self.values
+        same = {name: values[name] for name in IDENTITY}
         same |= {"model_name_or_path": self.model_path, "base_weights": base_weights, "data": data_fingerprint}
         same["rows of an update"] = self.rows_per_update
-        return {**same, "layout": layout.of_checkpoints(self.settings, self.ranks)}
+        return {**same, "layout": layout.of_checkpoints(values, self.ranks)}
 
     def without_effect(self) -> list[str]:
         """Lines about what this run does not do although one might expect it."""
@@ -121,9 +124,19 @@ class RewardRun:
         return balancing_weight(counted.positive_weight, counted.label_weight, self.training.label_smoothing)
 
     @property
+    def best_metric(self) -> str:
+        return reward_checks.best_metric(self.training.metric_for_best_model)
+
+    @property
     def more_is_better(self) -> bool:
         given = self.training.greater_is_better
-        return reward_checks.best_metric(self.settings) not in reward_checks.LESS_IS_BETTER if given is None else given
+        return self.best_metric not in reward_checks.LESS_IS_BETTER if given is None else given
+
+    @property
+    def shows_bars(self) -> bool:
+        """The launcher shows what its first rank writes to a file."""
+        disabled = self.training.disable_tqdm
+        return (sys.stderr.isatty() or ranks.is_launched()) if disabled is None else not disabled
 
     def screen(self) -> str:
         return render(self.settings, self.training.verbose)
@@ -206,8 +219,8 @@ def data_sets(training: TrainingArguments, data: DataArgument) -> dict[str, list
 
 def fit_to_tokenizer(run: RewardRun, tokens: int) -> None:
     """ValueError where the vocabulary has to grow to so many tokens and cannot."""
-    task = layout.task_of(run.settings, grows_vocabulary=tokens > run.sizes.vocab_size)
-    for name, why in layout.problems_of_run(layout.layout_of(run.settings, run.ranks), task):
+    task = layout.task_of(run.values, grows_vocabulary=tokens > run.sizes.vocab_size)
+    for name, why in layout.problems_of_run(layout.layout_of(run.values, run.ranks), task):
         run.settings.refuse(name, why)
     run.settings.check()
 

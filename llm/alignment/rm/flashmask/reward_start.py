@@ -46,10 +46,12 @@ def find_start(run: RewardRun, train: RewardRows | None, dev: RewardRows | None)
         run.training,
         output_dir=str(run.output_dir),
         logging_dir=str(_folder_of_curves(run)),
+        metric_for_best_model=run.training.metric_for_best_model and run.best_metric,
         greater_is_better=run.more_is_better,
+        disable_tqdm=not run.shows_bars,
         pipeline_parallel_config=pipeline.CONFIG,
     )
-    same_run.check(run.output_dir, checkpoint, identity, dev and dev.fingerprint, run.settings.as_dict())
+    same_run.check(run.output_dir, checkpoint, identity, dev and dev.fingerprint, run.values)
     return Start(arguments, identity, checkpoint, base)
 
 

@@ -84,7 +84,7 @@ def read_format(run: RewardRun) -> RewardFormat:
 def read_data(run: RewardRun, reward_format: RewardFormat) -> tuple[RewardRows | None, RewardRows | None]:
     """(training rows, held-out rows), None where the run needs none."""
     found = {}
-    bar = ranks.rank() == 0 and not run.training.disable_tqdm
+    bar = ranks.rank() == 0 and run.shows_bars
     for name, title in (("train_dataset_path", "training data"), ("dev_dataset_path", "held-out data")):
         if paths := run.data_sets.get(name):
             rows = load_rows(paths, run.data, reward_format, run.form, run.training.reward_margin, bar)
