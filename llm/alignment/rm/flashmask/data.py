@@ -88,11 +88,9 @@ class RewardRows:
         times = encoded.tokens / counted.tokens
         shared = f" (without sharing {encoded.tokens:,}, {times:.1f} times as many)"
         padding = 1 - counted.tokens / (counted.rows * counted.longest)
-        lines.append(
-            f"  {counted.tokens:,} tokens{shared if counted.tokens < encoded.tokens else ''} in "
-            f"{count_of(counted.rows, 'row')} of at most {max_seq_len:,}; "
-            f"padding {padding:.1%} of a batch with the longest row"
-        )
+        lines.append(f"  {counted.tokens:,} tokens{shared if counted.tokens < encoded.tokens else ''}")
+        rows = f"{count_of(counted.rows, 'row')} of at most {max_seq_len:,}"
+        lines.append(f"  {rows}; padding {padding:.1%} of a batch with the longest row")
         if self.lazy:
             lines.append("  lazy: the data is read again in every pass, in this order")
         return lines
