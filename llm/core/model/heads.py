@@ -14,7 +14,8 @@ def reward_logits(model, hidden_KE, tokens: RewardTokens):
     """[K, 2]: the logits of the two reward tokens at the scored positions, from two rows of the LM head; the other
     S x V logits are never made."""
     own_2E = getattr(model, "reward_rows", None)  # with adapters: lora.py
-    return paddle.matmul(hidden_KE, head_rows(model, tokens) if own_2E is None else own_2E, transpose_y=True)
+    rows_2E = head_rows(model, tokens) if own_2E is None else own_2E
+    return paddle.matmul(hidden_KE, rows_2E.astype(hidden_KE.dtype), transpose_y=True)
 
 
 def head_rows(model, tokens: RewardTokens):
