@@ -23,7 +23,7 @@ def talk(scorer: Scorer, threshold: float, ask: Callable[[str], str] = input) ->
     in_colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     try:
         while question := ask("question> ").strip():
-            steps = []
+            steps: list[str] = []
             while step := ask(f"step {len(steps) + 1}> ").strip():
                 steps.append(step)
             try:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -104,7 +104,7 @@ def score_files(scorer: Scorer, files: list[Path], options: argparse.Namespace) 
     return f"{count_of(read, 'row')} in {time.monotonic() - start:.1f} s{before}{failed}: {options.OUTPUT}"
 
 
-def _rows(files: list[Path], progress) -> Iterator[tuple[str, object]]:
+def _rows(files: list[Path], progress: Callable[[int], object]) -> Iterator[tuple[str, object]]:
     for file in files:
         for place, value in read_values(file, progress=progress):
             if isinstance(value, Problem) and value.whole_file:
@@ -127,11 +127,11 @@ def _scored(scorer: Scorer, rows: list[tuple[str, object]], options: argparse.Na
         encoded += sequences
         of_row.append(len(sequences))
     scores = iter(scorer.score_encoded(encoded))
-    for (_, value), count, error in zip(rows, of_row, errors, strict=True):
+    for (_, value), count, problem in zip(rows, of_row, errors, strict=True):
         given = value if isinstance(value, dict) else {}
         own = [one.as_dict(options.threshold) for one in islice(scores, count)]
-        if error:
-            yield {**{name: kept for name, kept in given.items() if name != "scores"}, "error": error}
+        if problem:
+            yield {**{name: kept for name, kept in given.items() if name != "scores"}, "error": problem}
         else:
             result = own if isinstance(given.get("response"), list) else own[0]
             kept = {name: field for name, field in given.items() if name != "error"}

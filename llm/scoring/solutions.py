@@ -55,6 +55,7 @@ def _read(value: dict, place: str, split: str | None, bad: Bad) -> list[Record]:
         bad(list(value), "no question", "it has neither question nor src", f"give {FORMS}")
     src, tgt = dialogue_of(dialogue, _renaming(bad, "src", QUESTION) if QUESTION in value else bad)
     (name,) = given
+    solutions: list[tuple[str, ...]]
     if forms["response"]:
         solutions = [(answer,) for answer in answers_of(value, bad)]
     elif texts:
