@@ -1,13 +1,15 @@
-"""Files that are written all or nothing. No paddle here."""
+"""Files that are written all or nothing, are on the disk when they count, and are recognised again. No paddle here."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
-import zlib
 from pathlib import Path
 from typing import Any
+
+import xxhash
 
 
 def write_json(path: Path, content: object) -> None:
@@ -25,26 +27,66 @@ def write_json(path: Path, content: object) -> None:
 
 
 def checksum(path: Path) -> str:
-    value = 0
+    value = xxhash.xxh3_128()
     with path.open("rb") as file:
         while piece := file.read(1 << 20):
-            value = zlib.crc32(piece, value)
-    return f"crc32 {value:08x}"
+            value.update(piece)
+    return f"xxh3_128 {value.hexdigest()}"
 
 
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object; ValueError with the file's name where it holds none."""
+    try:
+        content = read_json(path)
+    except OSError as error:
+        raise ValueError(f"{path.name} cannot be read ({error.strerror or error})") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path.name} is not JSON") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path.name} is not a JSON object")
+    return content
+
+
 def move_into(source: Path, target: Path) -> None:
-    """Move the files of a finished folder into `target`, one rename each, over what has the same name there."""
+    """Move the files of a finished folder into `target`, one rename each, over what has the same name there. They are
+    on the disk before the first rename, and the renames before the return."""
+    flush(source)
+    folders = {target}
     for path in files_in(source):
         destination = target / path.relative_to(source)
         destination.parent.mkdir(parents=True, exist_ok=True)
         os.replace(path, destination)
+        folders.add(destination.parent)
     shutil.rmtree(source)
+    for folder in folders:
+        flush_folder(folder)
 
 
 def files_in(folder: Path) -> list[Path]:
     """All of them, those of sub-folders included."""
     return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def flush(folder: Path) -> None:
+    """To the disk: the content of all files in it, whoever wrote them on this machine, and all names."""
+    for path in files_in(folder):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    for path in (*(path for path in folder.rglob("*") if path.is_dir()), folder):
+        flush_folder(path)
+
+
+def flush_folder(folder: Path) -> None:
+    """The names in it: a new file or a rename is lost with the power as long as they are not on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:  # some network file systems have no such thing for a folder
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)

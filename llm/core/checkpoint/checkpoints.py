@@ -1,32 +1,81 @@
-"""Which checkpoints are whole, which run they belong to, and which are deleted. No paddle here.
+"""Which checkpoints are whole, and which are deleted. No paddle here.
 
-A checkpoint counts once its file list is written: the list is written last, in one rename, with the size of
-every file, so a run killed while saving leaves a folder that is recognised as half-written and ignored.
+A checkpoint counts once its file list is written. The list is written last, in one rename, when all files are on the
+disk: a run killed while saving leaves a folder that is recognised as half-written and ignored. The list has the size
+and a checksum of every file, by which a file that has changed since is noticed.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterable
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
-from llm.core.files import files_in, move_into, read_json, write_json
+from llm.core.files import checksum, files_in, flush, flush_folder, move_into, read_object, write_json
 
 FILE_LIST = "checkpoint_files.json"
 IDENTITY = "run_identity.json"
+SIZE, CHECKSUM = "size", "checksum"
 
 
 def mark_complete(folder: Path) -> None:
-    sizes = {str(path.relative_to(folder)): path.stat().st_size for path in files_in(folder) if path.name != FILE_LIST}
-    write_json(folder / FILE_LIST, sizes)
+    flush(folder)
+    flush_folder(folder.parent)
+    files = [path for path in files_in(folder) if path.name != FILE_LIST]
+    facts = {str(path.relative_to(folder)): {SIZE: path.stat().st_size, CHECKSUM: checksum(path)} for path in files}
+    write_json(folder / FILE_LIST, facts)
+    flush_folder(folder)
 
 
 def is_complete(folder: Path) -> bool:
+    """By the sizes alone. This decides what is deleted after every save, and reading all checkpoints again would take
+    longer than the save; whether a run can go on from one is decided by `faults`."""
+    return not faults_of_sizes(folder)
+
+
+def faults_of_sizes(folder: Path) -> list[str]:
+    """What is wrong with the list or with the size of a file."""
+    return _faults(folder, with_checksums=False)
+
+
+def faults(folder: Path, only: Iterable[str] = ("*",)) -> list[str]:
+    """What is wrong with the list or with a file, which is read whole. `only` files with such names are looked at."""
+    return _faults(folder, with_checksums=True, only=tuple(only))
+
+
+def _faults(folder: Path, with_checksums: bool, only: tuple[str, ...] = ("*",)) -> list[str]:
+    path = folder / FILE_LIST
+    if not path.is_file():
+        return [f"{FILE_LIST} is missing"]
     try:
-        sizes = read_json(folder / FILE_LIST)
-        return all((folder / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError, AttributeError):
-        return False
+        facts = read_object(path)
+    except ValueError as error:
+        return [str(error)]
+    if not facts:
+        return [f"{FILE_LIST} names no file"]
+    looked_at = {name: fact for name, fact in facts.items() if any(fnmatch(name, pattern) for pattern in only)}
+    return [fault for name, fact in looked_at.items() if (fault := _fault(folder / name, name, fact, with_checksums))]
+
+
+def _fault(path: Path, name: str, fact: Any, with_checksum: bool) -> str:
+    """`fact` is the size alone in the list of an early checkpoint."""
+    fact = fact if isinstance(fact, dict) else {SIZE: fact, CHECKSUM: None}
+    size, wanted = fact.get(SIZE), fact.get(CHECKSUM, "")
+    if type(size) is not int or (wanted is not None and not isinstance(wanted, str)):
+        return f"{FILE_LIST} has no size and checksum for {name}"
+    try:
+        if not path.is_file():
+            return f"{name} is missing"
+        if (found := path.stat().st_size) != size:
+            return f"{name} has {found:,} bytes instead of {size:,}"
+        if with_checksum and wanted is not None and checksum(path) != wanted:
+            return f"{name} has changed since it was saved (its checksum differs)"
+    except (OSError, ValueError) as error:  # an input/output error of the disk, a name that cannot be one
+        return f"{name} cannot be read ({error})"
+    return ""
 
 
 def all_checkpoints(output_dir: Path) -> list[Path]:
@@ -37,16 +86,6 @@ def all_checkpoints(output_dir: Path) -> list[Path]:
 
 def step_of(folder: Path) -> int:
     return int(folder.name.rpartition("-")[2])
-
-
-def last_complete(output_dir: Path) -> tuple[Path | None, list[Path]]:
-    """The newest whole checkpoint, and the newer ones that are half-written."""
-    half_written: list[Path] = []
-    for folder in reversed(all_checkpoints(output_dir)):
-        if is_complete(folder):
-            return folder, half_written
-        half_written.append(folder)
-    return None, half_written
 
 
 def delete_old(output_dir: Path, keep: int | None, best: str | None) -> list[Path]:

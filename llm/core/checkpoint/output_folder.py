@@ -6,11 +6,13 @@ import contextlib
 import fcntl
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 from llm.core.checkpoint import checkpoints, compatibility
+from llm.core.console import listed
+from llm.core.parallel.ranks import say
 
 SETTINGS_FILE = "settings.json"
 PROBE, LOCK = ".probe-", ".running"
@@ -42,12 +44,8 @@ def check(folder: Path, asked: Asked, model_path: str) -> None:
             f"overwrite_output_dir: would delete the checkpoints in {folder} before the run resumes from {given}. "
             "Leave out overwrite_output_dir or resume_from_checkpoint."
         )
-    if given and not checkpoints.is_complete(_absolute(given)):
-        raise ValueError(
-            f"resume_from_checkpoint: {_absolute(given)} is not a whole checkpoint of this script (its "
-            f"{checkpoints.FILE_LIST} is missing or names files that are missing or cut short). Give another one, or "
-            "leave the setting out to resume from the last whole checkpoint in output_dir."
-        )
+    if given and (faults := checkpoints.faults_of_sizes(_absolute(given))):
+        raise ValueError(_not_whole(_absolute(given), faults))
     if asked.overwrite_output_dir and asked.do_train and folder in Path(model_path).absolute().parents:
         raise ValueError(
             f"overwrite_output_dir: would delete {model_path}, from which this run starts, with the checkpoints in "
@@ -64,19 +62,57 @@ def check(folder: Path, asked: Asked, model_path: str) -> None:
         )
 
 
-def find_checkpoint(folder: Path, asked: Asked, identity: dict, first_rank: bool) -> Path | None:
-    """The checkpoint to resume from, or None for a fresh start. ValueError where it is of another run."""
+def find_checkpoint(folder: Path, asked: Asked, identity: dict, faults_of: Callable[[Path], list[str]]) -> Path | None:
+    """The checkpoint to resume from, or None for a fresh start. ValueError where it is of another run, or where those
+    that are there are damaged. `faults_of` a checkpoint are what it lacks although its files are those of its list."""
     if asked.resume_from_checkpoint:
-        return _same_run(_absolute(asked.resume_from_checkpoint), identity)
+        given = _absolute(asked.resume_from_checkpoint)
+        if faults := _faults(given, identity, faults_of):
+            raise ValueError(_not_whole(given, faults))
+        return given
     if not asked.do_train or asked.overwrite_output_dir:
         return None
-    checkpoint, half_written = checkpoints.last_complete(folder)
-    if first_rank:
-        for half in half_written:
-            lost_files = (half / checkpoints.FILE_LIST).exists()
-            why = "it is half-written (the run was stopped while saving it)"
-            print(f"ignored {half.name}: {'files are missing or truncated' if lost_files else why}", flush=True)
-    return checkpoint and _same_run(checkpoint, identity)
+    damaged = []
+    for checkpoint in reversed(checkpoints.all_checkpoints(folder)):
+        if not (checkpoint / checkpoints.FILE_LIST).exists():
+            say(f"ignored {checkpoint.name}: it is half-written (the run was stopped while saving it)")
+        elif faults := _faults(checkpoint, identity, faults_of):
+            damaged.append(f"{checkpoint.name}: {listed(faults)}")
+            say(f"ignored {checkpoint.name}: it is damaged: {listed(faults)}")
+        else:
+            return checkpoint
+    if damaged:
+        raise ValueError(
+            f"output_dir: every checkpoint in {folder} is damaged, and the run would start again from its first "
+            "update:\n  " + "\n  ".join(damaged) + "\nPut back files that you have a copy of. Or delete these "
+            "checkpoints, or set overwrite_output_dir true, to start again."
+        )
+    return None
+
+
+def _faults(checkpoint: Path, identity: dict, faults_of: Callable[[Path], list[str]]) -> list[str]:
+    """The identity first: a checkpoint of another model lacks what this one needs, and that is not its fault."""
+    if faults := checkpoints.faults(checkpoint):
+        return faults
+    try:
+        differences = compatibility.identity_differences(checkpoint, identity)
+    except ValueError as error:
+        return [str(error)]
+    if differences:
+        raise ValueError(
+            f"output_dir: {checkpoint} was written by another run, and resuming from it would mix the two:\n  "
+            + "\n  ".join(differences)
+            + "\nGive another output_dir, or set overwrite_output_dir true to start afresh and delete the old "
+            "checkpoints, or restore the settings."
+        )
+    return faults_of(checkpoint)
+
+
+def _not_whole(checkpoint: Path, faults: list[str]) -> str:
+    return (
+        f"resume_from_checkpoint: {checkpoint} is not a whole checkpoint of this script: {listed(faults)}. Give "
+        "another one, or leave the setting out to resume from the last whole checkpoint in output_dir."
+    )
 
 
 @contextlib.contextmanager
@@ -117,15 +153,3 @@ def _check_writable(folder: Path, setting: str) -> None:
             f"{setting}: {folder} cannot be written ({error.strerror or error}). Give a folder that you may write, "
             "on a disk with room."
         ) from error
-
-
-def _same_run(checkpoint: Path, identity: dict) -> Path:
-    differences = compatibility.identity_differences(checkpoint, identity)
-    if differences:
-        raise ValueError(
-            f"output_dir: {checkpoint} was written by another run, and resuming from it would mix the two:\n  "
-            + "\n  ".join(differences)
-            + "\nGive another output_dir, or set overwrite_output_dir true to start afresh and delete the old "
-            "checkpoints, or restore the settings."
-        )
-    return checkpoint

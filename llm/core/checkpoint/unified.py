@@ -22,6 +22,10 @@ def load_all_parts(first: str, *args, **kwargs) -> dict:
             f"resume_from_checkpoint: {folder} holds {len(parts)} of {int(named[1])} files such as {name}. Give "
             "another checkpoint, or copy this one again."
         )
+    if not parts:
+        raise ValueError(
+            f"resume_from_checkpoint: {first} is missing. Give another checkpoint, or copy this one again."
+        )
     state = {}
     for part in parts:
         state |= load_state_dict(str(part), *args, **kwargs)

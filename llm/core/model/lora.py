@@ -22,7 +22,7 @@ from llm.core.console import listed
 from llm.core.files import read_json
 from llm.core.model import config as config_module
 from llm.core.model import folder as folder_module
-from llm.core.model import heads
+from llm.core.model import heads, shapes
 from llm.core.model import load as backbone
 from llm.core.model.grow_vocabulary import grow_vocabulary
 from llm.core.model.shapes import PROJECTIONS
@@ -52,6 +52,14 @@ def attach(
     adapted = _adapted(model, tokens, config, new_placeholder)
     _draw(adapted, seed)
     return adapted
+
+
+def shapes_of_trained(sizes, rank: int, targets=None, new_placeholder=False) -> dict[str, list[int]]:
+    """What `attach` adds to a model of these sizes, by the names that it is saved under."""
+    rows = {REWARD_ROWS: [2, sizes.hidden_size]} | (
+        {PLACEHOLDER_ROW: [1, sizes.hidden_size]} if new_placeholder else {}
+    )
+    return shapes.of_adapters(sizes, rank, targets or PROJECTIONS) | rows
 
 
 def _draw(adapted: LoRAModel, seed: int) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from llm.core.model.families import family_of
@@ -57,3 +58,14 @@ def of_model(config: Any) -> dict[str, list[int]]:
     for number in range(config.num_hidden_layers):
         found |= {f"{family}.layers.{number}.{name}": shape for name, shape in layer.items()}
     return found | {HEAD: ends[HEAD]}
+
+
+def of_adapters(config: Any, rank: int, targets: Collection[str]) -> dict[str, list[int]]:
+    """Of what LoRA adds to these projections."""
+    found: dict[str, list[int]] = {}
+    for number in range(config.num_hidden_layers):
+        for name, (inputs, outputs) in projections(config).items():
+            if name in targets:
+                path = f"{config.model_type}.layers.{number}.{'self_attn' if name in ATTENTION else 'mlp'}.{name}"
+                found |= {f"{path}.lora_A": [inputs, rank], f"{path}.lora_B": [rank, outputs]}
+    return found

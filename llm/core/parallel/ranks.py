@@ -6,10 +6,12 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from llm.core.console import folded
 from llm.core.cpu import environment
+
+T = TypeVar("T")
 
 
 def rank() -> int:
@@ -39,6 +41,24 @@ def from_all_ranks(value: Any) -> list:
     everyone: list = []
     dist.all_gather_object(everyone, value)
     return everyone
+
+
+def decided_by_first(decide: Callable[[], T]) -> T:
+    """What the first rank decides, or its refusal, on all ranks. The others wait for as long as it takes."""
+    refusal, decision = None, None
+    if rank() == 0:
+        try:
+            decision = decide()
+        except (ValueError, OSError) as error:
+            refusal = error
+    if count() > 1:
+        import paddle.distributed as dist
+
+        dist.barrier()
+        refusal, decision = from_all_ranks((refusal, decision))[0]
+    if refusal is not None:
+        raise refusal
+    return decision  # type: ignore[return-value]
 
 
 def sum_over_ranks(values: list[float]) -> list[float]:

@@ -33,9 +33,14 @@ class Diverged(ValueError):
     """A loss or a gradient is NaN or infinite, and nan_policy is stop."""
 
 
+def names_of_sums(objective: Objective) -> tuple[str, ...]:
+    """What a line of the log is made of."""
+    return ("loss", *objective.statistics)
+
+
 class ExactTrainer(ResumableTrainer):
     def __init__(self, *, objective: Objective, collate, keeps_checkpoints: bool, nan_policy: str, reports, **kwargs):
-        super().__init__(tally_names=("loss", *objective.statistics), **kwargs)
+        super().__init__(tally_names=names_of_sums(objective), **kwargs)
         self.objective = objective
         self.collate = collate
         self.keeps_checkpoints = keeps_checkpoints

@@ -20,12 +20,13 @@ from paddlenlp.trainer.trainer_utils import ShardingOption
 from paddlenlp.trainer.unified_checkpoint.load_save_single_card import save_single_card_checkpoint
 from paddlenlp.trainer.utils.helper import broadcast_dataset_rank0_model
 
-from llm.core.checkpoint import checkpoints, stage3_checkpoint
+from llm.core.checkpoint import checkpoints, contents, stage3_checkpoint
+from llm.core.checkpoint.contents import STATE, TALLY
+from llm.core.console import listed
 from llm.core.files import read_json, write_json
-from llm.core.parallel import rank_failure, stage3
+from llm.core.parallel import rank_failure, ranks, stage3
 from llm.core.train.tally import Tally
 
-TALLY = "running_sums.json"
 SCHEDULER = "scheduler.pdparams"  # as the library calls it
 
 
@@ -40,6 +41,7 @@ class ResumableTrainer(Trainer):
         self,
         *,
         identity: dict,
+        needed: contents.Needed,
         steps: int,
         steps_per_pass: int | None,
         unified: bool,
@@ -51,6 +53,7 @@ class ResumableTrainer(Trainer):
         self.unified_stage3 = unified and ShardingOption.FULL_SHARD in self.args.sharding
         self.args.ignore_save_lr_and_optim = self.unified_stage3  # by the library
         self.identity = identity
+        self.needed = needed  # of a checkpoint
         self.steps = steps
         self.steps_per_pass = steps_per_pass  # None for a stream, which has no order to vary
         self.first_pass = 0
@@ -64,7 +67,7 @@ class ResumableTrainer(Trainer):
 
     def train(self, resume_from_checkpoint: str | None = None, **kwargs):
         if resume_from_checkpoint:
-            state = TrainerState.load_from_json(str(Path(resume_from_checkpoint) / "trainer_state.json"))
+            state = TrainerState.load_from_json(str(Path(resume_from_checkpoint) / STATE))
             if state.global_step >= self.steps:
                 return self._take_up_finished(state, resume_from_checkpoint)
             self.first_pass = state.global_step // self.steps_per_pass if self.steps_per_pass else 0
@@ -73,6 +76,20 @@ class ResumableTrainer(Trainer):
         if self.unified_stage3 and self.args.load_best_model_at_end and self.state.best_model_checkpoint:
             self._load_from_checkpoint(self.state.best_model_checkpoint)  # the library looks for a file of its own form
         return trained
+
+    def _maybe_log_save_evaluate(self, *args, **kwargs):
+        super()._maybe_log_save_evaluate(*args, **kwargs)
+        if self.control.should_training_stop:
+            ranks.decided_by_first(self._check_best)  # which the library loads next
+
+    def _check_best(self) -> None:
+        best = self.state.best_model_checkpoint if self.args.load_best_model_at_end else None
+        if best and (faults := contents.faults_of_model(Path(best), self.needed)):
+            raise ValueError(
+                f"load_best_model_at_end: the best model is in {best}, which is damaged: {listed(faults)}. Put back a "
+                "copy of it, or write load_best_model_at_end false to end with the last model, and start the same "
+                "command again."
+            )
 
     def _take_up_finished(self, state: TrainerState, checkpoint: str) -> None:
         """The library would train one step more before it looked at max_steps."""

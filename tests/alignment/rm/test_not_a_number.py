@@ -129,7 +129,7 @@ def test_all_ranks_stop_at_a_loss_that_is_no_number_and_may_go_on_without_it(ski
 def test_one_process_stops_with_exit_code_2_and_its_last_checkpoint_is_whole(skipped, tiny, tmp_path, capsys):
     with disturbed(not_a_number={"line": LINE}):
         assert told(refusal(capsys, alone(tiny, tmp_path))) == [(BAD, "loss", RECORDS)]
-    assert checkpoints.last_complete(tmp_path / "out") == (tmp_path / "out" / "checkpoint-1", [])
+    assert checkpoints.all_checkpoints(tmp_path / "out") == [tmp_path / "out" / "checkpoint-1"]
     before, after = (state(out / "checkpoint-1") for out in (skipped, tmp_path / "out"))
     for name, value in before.items():
         np.testing.assert_array_equal(value, after[name], name)

@@ -64,11 +64,16 @@ def build_model(run: RewardRun, reward_format: RewardFormat, attend, arguments: 
         rank=run.model.lora_rank,
         alpha=run.model.lora_alpha,
         targets=run.model.lora_target_modules,
-        new_placeholder=run.model.add_placeholder_token and reward_format.placeholder_was_added,
+        new_placeholder=trains_placeholder_row(run, reward_format),
         seed=run.training.seed,
     )
     say(lora.describe(adapted))
     return adapted
+
+
+def trains_placeholder_row(run: RewardRun, reward_format: RewardFormat) -> bool:
+    """With adapters, which leave the embedding as it is."""
+    return run.model.add_placeholder_token and reward_format.placeholder_was_added
 
 
 def at_scored(hidden, scored_K):

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from llm.alignment.rm.flashmask.data import RewardRows
 from llm.alignment.rm.flashmask.reward_format import RewardFormat
+from llm.alignment.rm.flashmask.reward_model import trains_placeholder_row
 from llm.alignment.rm.flashmask.reward_objective import objective_of
 from llm.alignment.rm.flashmask.reward_run import RewardRun
-from llm.core.checkpoint import compatibility, output_folder
+from llm.core.checkpoint import compatibility, contents, output_folder
 from llm.core.files import write_json
-from llm.core.model import lora, pipeline
+from llm.core.model import lora, pipeline, shapes
 from llm.core.model.load import fingerprint
 from llm.core.parallel import ranks, same_run
 from llm.core.parallel.ranks import say
@@ -22,8 +23,9 @@ from llm.core.rows.batch import collate
 from llm.core.rows.payload import Labels, Pairs
 from llm.core.settings import display
 from llm.core.train.evaluator import evaluate_at_end
-from llm.core.train.exact_trainer import ExactTrainer
+from llm.core.train.exact_trainer import ExactTrainer, names_of_sums
 from llm.core.train.library_arguments import LibraryArguments, library_arguments
+from llm.core.train.tally import COUNTED_BY_ALL
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,13 @@ class Start:
     identity: dict
     checkpoint: Path | None
     base_weights: str | None  # under adapters
+    needed: contents.Needed  # of every checkpoint
 
 
-def find_start(run: RewardRun, train: RewardRows | None, dev: RewardRows | None) -> Start:
-    """ValueError where a checkpoint is of another run, or where the processes do not belong to one run."""
+def find_start(run: RewardRun, reward_format: RewardFormat, train: RewardRows | None, dev: RewardRows | None) -> Start:
+    """ValueError where a checkpoint is damaged or of another run, or where the processes do not belong to one run."""
     base = fingerprint(run.model_path, run.sizes.model_type) if run.model.lora else None
     identity = run.identity(base, train and train.fingerprint)
-    checkpoint = output_folder.find_checkpoint(run.output_dir, run.training, identity, ranks.rank() == 0)
-    compatibility.check_stages(checkpoint, run.training.pipeline_parallel_degree, run.sizes.tie_word_embeddings)
     arguments = library_arguments(
         run.training,
         output_dir=str(run.output_dir),
@@ -51,8 +52,32 @@ def find_start(run: RewardRun, train: RewardRows | None, dev: RewardRows | None)
         disable_tqdm=not run.shows_bars,
         pipeline_parallel_config=pipeline.CONFIG,
     )
+    needed = needed_of_checkpoint(run, reward_format)
+    checkpoint = ranks.decided_by_first(
+        lambda: output_folder.find_checkpoint(
+            run.output_dir, run.training, identity, lambda folder: contents.faults(folder, needed)
+        )
+    )
+    compatibility.check_stages(checkpoint, run.training.pipeline_parallel_degree, run.sizes.tie_word_embeddings)
     same_run.check(run.output_dir, checkpoint, identity, dev and dev.fingerprint, run.values)
-    return Start(arguments, identity, checkpoint, base)
+    return Start(arguments, identity, checkpoint, base, needed)
+
+
+def needed_of_checkpoint(run: RewardRun, reward_format: RewardFormat) -> contents.Needed:
+    sizes = replace(run.sizes, vocab_size=max(run.sizes.vocab_size, len(reward_format.tokenizer)))
+    weights = shapes.of_model(sizes)
+    if run.model.lora:
+        new_placeholder = trains_placeholder_row(run, reward_format)
+        weights = lora.shapes_of_trained(sizes, run.model.lora_rank, run.model.lora_target_modules, new_placeholder)
+    return contents.Needed(
+        weights=weights,
+        is_adapter=run.model.lora,
+        is_tied=run.sizes.tie_word_embeddings,
+        bfloat16=run.weight_dtype == "bfloat16",
+        unified=run.training.unified_checkpoint,
+        sums=(*COUNTED_BY_ALL, *names_of_sums(objective_of(run.form, run.training))),
+        best_at_end=run.training.load_best_model_at_end,
+    )
 
 
 def _folder_of_curves(run: RewardRun) -> Path:
@@ -75,6 +100,7 @@ def make_trainer(run: RewardRun, reward_format: RewardFormat, start: Start, mode
         ),
         keeps_checkpoints=run.keeps_checkpoints,
         identity=start.identity,
+        needed=start.needed,
         unified=run.training.unified_checkpoint,
         steps=run.steps,
         steps_per_pass=run.steps_per_pass,

@@ -55,7 +55,7 @@ def main(argv: list[str]) -> dict:
         from llm.core.train.resumable_trainer import SaveError
 
         patches.apply_to_processes()
-        start = find_start(run, train, dev)
+        start = find_start(run, reward_format, train, dev)
         attend, why = attention.choose(run.model.use_flash_attention, run.model.flash_mask)
         show_start(run, start, why, threads)
         model = build_model(run, reward_format, attend, start.arguments)
