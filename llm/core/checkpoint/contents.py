@@ -26,6 +26,7 @@ from llm.core.console import in_short, listed
 from llm.core.files import read_object
 from llm.core.model.shapes import EMBEDDING, HEAD
 
+OF_MODEL = ("model*", "peft_model*", "lora_model_state*")  # how its files are called
 STATE, TALLY = "trainer_state.json", "running_sums.json"
 MOMENTS, POWERS = ("moment1_0", "moment2_0"), ("beta1_pow_acc_0", "beta2_pow_acc_0")  # Adam's, of every parameter
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
@@ -74,7 +75,7 @@ def faults(folder: Path, needed: Needed) -> list[str]:
 
 def faults_of_model(folder: Path, needed: Needed) -> list[str]:
     """Of the files alone that a model is in: what is loaded of the best checkpoint at the end of a run."""
-    return checkpoints.faults(folder, checkpoints.MODEL_FILES) or _of_weights(folder, needed)
+    return checkpoints.faults(folder, OF_MODEL) or _of_weights(folder, needed)
 
 
 # ---- the state of the training

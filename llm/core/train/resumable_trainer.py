@@ -15,6 +15,7 @@ import numpy as np
 import paddle
 import paddle.distributed as dist
 from paddle.distributed.fleet.meta_parallel.sharding.group_sharded_stage3 import GroupShardedStage3
+from paddle.distributed.parallel import sync_params_buffers
 from paddlenlp.trainer import Trainer, TrainerState
 from paddlenlp.trainer.trainer_utils import ShardingOption
 from paddlenlp.trainer.unified_checkpoint.load_save_single_card import save_single_card_checkpoint
@@ -79,11 +80,11 @@ class ResumableTrainer(Trainer):
 
     def _maybe_log_save_evaluate(self, *args, **kwargs):
         super()._maybe_log_save_evaluate(*args, **kwargs)
-        if self.control.should_training_stop:
+        if self.control.should_training_stop and self.args.load_best_model_at_end:
             ranks.decided_by_first(self._check_best)  # which the library loads next
 
     def _check_best(self) -> None:
-        best = self.state.best_model_checkpoint if self.args.load_best_model_at_end else None
+        best = self.state.best_model_checkpoint
         if best and (faults := contents.faults_of_model(Path(best), self.needed)):
             raise ValueError(
                 f"load_best_model_at_end: the best model is in {best}, which is damaged: {listed(faults)}. Put back a "
@@ -97,8 +98,11 @@ class ResumableTrainer(Trainer):
         self._load_tally(checkpoint)
         best = state.best_model_checkpoint if self.args.load_best_model_at_end else None
         self._load_from_checkpoint(best or checkpoint)
-        if not self.unified_stage3:  # the library loads on one data rank, and leaves the others to its wrappers
+        # the library loads on one data rank, and leaves the others to its wrappers
+        if self.args.use_hybrid_parallel and not self.unified_stage3:
             broadcast_dataset_rank0_model(self.model)
+        elif self.args.world_size > 1 and not self.unified_stage3:
+            sync_params_buffers(self.model)
 
     def _load_optimizer_and_scheduler(self, checkpoint):
         if checkpoint is not None and self.unified_stage3:

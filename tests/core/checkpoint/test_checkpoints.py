@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,6 @@ from llm.core.checkpoint.checkpoints import (
     all_checkpoints,
     delete_old,
     is_complete,
-    last_complete,
     mark_complete,
 )
 from llm.core.checkpoint.compatibility import identity_differences
@@ -92,18 +92,62 @@ def test_checkpoints_are_sorted_by_number_and_others_left_alone(tmp_path):
     assert steps(all_checkpoints(tmp_path)) == [3, 20, 1000]
 
 
-def test_the_last_whole_one_is_found_past_half_written_ones(tmp_path):
-    assert last_complete(tmp_path) == (None, [])
-    assert last_complete(tmp_path / "nowhere") == (None, [])
-    for step, complete in ((2, True), (4, False), (10, True), (12, False), (100, False)):
-        make(tmp_path, step, complete)
-    found, passed_over = last_complete(tmp_path)
-    assert checkpoints.step_of(found) == 10
-    assert steps(passed_over) == [100, 12]
-    (tmp_path / "checkpoint-10" / "model.safetensors").unlink()
-    found, passed_over = last_complete(tmp_path)
-    assert checkpoints.step_of(found) == 2
-    assert steps(passed_over) == [100, 12, 10, 4]
+# ---- changed since it was saved
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_flipped_bit_in_any_file_is_noticed_and_the_file_named(tmp_path_factory, data):
+    """In the list itself, too. Sizes alone do not show it."""
+    folder = make(tmp_path_factory.mktemp("out"), 5)
+    assert checkpoints.faults(folder) == []
+    name = data.draw(st.sampled_from(["model.safetensors", "rank/optimizer.pdopt", FILE_LIST]))
+    content = bytearray((folder / name).read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    (folder / name).write_bytes(content)
+    found = checkpoints.faults(folder)
+    assert found
+    if name != FILE_LIST:
+        assert found == [f"{name} has changed since it was saved (its checksum differs)"]
+        assert is_complete(folder)
+
+
+def test_a_file_of_another_checkpoint_is_noticed(tmp_path):
+    one, other = make(tmp_path, 5), make(tmp_path, 6, complete=False)
+    (other / "model.safetensors").write_bytes(b"another" * 10)
+    mark_complete(other)
+    (other / "model.safetensors").write_bytes((one / "model.safetensors").read_bytes())
+    assert [fault.split()[0] for fault in checkpoints.faults(other)] == ["model.safetensors"]
+
+
+def test_what_is_wrong_with_a_file_is_said_with_its_name(tmp_path):
+    folder = make(tmp_path, 5)
+    (folder / "model.safetensors").write_bytes(b"weights" * 9)
+    (folder / "empty").unlink()
+    assert checkpoints.faults(folder) == [
+        "empty is missing",
+        "model.safetensors has 63 bytes instead of 70",
+    ]
+    assert checkpoints.faults(folder, only=["*.pdopt", "model*"]) == ["model.safetensors has 63 bytes instead of 70"]
+    assert checkpoints.faults(tmp_path / "nowhere") == [f"{FILE_LIST} is missing"]
+
+
+def test_the_list_of_an_early_checkpoint_has_sizes_alone(tmp_path):
+    folder = make(tmp_path, 5, complete=False)
+    write_json(folder / FILE_LIST, {"model.safetensors": 70, "rank/optimizer.pdopt": 7, "empty": 0})
+    assert checkpoints.faults(folder) == [] and is_complete(folder)
+    write_json(folder / FILE_LIST, {"model.safetensors": 71})
+    assert checkpoints.faults(folder) == ["model.safetensors has 70 bytes instead of 71"]
+
+
+@pytest.mark.parametrize(
+    "content", [[], "x", None, {}, {"a": "x"}, {"a": {}}, {"a": {"size": "1"}}, {"empty": {"size": 0, "checksum": 7}}]
+)
+def test_a_list_of_other_content_is_a_fault_and_no_error(tmp_path, content):
+    folder = make(tmp_path, 5)
+    write_json(folder / FILE_LIST, content)
+    (fault,) = checkpoints.faults(folder)
+    assert FILE_LIST in fault and not is_complete(folder)
 
 
 # ---- deleting
@@ -131,8 +175,6 @@ def test_deleting_keeps_the_newest_whole_ones_and_the_best(tmp_path_factory, com
     assert steps(all_checkpoints(output_dir)) == kept
     assert steps(deleted) == sorted({*range(1, len(complete) + 1)} - {*kept})
     assert all(is_complete(output_dir / f"checkpoint-{number}") for number in kept if number in wholes)
-    if wholes:
-        assert checkpoints.step_of(last_complete(output_dir)[0]) == wholes[-1]
 
 
 @pytest.mark.parametrize("keep", [None, 0, -1])
@@ -196,6 +238,45 @@ def test_a_reader_never_meets_half_a_file(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", rename)
     write_json(path, {"step": 2})
     assert order == ["on the disk", 1]
+
+
+@pytest.fixture
+def flushed(monkeypatch) -> list:
+    """What is flushed to the disk and renamed, in that order."""
+    order: list = []
+    fsync, replace = os.fsync, os.replace
+
+    def note(descriptor):
+        order.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+        fsync(descriptor)
+
+    def rename(source, target):
+        order.append(("renamed", Path(target)))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(os, "replace", rename)
+    return order
+
+
+def test_all_files_and_folders_are_on_the_disk_before_the_list_is_there(tmp_path, flushed):
+    folder = make(tmp_path, 5, complete=False)
+    mark_complete(folder)
+    listed = flushed.index(("renamed", folder / FILE_LIST))
+    before = {"model.safetensors", "rank/optimizer.pdopt", "empty", "rank", "."}
+    assert {folder / name for name in before} | {tmp_path} <= set(flushed[:listed])
+    assert folder in flushed[listed:]  # the rename of the list
+
+
+def test_a_finished_model_is_on_the_disk_before_it_replaces_another_one(tmp_path, flushed):
+    source, target = tmp_path / "unfinished", tmp_path / "out"
+    for folder in (source, target):
+        folder.mkdir()
+        (folder / "model.safetensors").write_text(folder.name)
+    checkpoints.replace_model(source, target)
+    renamed = flushed.index(("renamed", target / "model.safetensors"))
+    assert {source / "model.safetensors", source} <= set(flushed[:renamed])
+    assert target in flushed[renamed:]
 
 
 def test_finished_files_are_moved_over_those_that_were_there(tmp_path):

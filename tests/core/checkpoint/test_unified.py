@@ -48,3 +48,11 @@ def test_a_checkpoint_with_another_number_of_files_than_their_names_say_fails(lo
     save(tmp_path, "model", PARTS[:2], of=3)
     with pytest.raises(ValueError, match="2 of 3"):
         load(tmp_path / "model-00001-of-00003.safetensors")
+
+
+@pytest.mark.parametrize("name", ["model-00001-of-00001.safetensors", "model-00001-of-00001.safetensorz", "gone"])
+def test_a_file_that_is_not_there_is_an_error_and_not_an_empty_state(load, tmp_path, name):
+    """One flipped bit in an index is enough, and the model would keep the weights that it started from."""
+    save(tmp_path, "optimizer", PARTS[:1], of=1)
+    with pytest.raises(ValueError, match="0 of 1|is missing"):
+        load(tmp_path / name)
