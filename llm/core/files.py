@@ -41,7 +41,7 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def json_object(path: Path) -> dict[str, Any]:
     """A JSON object; ValueError with the file's name where it holds none."""
     try:
         content = read_json(path)
@@ -57,7 +57,7 @@ def read_object(path: Path) -> dict[str, Any]:
 def move_into(source: Path, target: Path) -> None:
     """Move the files of a finished folder into `target`, one rename each, over what has the same name there. They are
     on the disk before the first rename, and the renames before the return."""
-    flush(source)
+    flush_folder(source)
     folders = {target}
     for path in files_in(source):
         destination = target / path.relative_to(source)
@@ -66,7 +66,7 @@ def move_into(source: Path, target: Path) -> None:
         folders.add(destination.parent)
     shutil.rmtree(source)
     for folder in folders:
-        flush_folder(folder)
+        flush(folder)
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -74,26 +74,21 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def flush(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """To the disk: the content of all files in it, whoever wrote them on this machine, and all names."""
     with ThreadPoolExecutor(FLUSHED_AT_ONCE) as pool:
-        list(pool.map(_flush_file, files_in(folder)))
+        list(pool.map(flush, files_in(folder)))
     for path in (*(path for path in folder.rglob("*") if path.is_dir()), folder):
-        flush_folder(path)
+        flush(path)
 
 
-def _flush_file(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def flush_folder(folder: Path) -> None:
-    """The names in it: a new file or a rename is lost with the power as long as they are not on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def flush(path: Path) -> None:
+    """A file's content, or the names in a folder: of a new file or a rename the name is lost with the power, too."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
-    except OSError as error:  # some network file systems have no such thing for a folder
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # of file systems that have no such thing for a folder
             raise
     finally:
         os.close(descriptor)

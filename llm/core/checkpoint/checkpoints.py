@@ -14,7 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from llm.core.files import checksum, files_in, flush, flush_folder, move_into, read_object, write_json
+from llm.core.files import checksum, files_in, flush, flush_folder, json_object, move_into, write_json
 
 FILE_LIST = "checkpoint_files.json"
 IDENTITY = "run_identity.json"
@@ -22,12 +22,12 @@ SIZE, CHECKSUM = "size", "checksum"
 
 
 def mark_complete(folder: Path) -> None:
-    flush(folder)
-    flush_folder(folder.parent)
+    flush_folder(folder)
+    flush(folder.parent)
     files = [path for path in files_in(folder) if path.name != FILE_LIST]
     facts = {str(path.relative_to(folder)): {SIZE: path.stat().st_size, CHECKSUM: checksum(path)} for path in files}
     write_json(folder / FILE_LIST, facts)
-    flush_folder(folder)
+    flush(folder)
 
 
 def is_complete(folder: Path) -> bool:
@@ -51,7 +51,7 @@ def _faults(folder: Path, with_checksums: bool, only: tuple[str, ...] = ("*",)) 
     if not path.is_file():
         return [f"{FILE_LIST} is missing"]
     try:
-        facts = read_object(path)
+        facts = json_object(path)
     except ValueError as error:
         return [str(error)]
     if not facts:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from llm.alignment.rm.flashmask.run_reward import main
 from tests.alignment.rm.layout_runs import ONE, assert_same_training, flags_of, of_update, train
-from tests.runs import refusal
+from tests.runs import refusal, train_ranks
 
 pytestmark = [pytest.mark.runs, pytest.mark.distributed]
 
@@ -51,6 +53,18 @@ def test_a_checkpoint_that_is_not_unified_is_refused_under_another_layout(run_of
     flags = flags_of(tmp_path / "run", **of_update(4, 2), **data_sets["few steps"])
     message = refusal(capsys, [*flags, "--resume_from_checkpoint", str(checkpoint)])
     assert "layout: 'ranks 2," in message and "sharding stage3' in the checkpoint, 'any' now" in message
+
+
+def test_a_finished_run_in_files_of_its_own_is_taken_up_by_all_of_its_processes(data_sets, tmp_path):
+    """The library loads the model in one of them: without the others' the evaluation would be of two models."""
+    settings = data_sets["few steps"] | of_update(2, 2) | {"sharding": "", "unified_checkpoint": False}
+    flags = flags_of(tmp_path, **settings, load_best_model_at_end=False)
+    results = tmp_path / "out" / "eval_results.json"
+    train_ranks(flags, tmp_path)
+    first = json.loads(results.read_text())
+    results.unlink()
+    assert "starts from: " in train_ranks(flags, tmp_path)
+    assert json.loads(results.read_text()) == pytest.approx(first)
 
 
 def test_another_number_of_rows_in_an_update_is_refused_and_another_split_of_them_is_not(
