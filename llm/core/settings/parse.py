@@ -27,6 +27,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from llm.core.console import visible
 from llm.core.paths import resolve_path
 from llm.core.settings.display import help_text
 from llm.core.settings.settings import Parameter, Settings, SettingsError, collect, problem
@@ -39,7 +40,6 @@ from llm.core.settings.values import (
     number,
     options,
     plain,
-    printable,
     shorten,
     show,
     strict_json,
@@ -156,7 +156,7 @@ def flag_value(parameter: Parameter, words: list[str]) -> Any:
 
 def file_entries(config: str) -> list[Entry]:
     """The members of the JSON object in a file, each with its line; SettingsError when it holds none."""
-    name = printable(config) or '""'
+    name = visible(config) or '""'
     try:
         content = _find(config).read_bytes()
     except (OSError, ValueError) as error:  # ValueError: no file can have such a name
