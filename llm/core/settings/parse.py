@@ -213,9 +213,9 @@ def members(text: str) -> Iterator[tuple[str, str, int]]:
     def skip(at: int) -> int:
         return BLANK.match(text, at).end()  # type: ignore[union-attr]  # it matches nothing, too
 
-    at = skip(skip(0) + 1)
+    at, line, counted = skip(skip(0) + 1), 1, 0
     while text[at] != "}":
-        line = text.count("\n", 0, at) + 1
+        line, counted = line + text.count("\n", counted, at), at
         key, at = decoder.raw_decode(text, at)
         start = skip(skip(at) + 1)
         _, end = decoder.raw_decode(text, start)

@@ -13,7 +13,8 @@ from typing import Any
 
 import jinja2
 from jinja2 import nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
@@ -75,10 +76,10 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             elif isinstance(value, list | tuple | set | frozenset):
                 todo += value
             elif isinstance(value, Namespace):
-                todo += [vars(value)]
+                todo += [object.__getattribute__(value, "_Namespace__attrs")]
         return size
 
-    def _paid(self, function: Callable) -> Callable:
+    def _paid(self, function: Any) -> Callable:
         """A filter or test: its arguments are paid for by their length, its result with all that it contains."""
 
         @functools.wraps(function)
@@ -107,7 +108,8 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     def call(self, context: Any, function: Any, /, *args: Any, **options: Any) -> Any:
         if function is self.pay:
             return self._pay(*args)
-        owner, name = getattr(function, "__self__", None), getattr(function, "__name__", "")
+        bound = getattr(function, "__wrapped__", function)  # the sandbox wraps str.format
+        owner, name = getattr(bound, "__self__", None), getattr(bound, "__name__", "")
         if isinstance(owner, str | bytes | int | float | list | tuple | dict):
             if name not in METHODS:
                 raise SecurityError(f"the method {name} is not supported")
@@ -115,7 +117,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             if name == "replace" and isinstance(owner, str):
                 return self._replaced(owner, *args, **options)
             if name == "join" and isinstance(owner, str):
-                return self._joined(*args, owner)
+                return self._joined(args[0], owner)
         for value in (*args, *options.values()):
             self._spend(STEP + self._size_of(value, self.left))
         return self._pay(super().call(context, function, *args, **options))
@@ -146,7 +148,7 @@ class _Payments(NodeTransformer):
     """Puts payments into a template where it can do something again or make something."""
 
     def visit_For(self, node: nodes.For) -> nodes.For:
-        node = self.generic_visit(node)
+        self.generic_visit(node)  # changes it in place
         step = nodes.Const(True, lineno=node.lineno)
         if node.test is not None:
             node.test = nodes.And(_paid_for(step), node.test, lineno=node.lineno)
@@ -154,7 +156,7 @@ class _Payments(NodeTransformer):
         return node
 
     def visit_Output(self, node: nodes.Output) -> nodes.Output:
-        node = self.generic_visit(node)
+        self.generic_visit(node)  # changes it in place
         node.nodes = [
             _paid_for(nodes.Const(child.data, lineno=child.lineno) if isinstance(child, nodes.TemplateData) else child)
             for child in node.nodes
@@ -162,21 +164,22 @@ class _Payments(NodeTransformer):
         return node
 
     def _made(self, node: nodes.Expr) -> nodes.Call:
-        return _paid_for(self.generic_visit(node))
+        self.generic_visit(node)  # changes it in place
+        return _paid_for(node)
 
     visit_Concat = visit_List = visit_Dict = _made
 
     def visit_Compare(self, node: nodes.Compare) -> nodes.Compare:
-        node = self.generic_visit(node)
+        self.generic_visit(node)  # changes it in place
         node.expr = _paid_for(node.expr)
         for operand in node.ops:
             operand.expr = _paid_for(operand.expr)
         return node
 
     def visit_Getitem(self, node: nodes.Getitem) -> nodes.Expr:
-        node = self.generic_visit(node)
+        self.generic_visit(node)  # changes it in place
         return _paid_for(node) if isinstance(node.arg, nodes.Slice) else node
 
     def visit_Tuple(self, node: nodes.Tuple) -> nodes.Expr:
-        node = self.generic_visit(node)
+        self.generic_visit(node)  # changes it in place
         return _paid_for(node) if node.ctx == "load" else node

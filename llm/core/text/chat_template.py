@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import jinja2
 from jinja2.ext import Extension
@@ -74,7 +74,7 @@ def find_template(tokenizer: Tokenizer) -> str:
     return template
 
 
-def _as_json(value: object, indent: int | None = None, **options: bool) -> str:
+def _as_json(value: object, indent: int | None = None, **options: Any) -> str:
     if indent is not None and not (isinstance(indent, int) and 0 <= indent <= 8):
         raise jinja2.TemplateError(f"tojson: indent {indent!r} is not a number from 0 to 8")
     return json.dumps(value, ensure_ascii=False, indent=indent, **options)
