@@ -47,7 +47,7 @@ def main(argv: list[str]) -> None:
     with plain_errors(ValueError, OSError):
         files = find_files(options.INPUT) if options.INPUT else []
         scorer = load(options)
-        print(f"{scorer.convention.label}: {scorer.describe()}", flush=True)
+        print(scorer.describe(), flush=True)
         if options.interactive:
             talk(scorer, options.threshold)
         else:
@@ -56,15 +56,19 @@ def main(argv: list[str]) -> None:
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("MODEL", help="output_dir of a training, one of its checkpoints, or LoRA adapters")
+    add_model_flags(parser)
     parser.add_argument("INPUT", nargs="?", help="the solutions: a file, a folder or a pattern")
     parser.add_argument("OUTPUT", nargs="?", type=Path, help="where the scores are written")
     parser.add_argument("--split_steps", choices=SPLITS, help="what separates the steps of a solution that is one text")
     parser.add_argument("--threshold", type=float, default=THRESHOLD, help="a step is right above it (default 0.5)")
-    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the weights (default float32)")
-    parser.add_argument("--device", help="cpu, gpu or gpu:N; the GPU where this PaddlePaddle has one")
     parser.add_argument("--interactive", action="store_true", help="ask for a question and steps, show their scores")
     return parser
+
+
+def add_model_flags(parser: ArgumentParser) -> None:
+    parser.add_argument("MODEL", help="output_dir of a training, one of its checkpoints, or LoRA adapters")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the weights (default float32)")
+    parser.add_argument("--device", help="cpu, gpu or gpu:N; the GPU where this PaddlePaddle has one")
 
 
 def load(options: argparse.Namespace) -> Scorer:

@@ -53,7 +53,7 @@ class Scorer:
 
         device = paddle.get_device()
         products = "float32" if device == "cpu" else self.dtype
-        return f"weights in {self.dtype}, computed with in {products}, on {device}"
+        return f"{self.convention.label}, weights in {self.dtype}, products in {products}, on {device}"
 
     def score(self, solutions: Iterable[dict], split_steps: str | None = None) -> list[Scores]:
         """Of each solution, in their order; the two answers of a preference record count as two. ValueError with all
