@@ -28,6 +28,7 @@ from llm.core.files import checksum
 from llm.core.paths import find_files
 from llm.core.records.json_stream import read_values
 from llm.core.records.problem import Problem
+from llm.scoring.conventions.find import CHOICES
 from llm.scoring.interactive import talk
 from llm.scoring.result_file import rows_done, write_row
 from llm.scoring.scores import THRESHOLD
@@ -66,7 +67,11 @@ def _parser() -> ArgumentParser:
 
 
 def add_model_flags(parser: ArgumentParser) -> None:
-    parser.add_argument("MODEL", help="output_dir of a training, one of its checkpoints, or LoRA adapters")
+    parser.add_argument(
+        "MODEL", help="output_dir of a training, one of its checkpoints, LoRA adapters, or a published reward model"
+    )
+    parser.add_argument("--convention", choices=CHOICES, help="how a published model is read, if its files do not tell")
+    parser.add_argument("--reference", help="with --convention implicit: the model that MODEL was trained from")
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the weights (default float32)")
     parser.add_argument("--device", help="cpu, gpu or gpu:N; the GPU where this PaddlePaddle has one")
 
@@ -74,7 +79,8 @@ def add_model_flags(parser: ArgumentParser) -> None:
 def load(options: argparse.Namespace) -> Scorer:
     from llm.scoring.scorer import Scorer
 
-    return Scorer.load(options.MODEL, dtype=options.dtype, device=options.device)
+    names = ("dtype", "device", "convention", "reference")
+    return Scorer.load(options.MODEL, **{name: getattr(options, name) for name in names})
 
 
 def score_files(scorer: Scorer, files: list[Path], options: argparse.Namespace) -> str:
