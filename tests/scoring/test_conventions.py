@@ -258,3 +258,26 @@ def test_what_a_convention_cannot_take_is_refused(tokenizer, tmp_path):
         scorer.score([{"src": ["a", "b"], "tgt": ["c"], "responses": ["d"]}])
     with pytest.raises(ValueError, match="attends over 256"):
         scorer.score([{"question": QUESTION, "steps": ["word " * 300]}])
+
+
+def test_several_conventions_at_once_name_the_rows_that_they_judge_differently(tokenizer, tmp_path, capsys):
+    from llm.scoring.score import main as score
+
+    make_model(tmp_path / "m", tokenizer, "linear")
+    rows = [{"question": QUESTION, "steps": [f"So it is {number}."]} for number in range(40)]
+    (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    expected = [Scorer.load(tmp_path / "m", convention=name).score(rows) for name in ("trl", "pure")]
+    threshold = float(np.median([one.last for scores in expected for one in scores]))
+    command = [
+        str(tmp_path / "m"),
+        str(tmp_path / "in.jsonl"),
+        str(tmp_path / "out.jsonl"),
+        "--conventions",
+        "trl,pure",
+    ]
+    score([*command, "--threshold", str(threshold)])
+    found = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    flips = [one.first_below(threshold) != other.first_below(threshold) for one, other in zip(*expected, strict=True)]
+    assert [row["verdict_flips"] for row in found] == flips and any(flips) and not all(flips)
+    assert [row["scores"]["pure/1"] for row in found] == [one.as_dict(threshold) for one in expected[1]]
+    assert f"depend on the convention: {sum(flips)} rows" in capsys.readouterr().out
