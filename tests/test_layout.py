@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "core.patches": CORE,
     "alignment.rm": TASK,
     "scoring": TASK | {"alignment.rm"},
+    "serving": TASK | {"alignment.rm", "scoring"},
     "inspection": TASK | {"alignment.rm"},
     "estimate": TASK | {"alignment.rm"},
     "export": TASK | {"alignment.rm", "scoring"},
@@ -55,6 +56,7 @@ WITHOUT_PADDLE = (
     "core/parallel/layout",
     "data",
     "estimate",
+    "serving",
 )
 WITH_PADDLE_ALL_THE_SAME = ("core/rows/update_loader.py",)
 

@@ -52,6 +52,16 @@ def load_config(name_or_path: str) -> Any:
     return kind.from_dict(config)
 
 
+def load_backbone_config(name_or_path: str) -> tuple[Any, Sizes]:
+    """Of a model whose architecture may have another head than a causal LM's: the same as its backbone's causal LM."""
+    where = f"model_name_or_path: the config.json of {name_or_path!r}"
+    members = _members(name_or_path)
+    if (family := FAMILIES.get(str(members.get("model_type")))) is not None:
+        members["architectures"] = [family.architecture]
+    members = supported.check(members, where)
+    return FAMILIES[members["model_type"]].causal_lm().config_class.from_dict(members), sizes_of(members, where)
+
+
 def read_sizes(name_or_path: str) -> Sizes:
     return sizes_of(read_config(name_or_path), f"the config.json of {name_or_path!r}")
 

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 
 PACKAGES = {"visualdl": "visualdl", "tensorboard": "tensorboardX", "wandb": "wandb"}
 NONE = "none"
+REPORTS = (*PACKAGES, NONE)
 
 
 def problem_of_reports(reports: Sequence[str]) -> str | None:
     """Why curves cannot be written there, or None."""
-    if unknown := [name for name in reports if name not in (*PACKAGES, NONE)]:
-        return f"does not know {', '.join(unknown)}; write some of {', '.join(PACKAGES)}, or none"
     if NONE in reports and len(reports) > 1:
         return "none means no curves; write it alone, or leave it out"
     missing = [PACKAGES[name] for name in reports if name != NONE and not importlib.util.find_spec(PACKAGES[name])]

@@ -108,7 +108,8 @@ def accept(hint: Any, value: Any, alone: bool = True) -> Any:
     choices = {str(choice).lower(): choice for kind in kinds for choice in choices_of(kind)}
     near = difflib.get_close_matches(str(value).lower(), choices, n=1)
     nearest = f"; did you mean {show(choices[near[0]])}?" if near else ""
-    raise ValueError(f"expected {describe(hint)}, got {kind_of(value)}{nearest}")
+    got = "" if isinstance(value, str) and choices else f", got {kind_of(value)}"  # a text like the choices
+    raise ValueError(f"expected {describe(hint)}{got}{nearest}")
 
 
 def as_kind(kind: Any, value: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 
 from llm.core.model.families import GRANULARITIES
 from llm.core.rows.packing import STREAM_WINDOW
+from llm.core.settings.reports import REPORTS
 
 MISPRINTS = {"max_seq_le": "max_seq_len", "eval_strategy": "evaluation_strategy", "lr": "learning_rate"}
 STRATEGIES = ["no", "steps", "epoch"]
@@ -129,7 +130,7 @@ class TrainingArguments:
     )
     logging_first_step: bool = setting(False, "Log the first update, too.")
     report_to: list[str] | None = setting(
-        None, "Where curves are written: visualdl, tensorboard, wandb, none; null: visualdl."
+        None, "Where curves are written; none: nowhere; null: visualdl.", choices=REPORTS
     )
     verbose: bool = setting(False, "Show every setting before the run, not only those that are not defaults.")
     device: str = setting("gpu", "Device to train on; changes to cpu in a CPU build of PaddlePaddle.")
