@@ -14,7 +14,7 @@ from llm.core.files import read_json, write_json
 
 
 def drawn() -> list[float]:
-    return [random.random(), random.gauss(0, 1), np.random.random(), np.random.normal(), float(paddle.rand([1]))]
+    return [random.random(), random.gauss(0, 1), np.random.random(), np.random.normal(), paddle.rand([1]).item()]
 
 
 @pytest.fixture
