@@ -20,7 +20,8 @@ assert Path(llm.__file__).is_relative_to(sys.prefix), llm.__file__
 from llm.alignment.rm.flashmask.run_reward import main
 main([sys.argv[1]])
 from llm.scoring.scorer import Scorer
-print(Scorer(sys.argv[2]).score("Ben has 3 pens. He finds 4.", ["Step 1: 3 + 4 = 7."]))
+solution = {"question": "Ben has 3 pens. He finds 4.", "steps": ["Step 1: 3 + 4 = 7."]}
+print(Scorer.load(sys.argv[2]).score([solution])[0].steps)
 from llm.core.cpu.kernels.build import kernels
 print("kernels:", kernels()[1] or "compiled")
 """

@@ -74,7 +74,7 @@ def show_scores(output_dir: Path, dev: Path) -> None:
     from llm.demo.picture import draw
     from llm.scoring.scorer import Scorer
 
-    scorer = Scorer(str(output_dir))
+    scorer = Scorer.load(output_dir)
     print("\n== its scores for three solutions to a question that it has not seen")
     judged: dict[str, list] = {}
     for title, record in three_solutions(dev).items():
@@ -82,7 +82,8 @@ def show_scores(output_dir: Path, dev: Path) -> None:
         if title == "right":
             print(question)
         print(f"\n{title}\n  score  says  label")
-        judged[title] = list(zip(steps, record["labels"], scorer.score(question, steps), strict=True))
+        (scores,) = scorer.score([record])
+        judged[title] = list(zip(steps, record["labels"], scores.steps, strict=True))
         for step, label, score in judged[title]:
             print(f"  {score:.3f}  {'+' if score > 0.5 else '-':^4}  {label:^5}  {step}")
     draw(output_dir, question, judged, output_dir / "demo.svg")

@@ -1,76 +1,113 @@
-"""Scores of the steps of solutions, by the same encoding, rows and forward as in training.
+"""Scores of solutions by a trained reward model, through the encoding and the prefix trees of training.
 
     from llm.scoring.scorer import Scorer
-    Scorer("checkpoints/tiny/prm").score(question, steps)
+    scores = Scorer.load("checkpoints/tiny/prm").score([{"question": question, "steps": steps}])
 
-Paddle is imported by the first scorer, once its threads and memory are set.
+`scores[0].steps` are the probabilities of the steps. Paddle is imported by the first scorer, once its threads and
+memory are set.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
 
-from llm.alignment.rm.flashmask.reward_format import RewardFormat, as_outcome, load_format
+import numpy as np
+
+from llm.alignment.rm.flashmask.reward_format import load_format
 from llm.core.cpu import environment
 from llm.core.records.records import Record
-from llm.core.rows.batch import collate
-from llm.core.rows.prefix_tree import lone_tree
-from llm.core.rows.row import make_row
+from llm.core.text.encoding import Sequence
+from llm.scoring.conventions import own
+from llm.scoring.conventions.convention import Convention, Reader
+from llm.scoring.conventions.find import is_of_this_project
+from llm.scoring.scores import Scores
+from llm.scoring.solutions import solutions_of
+
+AT_A_TIME = 1024  # solutions that are encoded, merged and packed together
 
 
+@dataclass(frozen=True)
 class Scorer:
-    """A trained reward model with the format that it was trained in, from its output_dir; of adapters the base is
-    loaded from where it was."""
+    """A model and the convention by which it is read."""
 
-    def __init__(self, output_dir: str):
+    models: tuple[tuple[Any, Reader], ...]  # one, or a policy and its reference
+    convention: Convention
+    dtype: str = "float32"  # of the weights
+    weights: str = ""  # a fingerprint of them
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        dtype: str = "float32",
+        device: str | None = None,
+        convention: str | None = None,
+        reference: str | Path | None = None,
+    ) -> Scorer:
+        """The model in a training's output_dir or in one of its checkpoints; of adapters the base is loaded from where
+        it was. Or a published reward model; its `convention` has to be named where its files do not tell, and implicit
+        needs a `reference`. `dtype` is that of the weights; what they compute is float32 on a CPU in any case."""
         environment.prepare()
-        self.format = load_format(output_dir)
-        self.model = load_reward_model(output_dir, self.format)
-        self.encoder = self.format.encoder()
+        folder = Path(folder).expanduser()
+        if not folder.is_dir():
+            raise ValueError(f"{folder} is not a folder. Give one that holds a reward model.")
+        if convention in (None, own.NAME) and is_of_this_project(folder):
+            reward_format = load_format(folder)
+            from llm.scoring.model import load_own  # paddle takes seconds to import
 
-    def score(self, question: str, steps: Iterable[str]) -> list[float]:
-        """p("+") of each step, or one for the whole answer where the model was trained with process_reward false;
-        ValueError where a step would have been cut, because it would have no score."""
-        steps = tuple(step.strip() for step in steps)
-        if not steps or not all(steps):
-            raise ValueError(f"steps {steps!r}: a solution needs at least one step, and none may be blank.")
-        record = Record((question,), (), steps, (0.0,) * len(steps), "the solution to score")
-        if not self.format.values.process_reward:
-            record = as_outcome(record)
-        sequence = self.encoder.encode(record)
-        if sequence is None or len(sequence.scored) < len(record.steps):
-            raise ValueError(
-                f"{len(steps)} steps: the solution is longer than the {self.encoder.max_seq_len} tokens (max_seq_len) "
-                "that this model was trained on, so its last steps would have no score. Shorten it."
-            )
-        batch = collate([make_row([lone_tree(sequence)])], pad_id=0)
-        return scores_of(self.model, batch)
+            models: tuple = (load_own(str(folder), reward_format, dtype, device),)
+            chosen = own.convention_of(reward_format)
+        else:
+            from llm.scoring.published import load_published
+
+            chosen, models = load_published(folder, convention, reference, dtype, device)
+        from llm.scoring.model import fingerprint_of
+
+        return cls(models, chosen, dtype, " ".join(fingerprint_of(Path(each)) for each in (folder, reference) if each))
+
+    def describe(self) -> str:
+        import paddle
+
+        device = paddle.get_device()
+        products = "float32" if device == "cpu" else self.dtype
+        return f"{self.convention.label}, weights in {self.dtype}, products in {products}, on {device}"
+
+    def score(self, solutions: Iterable[dict], split_steps: str | None = None) -> list[Scores]:
+        """Of each solution, in their order; the two answers of a preference record count as two. ValueError with all
+        that is wrong with them."""
+        return list(self.score_records(_read(solutions, split_steps)))
+
+    def score_records(self, records: Iterable[Record]) -> Iterator[Scores]:
+        """Some solutions at a time, which share the beginnings that they have in common."""
+        records = iter(records)
+        while some := list(islice(records, AT_A_TIME)):
+            yield from self.score_encoded([self.convention.encode(record) for record in some])
+
+    def score_encoded(self, encoded: list[list[Sequence]]) -> list[Scores]:
+        """Of solutions as the convention has encoded them."""
+        from llm.scoring.forests import outputs_of
+
+        sequences = [sequence for some in encoded for sequence in some]
+        of_models = [outputs_of(model, read, sequences) for model, read in self.models]
+        outputs = (np.concatenate(columns, axis=1) for columns in zip(*of_models, strict=True))
+        of_each = [list(islice(outputs, len(some))) for some in encoded]
+        return [
+            Scores(self.convention.log_odds(some, sequences), self.convention.of_steps)
+            for some, sequences in zip(of_each, encoded, strict=True)
+        ]
 
 
-def load_reward_model(output_dir: str, reward_format: RewardFormat):
-    from llm.alignment.rm.flashmask.reward_model import as_reward_model
-    from llm.core import patches
-    from llm.core.model import attention, config, load, lora
-
-    patches.apply_to_library()
-    attend, _ = attention.choose(use_flash_attention=False, flash_mask=False)
-    patches.apply_to_models(attend)
-    if lora.is_adapter(output_dir):
-        model = lora.load(output_dir, "float32", reward_format.tokens)
-    else:
-        model = load.load_model(output_dir, config.load_config(output_dir), "float32")
-    model = as_reward_model(model, reward_format.tokens)
-    model.eval()
-    return model
-
-
-def scores_of(model, batch: dict) -> list[float]:
-    """p("+") at every scored position of a batch."""
-    import paddle
-
-    from llm.alignment.rm.flashmask.reward_objective import MODEL_INPUTS
-    from llm.core.model.losses import reward_scores
-
-    with paddle.no_grad():
-        logits_K2 = model(**{name: paddle.to_tensor(batch[name]) for name in MODEL_INPUTS})
-    return reward_scores(logits_K2).tolist()
+def _read(solutions: Iterable[dict], split_steps: str | None) -> list[Record]:
+    found, problems = [], []
+    for number, value in enumerate(solutions):
+        try:
+            found += solutions_of(value, f"solution {number}", split_steps)
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
+    return found

@@ -65,9 +65,7 @@ def lora(settings_of, base, out, **changes) -> list[str]:
 
 
 def scores_of_dev(folder, tiny) -> list:
-    scorer = Scorer(str(folder))
-    records = read_lines(tiny / "dev.jsonl")[:6]
-    return [scorer.score(record["src"][0], record["responses"]) for record in records]
+    return [scores.steps for scores in Scorer.load(folder).score(read_lines(tiny / "dev.jsonl")[:6])]
 
 
 def weights_of(folder, pattern="model*.safetensors") -> dict:

@@ -14,13 +14,19 @@ def reward_logits(model, hidden_KE, tokens: RewardTokens):
     """[K, 2]: the logits of the two reward tokens at the scored positions, from two rows of the LM head; the other
     S x V logits are never made."""
     own_2E = getattr(model, "reward_rows", None)  # with adapters: lora.py
-    return paddle.matmul(hidden_KE, head_rows(model, tokens) if own_2E is None else own_2E, transpose_y=True)
+    rows_2E = head_rows(model, tokens) if own_2E is None else own_2E
+    return paddle.matmul(hidden_KE, rows_2E.astype(hidden_KE.dtype), transpose_y=True)
 
 
 def head_rows(model, tokens: RewardTokens):
     """[2, E]: the rows of the reward tokens in the LM head."""
+    return rows_of(model, (tokens.positive, tokens.negative))
+
+
+def rows_of(model, ids: tuple[int, ...]):
+    """[N, E]: the rows of these tokens in the LM head."""
     weight = model.lm_head.weight
-    ids = paddle.to_tensor([tokens.positive, tokens.negative], dtype="int64")
+    ids = paddle.to_tensor(ids, dtype="int64")
     axis = 0 if is_tied(model) else 1  # [V, E], else [E, V]
     rows = _rows_of_parallel_head(weight, ids, axis) if weight.is_distributed else weight.index_select(ids, axis=axis)
     return rows if axis == 0 else rows.t()

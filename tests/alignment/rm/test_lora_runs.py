@@ -15,6 +15,8 @@ from tests.runs import assert_same_runs, history, kill_at, refusal, train_ranks
 
 pytestmark = pytest.mark.runs
 
+SOLUTION = {"question": "1 + 1?", "steps": ["2", "3"]}
+
 
 def lora(settings_of, **changes):
     return settings_of(**{"lora": True, "lora_rank": 4, "learning_rate": 0.01, "warmup_steps": 0, **changes})
@@ -104,10 +106,10 @@ def test_the_best_checkpoint_is_the_model_at_the_end(settings_of, tmp_path, unif
 @pytest.mark.parametrize("unified", [True, False])
 def test_the_scorer_scores_adapters_as_the_evaluation_did(settings_of, tiny, tmp_path, unified):
     results = main(lora(settings_of, unified_checkpoint=unified, learning_rate=1e-3, max_seq_len=512))
-    scorer, losses = Scorer(str(tmp_path / "out")), []
+    scorer, losses = Scorer.load(tmp_path / "out"), []
     for line in (tiny / "dev.jsonl").read_text(encoding="utf-8").splitlines():
         record = json.loads(line)
-        scores = scorer.score(record["src"][0], record["responses"])
+        scores = scorer.score([record])[0].steps
         losses += [-np.log(p if label == "+" else 1 - p) for p, label in zip(scores, record["labels"], strict=True)]
     assert np.mean(losses) == pytest.approx(results["eval_loss"], rel=1e-5)
 
@@ -133,7 +135,7 @@ def test_two_ranks_equal_one_process(settings_of, tmp_path):
     for at, values in history(one).items():
         name = "eval_loss" if at[1] else "loss"
         assert history(two)[at][name] == pytest.approx(values[name], rel=1e-4)
-    expected, found = (Scorer(str(out)).score("1 + 1?", ["2", "3"]) for out in (one, two))
+    expected, found = (Scorer.load(out).score([SOLUTION])[0].steps for out in (one, two))
     assert found == pytest.approx(expected, rel=1e-4)
 
 
@@ -170,7 +172,7 @@ def test_a_finished_run_and_one_of_another_form_in_the_same_folder(settings_of, 
         weights = [name for name in names if name.endswith((".safetensors", ".pdparams"))]
         assert len(weights) == 1 and weights[0].startswith(file)
         assert ("lora_config.json" in names) == ("lora" not in changes)
-        assert Scorer(str(tmp_path / "out")).score("1 + 1?", ["2"])
+        assert Scorer.load(tmp_path / "out").score([SOLUTION])
 
 
 def test_an_adapter_is_no_model_to_start_from(settings_of, tmp_path, capsys):
@@ -217,12 +219,12 @@ def test_a_base_with_other_weights_than_before_is_refused(settings_of, tiny, tmp
     base = shutil.copytree(tiny / "model", tmp_path / "base")
     flags = {"model_name_or_path": base, "load_best_model_at_end": False}
     main(lora(settings_of, **flags))
-    Scorer(str(tmp_path / "out"))
+    Scorer.load(tmp_path / "out")
     (file,) = base.glob("*.safetensors")
     weights = load_file(file)
     save_file({name: array * 1.01 for name, array in weights.items()}, file, metadata={"format": "np"})
     with pytest.raises(ValueError, match="for weights other than those"):
-        Scorer(str(tmp_path / "out"))
+        Scorer.load(tmp_path / "out")
     with pytest.raises(ValueError, match="for weights other than those"):
         merge(tmp_path / "out", tmp_path / "merged")
     assert "base_weights" in refusal(capsys, lora(settings_of, **flags))

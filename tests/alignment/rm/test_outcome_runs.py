@@ -143,14 +143,11 @@ def test_the_scorer_gives_the_rewards_of_the_evaluation(pairs_of, tiny, tmp_path
     from llm.scoring.scorer import Scorer
 
     results = main(pairs_of(max_steps=2))
-    scorer, hits, chosen = Scorer(str(tmp_path / "out")), [], []
+    scorer, hits, chosen = Scorer.load(tmp_path / "out"), [], []
     for line in (tiny / "dev_pairs.jsonl").read_text(encoding="utf-8").splitlines():
         pair = json.loads(line)
         better = pair["sort"].index(max(pair["sort"]))
-        rewards = []
-        for answer in pair["response"]:
-            (p,) = scorer.score(pair["src"][0], [answer])
-            rewards.append(np.log(p / (1 - p)))
+        rewards = [scores.reward for scores in scorer.score([pair])]
         hits.append(rewards[better] > rewards[1 - better])
         chosen.append(rewards[better])
     assert np.mean(hits) == pytest.approx(results["eval_accuracy"])

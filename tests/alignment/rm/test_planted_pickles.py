@@ -128,7 +128,7 @@ def test_beside_adapters_and_in_their_base(tiny, tmp_path, capsys, plant):
     plant(adapters / "lora_model_state.pdparams")
     for file in (adapters / "lora_model_state.pdparams", base / "model_state.pdparams"):
         with pytest.raises(ValueError, match=REFUSED) as refused:
-            Scorer(str(adapters))
+            Scorer.load(str(adapters))
         assert str(file) in str(refused.value)
         message = refusal(capsys, [str(adapters), str(tmp_path / "merged")], merge_lora.main)
         assert str(file) in message and REFUSED in message
@@ -144,4 +144,4 @@ def test_in_the_folder_of_a_finished_model(tiny, tmp_path, plant):
     main(factories.six_updates(tiny, tmp_path / "run", unified_checkpoint=False, max_steps=3))
     plant(tmp_path / "run/out/model_state.pdparams")
     with pytest.raises(ValueError, match=f"model_state.pdparams is refused.*{REFUSED}"):
-        Scorer(str(tmp_path / "run/out"))
+        Scorer.load(str(tmp_path / "run/out"))

@@ -257,16 +257,16 @@ def test_the_scorer_scores_as_the_evaluation_did(settings_of, tiny, tmp_path):
     for process_reward in (True, False):
         out = tmp_path / str(process_reward)
         results = main(settings_of(output_dir=out, process_reward=process_reward, max_steps=3, max_seq_len=512))
-        scorer, hits = Scorer(str(out)), []
+        scorer, hits = Scorer.load(out), []
         for line in (tiny / "dev.jsonl").read_text(encoding="utf-8").splitlines():
             record = json.loads(line)
             labels = record["labels"] if process_reward else record["labels"][-1:]
-            scores = scorer.score(record["src"][0], record["responses"])
+            scores = scorer.score([record])[0].steps
             hits += [(score > 0.5) == (label == "+") for score, label in zip(scores, labels, strict=True)]
         assert len(hits) == results["eval_steps" if process_reward else "eval_answers"]
         assert np.mean(hits) == pytest.approx(results["eval_accuracy"], abs=1e-9)
         with pytest.raises(ValueError, match="at least one step"):
-            scorer.score("question", [])
+            scorer.score([{"question": "question", "steps": []}])
 
 
 def test_it_runs_as_a_script_from_another_folder_with_relative_output(settings_of, tmp_path):

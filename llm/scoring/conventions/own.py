@@ -1,0 +1,29 @@
+"""This project's own convention: the encoding of training, and the score at each placeholder. No paddle here."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from llm.alignment.rm.flashmask.reward_format import RewardFormat, as_outcome
+from llm.core.records.records import Record
+from llm.core.text.encoding import Sequence, StepEncoder
+from llm.scoring.conventions.convention import Convention, first_minus_second
+
+NAME, VERSION = "paddle-reward", 1
+
+
+def convention_of(reward_format: RewardFormat) -> Convention:
+    of_steps = reward_format.values.process_reward
+    encode = partial(_encode, encoder=reward_format.encoder(), of_steps=of_steps)
+    return Convention(NAME, VERSION, of_steps, encode, first_minus_second)
+
+
+def _encode(solution: Record, encoder: StepEncoder, of_steps: bool) -> list[Sequence]:
+    record = solution if of_steps else as_outcome(solution)
+    sequence = encoder.encode(record)
+    if sequence is None or len(sequence.scored) < len(record.steps):
+        raise ValueError(
+            f"{solution.place}: {len(solution.steps)} steps are longer than the {encoder.max_seq_len} tokens "
+            "(max_seq_len) that this model was trained on, so the last ones would have no score. Shorten the solution."
+        )
+    return [sequence]

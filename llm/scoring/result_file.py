@@ -1,0 +1,54 @@
+"""A file of results that a broken run continues: one line for each row of the input, in its order, and beside it what
+it was made of. No paddle here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TextIO
+
+from llm.core.files import read_json, write_json
+
+SUFFIX = ".run.json"
+
+
+def rows_done(output: Path, made_of: dict) -> int:
+    """How many rows are in the file already; a line that was cut short is removed. ValueError where the file is of
+    something else than `made_of`."""
+    record = output.with_name(output.name + SUFFIX)
+    if not output.exists():
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_json(record, made_of)
+        return 0
+    if not record.exists():
+        raise ValueError(
+            f"OUTPUT: {output} exists, and there is no {record.name} to say what it was made of, so it is not "
+            "continued. Give another file, or delete this one."
+        )
+    before = read_json(record)
+    if before != made_of:
+        names = [name for name in sorted({*before, *made_of}) if before.get(name) != made_of.get(name)]
+        differences = "\n  ".join(f"{name}: {before.get(name)!r} then, {made_of.get(name)!r} now" for name in names)
+        raise ValueError(
+            f"OUTPUT: {output} holds results of another run:\n  {differences}\nGive another file, or delete this one."
+        )
+    return _complete_lines(output)
+
+
+def _complete_lines(output: Path) -> int:
+    count = end = 0
+    with output.open("r+b") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                count, end = count + 1, end + len(line)
+        file.truncate(end)
+    return count
+
+
+def write_row(file: TextIO, row: dict) -> None:
+    try:
+        text = json.dumps(row, ensure_ascii=False)
+        text.encode()
+    except UnicodeEncodeError:  # half of a character, which the row's error is about
+        text = json.dumps(row)
+    file.write(text + "\n")
