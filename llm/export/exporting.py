@@ -19,6 +19,11 @@ from llm.export.forms import FORMS, Form, Head
 from llm.export.hugging_face import config_of, padding_of, write_weights
 from llm.export.source import EMBEDDING, Source, open_source
 
+NOT_OF_QWEN = (
+    "the tokenizer is not of Qwen's kind, but AutoTokenizer of transformers 5 reads that of every qwen2 model as if it "
+    "were: read it there with PreTrainedTokenizerFast.from_pretrained"
+)
+
 
 def export(model: Path, out: Path, form_name: str, dtype: str | None = None) -> list[str]:
     """Lines that say what was done. What is in `out` is whole, or nothing is there."""
@@ -47,9 +52,13 @@ def export(model: Path, out: Path, form_name: str, dtype: str | None = None) -> 
     architecture = FAMILIES[source.config.model_type].name + form.architecture
     lines = [
         f"{out}: {model} as {architecture}, {count:,} parameters in {dtype}",
-        f"a score is {form.reading.format(tag=tag)}",
+        f"read there: {form.reading.format(tag=tag)}",
     ]
-    return [*lines, source.note] if source.note and not head else lines
+    if source.note and not head:
+        lines.append(source.note)
+    if source.config.model_type == "qwen2" and reward_format.tokenizer.byte_decoder is None:
+        lines.append(NOT_OF_QWEN)
+    return lines
 
 
 def check_folders(model: Path, out: Path) -> None:

@@ -28,11 +28,11 @@ def load(auto_class, folder: str):
 
 
 def causal_lm(job: dict, tokenizer) -> list[list[float]]:
-    """As Math-Shepherd's model card has it: the two candidates' logits at the tag."""
+    """As Math-Shepherd's model card has it: the two candidates' logits at the tag. The card cuts off the start token,
+    which Qwen's tokenizers do not have."""
     model = load(AutoModelForCausalLM, job["folder"])
-    candidates = tokenizer.encode(f"{job['good']} {job['bad']}")[1:]
+    candidates = tokenizer.encode(f"a {job['good']} {job['bad']}")[-2:]
     tag = tokenizer.encode(f"a {job['tag']}")[-1]
-    assert len(candidates) == 2, candidates
     scores = []
     for text in job["texts"]:
         ids = torch.tensor([tokenizer.encode(text)])

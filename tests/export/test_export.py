@@ -90,6 +90,12 @@ def test_a_sequence_classifiers_one_logit_is_the_reward(name, tokenizer, tmp_pat
     np.testing.assert_allclose(weights["score.weight"].astype("float64") @ hidden_E, scores_of(model), atol=1e-4)
 
 
+def test_a_tokenizer_that_transformers_5_would_read_otherwise_is_pointed_out(tokenizer, tmp_path, capsys):
+    for name in ("qwen2", "llama 3"):
+        export(make_model(name, tmp_path / name, tokenizer), tmp_path / f"{name} out", "causal-lm")
+        assert ("PreTrainedTokenizerFast" in capsys.readouterr().out) == (name == "qwen2")
+
+
 HEADS = {
     "causal-lm": ("Qwen2ForCausalLM", {"lm_head.weight": [640, 32]}),
     "token-classification": ("Qwen2ForTokenClassification", {"score.weight": [2, 32], "score.bias": [2]}),

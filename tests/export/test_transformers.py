@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from llm.core.text.load_tokenizer import load_tokenizer
+from llm.core.text.reward_tokens import add_placeholder
 from llm.export.export import main
 from llm.scoring.scorer import Scorer
+from tests.core.conftest import write_qwen2
 from tests.export.models import MODELS, make_model
 
 PYTHONS = [python for python in os.environ.get("LLM_TRANSFORMERS_PYTHONS", "").split(":") if python]
@@ -36,14 +39,25 @@ def text_of(solution: dict, each_step: bool) -> str:
 
 
 @pytest.fixture(scope="module")
-def jobs(tokenizer, tmp_path_factory) -> list[tuple[dict, list[list[float]]]]:
+def of_qwen(tmp_path_factory):
+    """A tokenizer of Qwen's kind, as which transformers 5 reads that of every Qwen2 model."""
+    folder = tmp_path_factory.mktemp("qwen2")
+    write_qwen2(folder)
+    tokenizer = load_tokenizer(str(folder))
+    add_placeholder(tokenizer, "ки")
+    return tokenizer
+
+
+@pytest.fixture(scope="module")
+def jobs(tokenizer, of_qwen, tmp_path_factory) -> list[tuple[dict, list[list[float]]]]:
     """Every model in every form: what is to be read, and the scores of this project."""
     found = []
     for number, name in enumerate(MODELS):
         folder = tmp_path_factory.mktemp(f"model{number}")
+        own = of_qwen if name.lower().startswith("qwen2") else tokenizer
         for form in FORMS:
             each_step = form != "sequence-classification"
-            model = make_model(name, folder / f"{form} source", tokenizer, process_reward=each_step)
+            model = make_model(name, folder / f"{form} source", own, process_reward=each_step)
             main([str(model), str(folder / form), "--to", form])
             scores = Scorer.load(model).score(SOLUTIONS)
             texts = [text_of(solution, each_step) for solution in SOLUTIONS]
