@@ -9,11 +9,14 @@ import sys
 
 import torch
 import transformers
+from safetensors.torch import load_file
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
+    Qwen2Model,
 )
 
 # The name of this argument in transformers 4.55 and in 5.
@@ -61,7 +64,27 @@ def sequence_classification(job: dict, tokenizer) -> list[list[float]]:
     return model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits.tolist()
 
 
+def qwen_prm(job: dict, tokenizer) -> list[list[float]]:
+    """As Qwen's own class is built, which is no part of transformers: a Qwen2Model and an MLP named score."""
+    config = AutoConfig.from_pretrained(job["folder"])
+    assert (config.num_labels, config.model_type) == (2, "qwen2")
+    model, about = Qwen2Model.from_pretrained(job["folder"], output_loading_info=True, **DTYPE)
+    assert not about["missing_keys"], about
+    size = config.hidden_size
+    score = torch.nn.Sequential(torch.nn.Linear(size, size), torch.nn.ReLU(), torch.nn.Linear(size, 2))
+    weights = load_file(f"{job['folder']}/model.safetensors")
+    score.load_state_dict({name[6:]: tensor for name, tensor in weights.items() if name.startswith("score.")})
+    tag = tokenizer.encode(f"a {job['tag']}")[-1]
+    scores = []
+    for text in job["texts"]:
+        ids = torch.tensor([tokenizer.encode(text)])
+        logits = score(model.eval()(ids).last_hidden_state)
+        scores.append(logits.softmax(dim=-1)[:, :, 1][ids == tag].tolist())
+    return scores
+
+
 READERS = {
+    "qwen-prm": qwen_prm,
     "causal-lm": causal_lm,
     "token-classification": token_classification,
     "sequence-classification": sequence_classification,

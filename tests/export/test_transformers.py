@@ -1,5 +1,5 @@
 """transformers reads what was exported, without remote code, and gives the scores of this project. Run for real where
-LLM_TRANSFORMERS_PYTHONS names Pythons that have it, separated by colons (`make test-peer`)."""
+LLM_TRANSFORMERS_PYTHONS names Pythons that have it (`make test-peer`)."""
 
 import json
 import os
@@ -15,9 +15,9 @@ from llm.scoring.scorer import Scorer
 from tests.core.conftest import write_qwen2
 from tests.export.models import MODELS, make_model
 
-PYTHONS = [python for python in os.environ.get("LLM_TRANSFORMERS_PYTHONS", "").split(":") if python]
+PYTHONS = os.environ.get("LLM_TRANSFORMERS_PYTHONS", "").split()
 READER = Path(__file__).with_name("read_with_transformers.py")
-FORMS = ("causal-lm", "token-classification", "sequence-classification")
+FORMS = ("causal-lm", "token-classification", "sequence-classification", "qwen-prm")
 SOLUTIONS = [
     {"question": "Sam has 3 pens. He finds 4. How many?", "steps": ["Step 1: 3 + 4 = 7.", "Step 2: The answer is: 8"]},
     {"question": "1 + 1?", "steps": ["2"]},
@@ -54,8 +54,9 @@ def jobs(tokenizer, of_qwen, tmp_path_factory) -> list[tuple[dict, list[list[flo
     found = []
     for number, name in enumerate(MODELS):
         folder = tmp_path_factory.mktemp(f"model{number}")
-        own = of_qwen if name.lower().startswith("qwen2") else tokenizer
-        for form in FORMS:
+        is_qwen = name.lower().startswith("qwen2")
+        own = of_qwen if is_qwen else tokenizer
+        for form in FORMS if is_qwen else FORMS[:-1]:
             each_step = form != "sequence-classification"
             model = make_model(name, folder / f"{form} source", own, process_reward=each_step)
             main([str(model), str(folder / form), "--to", form])
