@@ -8,7 +8,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 FILES = sorted((REPOSITORY / "llm").rglob("*.py"))
 # A room may import itself and the rooms named here. Rooms of core are files or folders of llm/core.
-BASE = {"core.console", "core.files", "core.paths"}
+BASE = {"core.console", "core.files", "core.paths", "core.strict_json"}
 PLAIN = BASE | {"core.settings", "core.records", "core.text"}
 CORE = PLAIN | {"core.cpu", "core.rows", "core.model", "core.parallel", "core.checkpoint", "core.train"}
 TASK = CORE | {"core.patches"}
@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "core.console": set(),
     "core.files": set(),
     "core.paths": set(),
+    "core.strict_json": set(),
     "core.settings": BASE,
     "core.records": BASE,
     "core.text": BASE | {"core.records"},
@@ -28,6 +29,7 @@ MAY_IMPORT = {
     "core.patches": CORE,
     "alignment.rm": TASK,
     "scoring": TASK | {"alignment.rm"},
+    "serving": TASK | {"alignment.rm", "scoring"},
     "inspection": TASK | {"alignment.rm"},
     "estimate": TASK | {"alignment.rm"},
     "export": TASK | {"alignment.rm", "scoring"},
@@ -40,6 +42,7 @@ WITHOUT_PADDLE = (
     "core/console",
     "core/files",
     "core/paths",
+    "core/strict_json",
     "core/settings",
     "core/records",
     "core/text",
@@ -53,6 +56,7 @@ WITHOUT_PADDLE = (
     "core/parallel/layout",
     "data",
     "estimate",
+    "serving",
 )
 WITH_PADDLE_ALL_THE_SAME = ("core/rows/update_loader.py",)
 

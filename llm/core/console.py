@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import signal
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
+# Letters and marks that nothing is seen of, besides those that Python itself does not call printable.
+UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 INTERRUPTED = 128 + signal.SIGINT  # as a shell has it
 WIDTH = 120  # of a line on the screen
 
@@ -66,7 +69,19 @@ def folded(text: str) -> str:
 
 def in_short(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {' '.join(lines[:2])}"[:300]
+    return visible(f"{type(error).__name__}: {' '.join(lines[:2])}"[:300])
+
+
+def visible(text: str) -> str:
+    """The text with escapes for what is not seen, turns what follows it around or cannot be written: zero-width and
+    bidirectional characters, line breaks, the terminal's own codes, halves of characters."""
+    if text.isprintable() and not UNSEEN.search(text):
+        return text
+    return "".join(c if c.isprintable() and not UNSEEN.match(c) else _escape(ord(c)) for c in text)
+
+
+def _escape(code: int) -> str:
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def count_of(number: int, what: str, plural: str = "") -> str:
@@ -74,6 +89,6 @@ def count_of(number: int, what: str, plural: str = "") -> str:
 
 
 def listed(items: Sequence, most: int = 5) -> str:
-    """The first ones, and how many more there are."""
+    """The first ones, visible, and how many more there are."""
     more = f" and {len(items) - most:,} more" if len(items) > most else ""
-    return ", ".join(map(str, items[:most])) + more
+    return ", ".join(visible(str(item)) for item in items[:most]) + more

@@ -23,7 +23,10 @@ MAX_MEMBERS = 10_000
 MAX_READ = 16 << 20  # tarfile reads a header's extension in one piece, of the size that the header claims
 
 # What gzip and tarfile raise on damaged or hostile bytes; the last two for absurd sizes and nested headers.
-DAMAGE = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, OverflowError, RecursionError)
+DAMAGE = (
+    *(tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, OverflowError, RecursionError),
+    *(ValueError, TypeError, KeyError, IndexError),  # of headers of sparse files and others that are no numbers
+)
 
 TRAIN_WORDS = ("train",)
 DEV_WORDS = ("test", "dev", "valid", "eval")
@@ -67,6 +70,8 @@ def _open_archive(path: Path, limit: int) -> Iterator[tarfile.TarFile]:
                 yield tar
             while stream.read(CHUNK):  # to the end: only there does gzip compare its checksum
                 pass
+    except FetchError:
+        raise
     except DAMAGE as error:
         raise FetchError(
             f"{path} is not a complete .tar.gz archive ({error}). It may have been cut short, or be an error page "

@@ -27,14 +27,18 @@ def load_own(folder: str, reward_format: RewardFormat, dtype: str, device: str |
         model = load.load_model(folder, config.load_config(folder), dtype)
     model = as_reward_model(model, reward_format.tokens)
     model.eval()
-    if dtype == "bfloat16" and not paddle.is_compiled_with_cuda():
-        widen.compute_in_float32(model)
+    compute_in_float32_on_a_cpu(model, dtype)
     return model, lambda hidden_KE, at_M, next_M: model.score(hidden_KE).gather(at_M)
 
 
 def fingerprint_of(folder: str | Path) -> str:
     """Of the weights that the folder itself holds: a model's, or adapters'."""
     return weights.fingerprint([file for pattern in MODEL_FILES for file in Path(folder).glob(pattern)])
+
+
+def compute_in_float32_on_a_cpu(model: Any, dtype: str) -> None:
+    if dtype == "bfloat16" and not paddle.is_compiled_with_cuda():
+        widen.compute_in_float32(model)
 
 
 def set_device(device: str | None) -> None:

@@ -23,11 +23,13 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from llm.core.console import ArgumentParser, count_of, plain_errors
+from llm.core.console import ArgumentParser, count_of, listed, plain_errors
 from llm.core.files import checksum
 from llm.core.paths import find_files
 from llm.core.records.json_stream import read_values
 from llm.core.records.problem import Problem
+from llm.scoring.conventions import implicit
+from llm.scoring.conventions.find import CHOICES
 from llm.scoring.interactive import talk
 from llm.scoring.result_file import rows_done, write_row
 from llm.scoring.scores import THRESHOLD
@@ -35,9 +37,18 @@ from llm.scoring.solutions import SPLITS, solutions_of
 
 if TYPE_CHECKING:
     from llm.core.records.records import Record
+    from llm.core.text.encoding import Sequence
     from llm.scoring.scorer import Scorer
+    from llm.scoring.scores import Scores
 
 DTYPES = ("float32", "bfloat16")
+RESULTS = (
+    "scores",
+    "convention",
+    "verdict_flips",
+    "error",
+)  # what is written, and left out of the input, which may be a result
+FLIPS = 20  # shown
 
 
 def main(argv: list[str]) -> None:
@@ -46,62 +57,89 @@ def main(argv: list[str]) -> None:
         _parser().error("give MODEL INPUT OUTPUT, or MODEL with --interactive")
     with plain_errors(ValueError, OSError):
         files = find_files(options.INPUT) if options.INPUT else []
-        scorer = load(options)
-        print(f"{scorer.convention.label}: {scorer.describe()}", flush=True)
+        scorers = [load(options, convention) for convention in options.conventions or [options.convention]]
+        for scorer in scorers:
+            print(scorer.describe(), flush=True)
         if options.interactive:
-            talk(scorer, options.threshold)
+            talk(scorers[0], options.threshold)
         else:
-            print(score_files(scorer, files, options))
+            print(score_files(scorers, files, options))
 
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("MODEL", help="output_dir of a training, one of its checkpoints, or LoRA adapters")
+    add_model_flags(parser)
     parser.add_argument("INPUT", nargs="?", help="the solutions: a file, a folder or a pattern")
     parser.add_argument("OUTPUT", nargs="?", type=Path, help="where the scores are written")
     parser.add_argument("--split_steps", choices=SPLITS, help="what separates the steps of a solution that is one text")
     parser.add_argument("--threshold", type=float, default=THRESHOLD, help="a step is right above it (default 0.5)")
-    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the weights (default float32)")
-    parser.add_argument("--device", help="cpu, gpu or gpu:N; the GPU where this PaddlePaddle has one")
+    parser.add_argument(
+        "--conventions",
+        type=_conventions,
+        help="several, such as trl,pure: scores by each, and the rows that they judge differently",
+    )
     parser.add_argument("--interactive", action="store_true", help="ask for a question and steps, show their scores")
     return parser
 
 
-def load(options: argparse.Namespace) -> Scorer:
+def add_model_flags(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "MODEL", help="output_dir of a training, one of its checkpoints, LoRA adapters, or a published reward model"
+    )
+    parser.add_argument("--convention", choices=CHOICES, help="how a published model is read, if its files do not tell")
+    parser.add_argument("--reference", help="with --convention implicit: the model that MODEL was trained from")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the weights (default float32)")
+    parser.add_argument("--device", help="cpu, gpu or gpu:N; the GPU where this PaddlePaddle has one")
+
+
+def load(options: argparse.Namespace, convention: str | None) -> Scorer:
     from llm.scoring.scorer import Scorer
 
-    return Scorer.load(options.MODEL, dtype=options.dtype, device=options.device)
+    reference = options.reference if convention == implicit.NAME else None
+    return Scorer.load(options.MODEL, options.dtype, options.device, convention, reference)
 
 
-def score_files(scorer: Scorer, files: list[Path], options: argparse.Namespace) -> str:
-    """Returns a line that says what was done."""
+def _conventions(text: str) -> list[str]:
+    names = text.split(",")
+    if unknown := [name for name in names if name not in CHOICES]:
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known are {', '.join(CHOICES)}")
+    return names
+
+
+def score_files(scorers: list[Scorer], files: list[Path], options: argparse.Namespace) -> str:
+    """Returns lines that say what was done."""
     from llm.scoring.scorer import AT_A_TIME
 
     made_of = {
         "model": str(Path(options.MODEL).absolute()),
-        "weights": scorer.weights,
-        "convention": scorer.convention.label,
+        "weights": scorers[0].weights,
+        "conventions": [scorer.convention.label for scorer in scorers],
         "dtype": options.dtype,
         "threshold": options.threshold,
         "split_steps": options.split_steps,
         "input": {str(file): checksum(file) for file in files},
     }
     done = rows_done(options.OUTPUT, made_of)
-    start, read, errors = time.monotonic(), 0, 0
+    start, read, errors, flips = time.monotonic(), 0, 0, []
     with ExitStack() as stack:
         output = stack.enter_context(options.OUTPUT.open("a", encoding="utf-8"))
         size = sum(file.stat().st_size for file in files)
         bar = stack.enter_context(tqdm(total=size, desc="scoring", unit="B", unit_scale=True, disable=None))
         rows = islice(_rows(files, bar.update), done, None)
         while some := list(islice(rows, AT_A_TIME)):
-            for row in _scored(scorer, some, options):
+            for (place, _), row in zip(some, _scored(scorers, some, options), strict=True):
                 write_row(output, row)
                 errors += "error" in row
+                if row.get("verdict_flips"):
+                    flips.append(place)
             output.flush()
             read += len(some)
     before = f", after {done:,} that were there" if done else ""
     failed = f", {errors:,} of them with an error" if errors else ""
-    return f"{count_of(read, 'row')} in {time.monotonic() - start:.1f} s{before}{failed}: {options.OUTPUT}"
+    lines = [f"{count_of(read, 'row')} in {time.monotonic() - start:.1f} s{before}{failed}: {options.OUTPUT}"]
+    if len(scorers) > 1:
+        lines.append(f"verdicts that depend on the convention: {count_of(len(flips), 'row')} {listed(flips, FLIPS)}")
+    return "\n".join(lines)
 
 
 def _rows(files: list[Path], progress: Callable[[int], object]) -> Iterator[tuple[str, object]]:
@@ -112,30 +150,39 @@ def _rows(files: list[Path], progress: Callable[[int], object]) -> Iterator[tupl
             yield place, value
 
 
-def _scored(scorer: Scorer, rows: list[tuple[str, object]], options: argparse.Namespace) -> Iterator[dict]:
+def _scored(scorers: list[Scorer], rows: list[tuple[str, object]], options: argparse.Namespace) -> Iterator[dict]:
     """The rows with their scores, or with what is wrong with them."""
-    encoded, of_row, errors = [], [], []
+    by_scorer = [_scores_by(scorer, rows, options) for scorer in scorers]
+    for (_, value), *of_row in zip(rows, *by_scorer, strict=True):
+        given = value if isinstance(value, dict) else {}
+        kept = {name: field for name, field in given.items() if name not in RESULTS}
+        if problems := [found for found in of_row if isinstance(found, str)]:
+            yield {**kept, "error": problems[0]}
+            continue
+        shown = [[one.as_dict(options.threshold) for one in found] for found in of_row]
+        results = [found if isinstance(given.get("response"), list) else found[0] for found in shown]
+        if len(scorers) == 1:
+            yield {**kept, "convention": scorers[0].convention.label, "scores": results[0]}
+            continue
+        verdicts = {tuple(one.first_below(options.threshold) is None for one in found) for found in of_row}
+        labels = [scorer.convention.label for scorer in scorers]
+        yield {**kept, "scores": dict(zip(labels, results, strict=True)), "verdict_flips": len(verdicts) > 1}
+
+
+def _scores_by(scorer: Scorer, rows: list[tuple[str, object]], options: argparse.Namespace) -> list[list[Scores] | str]:
+    """Of each row its solutions' scores, or what is wrong with it."""
+    encoded: list[list[Sequence]] = []
+    found: list[int | str] = []
     for place, value in rows:
         try:
-            solutions = _solutions(value, place, options.split_steps)
-            sequences = [scorer.convention.encode(solution) for solution in solutions]
+            sequences = [scorer.convention.encode(one) for one in _solutions(value, place, options.split_steps)]
         except ValueError as error:
-            sequences = []
-            errors.append(str(error))
+            found.append(str(error))
         else:
-            errors.append("")
-        encoded += sequences
-        of_row.append(len(sequences))
+            found.append(len(sequences))
+            encoded += sequences
     scores = iter(scorer.score_encoded(encoded))
-    for (_, value), count, problem in zip(rows, of_row, errors, strict=True):
-        given = value if isinstance(value, dict) else {}
-        own = [one.as_dict(options.threshold) for one in islice(scores, count)]
-        if problem:
-            yield {**{name: kept for name, kept in given.items() if name != "scores"}, "error": problem}
-        else:
-            result = own if isinstance(given.get("response"), list) else own[0]
-            kept = {name: field for name, field in given.items() if name != "error"}
-            yield {**kept, "convention": scorer.convention.label, "scores": result}
+    return [one if isinstance(one, str) else list(islice(scores, one)) for one in found]
 
 
 def _solutions(value: object, place: str, split_steps: str | None) -> list[Record]:

@@ -15,12 +15,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from llm.alignment.rm.flashmask.reward_format import load_format
 from llm.core.cpu import environment
 from llm.core.records.records import Record
 from llm.core.text.encoding import Sequence
 from llm.scoring.conventions import own
 from llm.scoring.conventions.convention import Convention, Reader
+from llm.scoring.conventions.find import is_of_this_project
 from llm.scoring.scores import Scores
 from llm.scoring.solutions import solutions_of
 
@@ -31,29 +34,47 @@ AT_A_TIME = 1024  # solutions that are encoded, merged and packed together
 class Scorer:
     """A model and the convention by which it is read."""
 
-    model: Any
-    read: Reader
+    models: tuple[tuple[Any, Reader], ...]  # one, or a policy and its reference
     convention: Convention
     dtype: str = "float32"  # of the weights
     weights: str = ""  # a fingerprint of them
 
     @classmethod
-    def load(cls, folder: str | Path, dtype: str = "float32", device: str | None = None) -> Scorer:
+    def load(
+        cls,
+        folder: str | Path,
+        dtype: str = "float32",
+        device: str | None = None,
+        convention: str | None = None,
+        reference: str | Path | None = None,
+    ) -> Scorer:
         """The model in a training's output_dir or in one of its checkpoints; of adapters the base is loaded from where
-        it was. `dtype` is that of the weights; what they compute is float32 on a CPU in any case."""
+        it was. Or a published reward model; its `convention` has to be named where its files do not tell, and implicit
+        needs a `reference`. `dtype` is that of the weights; what they compute is float32 on a CPU in any case."""
         environment.prepare()
-        reward_format = load_format(folder)
-        from llm.scoring.model import fingerprint_of, load_own  # paddle takes seconds to import
+        folder = Path(folder).expanduser()
+        if not folder.is_dir():
+            raise ValueError(f"{folder} is not a folder. Give one that holds a reward model.")
+        if convention in (None, own.NAME) and is_of_this_project(folder):
+            reward_format = load_format(folder)
+            from llm.scoring.model import load_own  # paddle takes seconds to import
 
-        model, read = load_own(str(folder), reward_format, dtype, device)
-        return cls(model, read, own.convention_of(reward_format), dtype, fingerprint_of(folder))
+            models: tuple = (load_own(str(folder), reward_format, dtype, device),)
+            chosen = own.convention_of(reward_format)
+        else:
+            from llm.scoring.published import load_published
+
+            chosen, models = load_published(folder, convention, reference, dtype, device)
+        from llm.scoring.model import fingerprint_of
+
+        return cls(models, chosen, dtype, " ".join(fingerprint_of(Path(each)) for each in (folder, reference) if each))
 
     def describe(self) -> str:
         import paddle
 
         device = paddle.get_device()
         products = "float32" if device == "cpu" else self.dtype
-        return f"weights in {self.dtype}, computed with in {products}, on {device}"
+        return f"{self.convention.label}, weights in {self.dtype}, products in {products}, on {device}"
 
     def score(self, solutions: Iterable[dict], split_steps: str | None = None) -> list[Scores]:
         """Of each solution, in their order; the two answers of a preference record count as two. ValueError with all
@@ -70,9 +91,14 @@ class Scorer:
         """Of solutions as the convention has encoded them."""
         from llm.scoring.forests import outputs_of
 
-        outputs = iter(outputs_of(self.model, self.read, [sequence for some in encoded for sequence in some]))
+        sequences = [sequence for some in encoded for sequence in some]
+        of_models = [outputs_of(model, read, sequences) for model, read in self.models]
+        outputs = (np.concatenate(columns, axis=1) for columns in zip(*of_models, strict=True))
         of_each = [list(islice(outputs, len(some))) for some in encoded]
-        return [Scores(self.convention.log_odds(some), self.convention.of_steps) for some in of_each]
+        return [
+            Scores(self.convention.log_odds(some, sequences), self.convention.of_steps)
+            for some, sequences in zip(of_each, encoded, strict=True)
+        ]
 
 
 def _read(solutions: Iterable[dict], split_steps: str | None) -> list[Record]:

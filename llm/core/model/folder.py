@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from llm.core.paths import resolve_path
+from llm.core.strict_json import object_of
 from llm.core.text.load_tokenizer import TOKENIZER_FILES
 
 ADAPTER_CONFIG = "lora_config.json"
@@ -50,7 +50,7 @@ def _check_model_folder(folder: Path) -> None:
     indexes = [folder / name for name in WEIGHT_INDEXES if (folder / name).is_file()]
     if indexes:
         try:
-            listed = set(json.loads(indexes[0].read_text(encoding="utf-8"))["weight_map"].values())
+            listed = {str(name) for name in object_of(indexes[0].read_bytes(), indexes[0].name)["weight_map"].values()}
         except (ValueError, KeyError, TypeError, AttributeError):
             raise ValueError(
                 f"model_name_or_path: {indexes[0]} is not an index of weights. Copy or download the folder again."

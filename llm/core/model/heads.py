@@ -20,8 +20,13 @@ def reward_logits(model, hidden_KE, tokens: RewardTokens):
 
 def head_rows(model, tokens: RewardTokens):
     """[2, E]: the rows of the reward tokens in the LM head."""
+    return rows_of(model, (tokens.positive, tokens.negative))
+
+
+def rows_of(model, ids: tuple[int, ...]):
+    """[N, E]: the rows of these tokens in the LM head."""
     weight = model.lm_head.weight
-    ids = paddle.to_tensor([tokens.positive, tokens.negative], dtype="int64")
+    ids = paddle.to_tensor(ids, dtype="int64")
     axis = 0 if is_tied(model) else 1  # [V, E], else [E, V]
     rows = _rows_of_parallel_head(weight, ids, axis) if weight.is_distributed else weight.index_select(ids, axis=axis)
     return rows if axis == 0 else rows.t()

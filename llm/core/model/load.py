@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from paddlenlp.transformers.configuration_utils import LlmMetaConfig
@@ -13,15 +14,16 @@ from llm.core.model.families import FAMILIES, family_of
 from llm.core.model.folder import WEIGHT_FILES
 
 
-def load_model(name_or_path: str, config, dtype: str, training_args=None):
-    """The causal LM, PaddleNLP being patched already. Weights that the files lack are an error, not a random start."""
+def load_model(name_or_path: str, config, dtype: str, training_args=None, besides: Collection[str] = ()):
+    """The causal LM, PaddleNLP being patched already. Weights that the files lack are an error, not a random start.
+    Those of other heads may be there `besides`."""
     assert attention.is_patched(), "call llm.core.patches.load_model, which patches PaddleNLP's attention first"
     LlmMetaConfig.set_llm_config(config, training_args)  # None: how the saving run divided the model means nothing here
     in_stages = config.pipeline_parallel_degree > 1
     family = family_of(config)
     causal_lm = family.causal_lm_in_stages() if in_stages else family.causal_lm()
     files = weight_files(name_or_path, config.model_type)
-    wanted = weights.check(files, config, name_or_path)
+    wanted = weights.check(files, config, name_or_path, besides)
     config.dtype = dtype
     with no_init_weights():  # the files bring them all
         model = causal_lm.from_config(config, dtype=dtype)

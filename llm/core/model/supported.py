@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from llm.core.console import visible
 from llm.core.model.families import FAMILIES
 
 SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
@@ -29,6 +30,22 @@ SUPPORTED_VALUES: dict[str, tuple[Any, ...]] = {
     "fuse_attention_qkv": (False,),
     "fuse_attention_ffn": (False,),
     "quantization_config": (None, {}),
+    "sequence_parallel": (False,),  # a setting of a run, not of a model
+}
+LARGEST = {"num_hidden_layers": 10_000, "max_position_embeddings": 1 << 22}  # of others 2**31 - 1, as Paddle counts
+OTHER_NAMES = ("n_positions", "n_embd", "n_layer", "n_head", "n_inner", "activation_function", "num_classes")
+# settings that PaddleNLP's configuration computes with, although nothing here does: what they may be, besides null
+KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "architectures": ((list,), "a list of names"),
+    "layer_types": ((list,), "a list of names"),
+    "id2label": ((dict,), "an object with numbers as keys"),
+    "label2id": ((dict,), "an object"),
+    "pruned_heads": ((dict,), "an object with numbers as keys"),
+    "attribute_map": ((), "nothing"),
+    "problem_type": ((), "nothing, as it belongs to a classifier,"),
+    "torch_dtype": ((str,), "a text"),
+    "dtype": ((str,), "a text"),
+    "use_cache": ((bool,), "true or false"),
 }
 
 
@@ -55,6 +72,8 @@ def problem_of_architecture(settings: dict) -> str | None:
     model_type, architectures = settings.get("model_type"), settings.get("architectures")
     if model_type not in tuple(FAMILIES):
         return f"model_type {model_type!r} (architectures {architectures!r}): {known}."
+    if architectures is not None and not (_is_names(architectures)):
+        return f"architectures {_value(architectures)}: a list of names is needed. {known}"
     # a pipeline of PaddleNLP saves the same weights as "...Pipe"
     if architectures and [name.removesuffix("Pipe") for name in architectures] != [FAMILIES[model_type].architecture]:
         return (
@@ -85,19 +104,49 @@ def problems_of_settings(settings: dict) -> list[str]:
     """Every setting that would not be obeyed: its name, its value and what is supported."""
     family = FAMILIES[settings["model_type"]]
     problems = [
-        f"{name} {settings[name]!r}: only {supported[0]!r} is supported"
+        f"{name} {_value(settings[name])}: only {supported[0]!r} is supported"
         for name, supported in SUPPORTED_VALUES.items()
         if settings.get(name) is not None
         and settings[name] not in supported
         and not (name == "attention_bias" and family.biased)  # always there, whatever it says
     ]
     layer_types = settings.get("layer_types") or []
-    if set(layer_types) - {"full_attention"}:
-        problems.append(f"layer_types {layer_types}: only 'full_attention' is supported, in every layer")
+    if _is_names(layer_types) and set(layer_types) - {"full_attention"}:
+        problems.append(f"layer_types {_value(layer_types)}: only 'full_attention' is supported, in every layer")
     if settings.get("tie_word_embeddings") and not family.can_tie_head:
         why = f"PaddleNLP's {family.name} has a separate head"
         problems.append(f"tie_word_embeddings True: only False is supported ({why})")
-    return problems + _problems_of_sizes(settings) + _problems_of_rope_scaling(settings)
+    return problems + _problems_of_kinds(settings) + _problems_of_sizes(settings) + _problems_of_rope_scaling(settings)
+
+
+def _problems_of_kinds(settings: dict) -> list[str]:
+    """Types that PaddleNLP would fail at, and names by which it would change a size that was checked."""
+    problems = [
+        f"{name} {_value(settings[name])}: {needed} is needed"
+        for name, (kinds, needed) in KINDS.items()
+        if settings.get(name) is not None and not isinstance(settings[name], kinds)
+    ]
+    for name in ("id2label", "pruned_heads"):
+        given = settings.get(name)
+        if isinstance(given, dict) and not all(key.isascii() and key.isdigit() and len(key) < 10 for key in given):
+            problems.append(f"{name} {_value(given)}: an object with numbers as keys is needed")
+    labels = settings.get("num_labels", 2)
+    if type(labels) is not int or not 1 <= labels <= 1 << 16:
+        problems.append(f"num_labels {_value(labels)}: a whole number from 1 to {1 << 16} is needed")
+    if (layers := settings.get("layer_types")) is not None and isinstance(layers, list) and not _is_names(layers):
+        problems.append(f"layer_types {_value(layers)}: a list of names is needed")
+    aliases = [name for name in OTHER_NAMES if name in settings]
+    return problems + [f"{name} {_value(settings[name])}: write it by its usual name" for name in aliases]
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _value(value: object) -> str:
+    """In short: whoever wrote the file may have written a list of a million."""
+    text = visible(repr(value))
+    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
 def _problems_of_sizes(settings: dict) -> list[str]:
@@ -106,6 +155,9 @@ def _problems_of_sizes(settings: dict) -> list[str]:
     whole = [name for name in (*SIZES, *defaults) if name not in MAY_BE_NULL or settings[name] is not None]
     bad = [name for name in whole if type(settings.get(name)) is not int or settings[name] < 1]
     problems = [f"{_shown(settings, name)}: a whole number above 0 is needed" for name in bad]
+    for name in (name for name in whole if name not in bad):
+        if settings[name] > (most := LARGEST.get(name, (1 << 31) - 1)):
+            problems.append(f"{_shown(settings, name)}: it can be at most {most:,}")
     bad = [name for name in NUMBERS if name in settings and not _is_positive(settings[name])]
     problems += [f"{name} {settings[name]!r}: a positive number is needed" for name in bad]
     if settings.get("tie_word_embeddings") not in (None, True, False):
@@ -117,15 +169,17 @@ def _problems_of_sizes(settings: dict) -> list[str]:
     problems = []
     if hidden % heads:
         problems.append(f"num_attention_heads {heads}: hidden_size {hidden} is not a multiple of it")
-    elif head_dim is not None and head_dim * heads != hidden:
-        problems.append(f"head_dim {head_dim}: only hidden_size / num_attention_heads = {hidden // heads} is supported")
+    elif head_dim is not None and (type(head_dim) is not int or head_dim * heads != hidden):
+        problems.append(
+            f"head_dim {_value(head_dim)}: only hidden_size / num_attention_heads = {hidden // heads} is supported"
+        )
     if heads % groups:
         problems.append(f"num_key_value_heads {groups}: num_attention_heads {heads} is not a multiple of it")
     return problems
 
 
 def _shown(settings: dict, name: str) -> str:
-    return f"{name} {settings[name]!r}" if name in settings else f"{name} is missing"
+    return f"{name} {_value(settings[name])}" if name in settings else f"{name} is missing"
 
 
 def _problems_of_rope_scaling(settings: dict) -> list[str]:

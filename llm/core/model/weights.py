@@ -8,7 +8,7 @@ by mistake, and every shape is checked against the configuration before the mode
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -83,9 +83,10 @@ def wanted_in_file(config, of_hugging_face: bool) -> dict[str, Wanted]:
     return wanted
 
 
-def check(files: list[Path], config, where: str) -> dict[str, Wanted]:
-    """What the files hold, by name, once it is known to be all that `config` wants and nothing else."""
-    held = _held(files, where)
+def check(files: list[Path], config, where: str, besides: Collection[str] = ()) -> dict[str, Wanted]:
+    """What the files hold, by name, once it is known to be all that `config` wants and nothing else, but for what may
+    be there `besides`."""
+    held = {name: one for name, one in _held(files, where).items() if name not in besides}
     wanted = wanted_in_file(config, _is_of_hugging_face(held, config.model_type, where))
     lacking = sorted(set(wanted) - set(held) - ({HEAD} if config.tie_word_embeddings else set()))
     unknown = sorted(set(held) - set(wanted))

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from llm.core.records.json_decoder import decoder_and_flaws
 from llm.core.records.problem import Problem, excerpt
 
 CHUNK = 1 << 18
@@ -26,6 +27,8 @@ CUT = 16
 BLANK = re.compile(r"[ \t\r\n]*")
 OBJECT = re.compile(r'\{[ \t\r\n]*"')
 OBJECT_CUT = re.compile(r"\{[ \t\r\n]*\Z")
+STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
+TOO_DEEP = "nested too deeply"
 UNCLOSED = ("the file ends too early", "list not closed")
 
 
@@ -98,27 +101,8 @@ def _around(text: str, at: int) -> str:
     return excerpt(text[max(0, at - 20) : at + 20])
 
 
-def _json_decoder() -> tuple[json.JSONDecoder, list[tuple[str, str, str, str]]]:
-    """A decoder, and the list in which it leaves what it meets and a record must not have: NaN and Infinity, which are
-    not JSON, and a key that is given twice. Of each what is shown, the reason, the detail and the remedy."""
-    flaws: list[tuple[str, str, str, str]] = []
-
-    def constant(name: str) -> None:
-        flaws.append((name, "NaN or Infinity", "JSON has no such value", "write a number or null"))
-
-    def unique(pairs: list[tuple[str, object]]) -> dict:
-        value = dict(pairs)
-        if len(value) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            flaws.append((excerpt(twice), "key given twice", "one of its values would be lost", "keep one of them"))
-        return value
-
-    return json.JSONDecoder(parse_constant=constant, object_pairs_hook=unique), flaws
-
-
 def _lines(stream: BinaryIO, name: str, chunk: int) -> Iterator[tuple[str, object]]:
-    decoder, flaws = _json_decoder()
+    decoder, flaws = decoder_and_flaws()
     number, empty = 0, True
     while line := stream.readline(LONGEST):
         number += 1
@@ -154,8 +138,8 @@ def _line_value(line: bytes, place: str, decoder: json.JSONDecoder) -> object:
         value, end = decoder.raw_decode(text)
     except json.JSONDecodeError as error:
         return _unreadable(place, text, error.pos, f"{error.msg} at column {error.pos + 1}")
-    except (ValueError, RecursionError) as error:
-        return _unreadable(place, text, 0, str(error))
+    except RecursionError:
+        return _unreadable(place, text, 0, TOO_DEEP)
     if end < len(text):
         return _unreadable(place, text, end, f"a line is one value, but more follows at column {end + 1}")
     return value
@@ -168,7 +152,7 @@ class _Window:
         self.stream, self.chunk = stream, chunk
         # Bytes that are no UTF-8 become lone surrogates, so that they cost their own element only.
         self.to_text = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
-        self.decoder, self.flaws = _json_decoder()
+        self.decoder, self.flaws = decoder_and_flaws()
         self.text, self.at, self.line, self.ended, self.lost = "", 0, 1, False, False
 
     def more(self) -> bool:
@@ -203,8 +187,8 @@ class _Window:
                 why = ""
             except json.JSONDecodeError as error:
                 why, stop = error.msg, error.pos
-            except (ValueError, RecursionError) as error:
-                why, stop = str(error), self.at
+            except RecursionError:
+                return self._too_deep(place)
             unclosed = why.startswith("Unterminated string")
             if self.ended or (stop <= len(self.text) - CUT and not unclosed):
                 break
@@ -217,6 +201,20 @@ class _Window:
             return self.lose(_unreadable(place, self.text, stop, *UNCLOSED), stop)
         line = self.line + self.text.count("\n", self.at, stop)
         return self.lose(_unreadable(place, self.text, stop, f"{why} at line {line}"), stop)
+
+    def _too_deep(self, place: str) -> Problem:
+        """Move past it at once, for its inner objects are as deep, each of them. If it is never closed, whole values
+        may follow behind the last bracket that is not."""
+        problem = _unreadable(place, self.text, self.at, TOO_DEEP)
+        while True:
+            depth = 0
+            for token, depth in _depths(self.text, self.at):
+                if depth == 0:
+                    self.move(token.end())
+                    return problem
+            if len(self.text) - self.at > LONGEST or not self.more():
+                opened = (token.start() for token, here in _depths(self.text, self.at) if here == depth)
+                return self.lose(problem, max((at for at in opened if self.text[at] in "[{"), default=0))
 
     def lose(self, problem: Problem, stop: int = 0) -> Problem:
         """`problem` is one after which nobody knows where the next value begins; move to `stop`, or ahead."""
@@ -248,6 +246,15 @@ class _Window:
                 return False
         self.move(found.start())
         return True
+
+
+def _depths(text: str, at: int) -> Iterator[tuple[re.Match, int]]:
+    """Every bracket outside of texts, and how many are open behind it."""
+    depth = 0
+    for token in STRING_OR_BRACKET.finditer(text, at):
+        if token[0][0] != '"':
+            depth += 1 if token[0] in "[{" else -1
+            yield token, depth
 
 
 def _elements(stream: BinaryIO, name: str, chunk: int) -> Iterator[tuple[str, object]]:

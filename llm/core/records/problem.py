@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from llm.core.console import visible
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -33,7 +35,10 @@ def excerpt(value: object, longest: int = 60) -> str:
         value = value[: longest + 1]
     elif isinstance(value, list):
         value = [item[: longest + 1] if isinstance(item, str) else item for item in value[: longest + 1]]
-    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except RecursionError:  # it is nested as deeply as could be read
+        text = "…"
     if len(text) > longest:
         text = text[:longest] + "…"
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+    return visible(text)

@@ -27,6 +27,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from llm.core.console import visible
 from llm.core.paths import resolve_path
 from llm.core.settings.display import help_text
 from llm.core.settings.settings import Parameter, Settings, SettingsError, collect, problem
@@ -39,7 +40,6 @@ from llm.core.settings.values import (
     number,
     options,
     plain,
-    printable,
     shorten,
     show,
     strict_json,
@@ -156,7 +156,7 @@ def flag_value(parameter: Parameter, words: list[str]) -> Any:
 
 def file_entries(config: str) -> list[Entry]:
     """The members of the JSON object in a file, each with its line; SettingsError when it holds none."""
-    name = printable(config) or '""'
+    name = visible(config) or '""'
     try:
         content = _find(config).read_bytes()
     except (OSError, ValueError) as error:  # ValueError: no file can have such a name
@@ -213,9 +213,9 @@ def members(text: str) -> Iterator[tuple[str, str, int]]:
     def skip(at: int) -> int:
         return BLANK.match(text, at).end()  # type: ignore[union-attr]  # it matches nothing, too
 
-    at = skip(skip(0) + 1)
+    at, line, counted = skip(skip(0) + 1), 1, 0
     while text[at] != "}":
-        line = text.count("\n", 0, at) + 1
+        line, counted = line + text.count("\n", counted, at), at
         key, at = decoder.raw_decode(text, at)
         start = skip(skip(at) + 1)
         _, end = decoder.raw_decode(text, start)

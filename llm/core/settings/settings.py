@@ -129,5 +129,5 @@ def is_secret(name: str) -> bool:
 
 
 def problem(place: str, name: str, text: str, why: str) -> str:
-    key = name if name.isidentifier() else show(name)
+    key = name if name.isascii() and name.isidentifier() else show(name)
     return f"{place}: {key} = {HIDDEN if is_secret(name) else text}: {why}"

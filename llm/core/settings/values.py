@@ -14,6 +14,9 @@ from operator import or_
 from pathlib import Path, PurePath
 from typing import Any, Literal, Union, get_args, get_origin
 
+from llm.core.console import visible
+from llm.core.strict_json import key_given_twice
+
 NoneType = type(None)
 NAMES = {
     bool: "true/false",
@@ -196,10 +199,8 @@ def strict_json(text: str) -> Any:
     """The JSON value, where a key given twice in an object is an error."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise ValueError(f"{show(key)} is given twice in this object; keep one of them")
+        if (twice := key_given_twice(pairs)) is not None:
+            raise ValueError(f"{show(twice)} is given twice in this object; keep one of them")
         return dict(pairs)
 
     return json.loads(text, object_pairs_hook=unique, parse_int=number)
@@ -235,10 +236,5 @@ def show(value: Any, limit: int = 100) -> str:
 
 
 def shorten(text: str, limit: int = 100) -> str:
-    text = printable(text)
-    return text if len(text) <= limit else f"{text[: limit - 30]} ... {text[-25:]}"
-
-
-def printable(text: str) -> str:
-    """The text with escapes for what cannot be written as UTF-8: undecodable bytes, halves of characters."""
-    return text.encode(errors="backslashreplace").decode()
+    text = text if len(text) <= limit else f"{text[: limit - 30]} ... {text[-25:]}"
+    return visible(text)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import jinja2
 from jinja2.ext import Extension
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from llm.core.console import in_short
+from llm.core.text.bounded_jinja import BoundedEnvironment
 from llm.core.text.tokenizer import Tokenizer
 
 REMEDY = "Set use_chat_template to false, or give a tokenizer whose template can be used."
@@ -18,14 +18,16 @@ REMEDY = "Set use_chat_template to false, or give a tokenizer whose template can
 
 def compile_template(tokenizer: Tokenizer) -> Callable[..., str]:
     """render(messages, add_generation_prompt) -> text. All that can go wrong is a ValueError that says where."""
-    environment = ImmutableSandboxedEnvironment(
+    environment = BoundedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationBlock, "jinja2.ext.loopcontrols"]
     )
     environment.globals["raise_exception"] = _refuse
-    environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
+    environment.filters["tojson"] = lambda value, **options: environment.pay(
+        _as_json(environment.pay(value), **options)
+    )
     source = find_template(tokenizer)
     try:
-        template = environment.from_string(source)
+        template = environment.compile_bounded(source)
     except jinja2.TemplateError as error:
         raise ValueError(f"use_chat_template: its template is not valid Jinja ({in_short(error)}). {REMEDY}") from None
     # No date: strftime_now, which some templates ask for, would give a prompt other ids from day to day.
@@ -34,7 +36,10 @@ def compile_template(tokenizer: Tokenizer) -> Callable[..., str]:
 
     def render(messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
         try:
-            return template.render(messages=messages, add_generation_prompt=add_generation_prompt, **names)
+            environment.start(messages)
+            text = template.render(messages=messages, add_generation_prompt=add_generation_prompt, **names)
+            text.encode()  # a half of a character could not be tokenised
+            return text
         except Exception as error:  # a template is a program: it may fail in any way
             raise ValueError(f"the chat template cannot write this dialogue ({in_short(error)}). {REMEDY}") from None
 
@@ -67,6 +72,12 @@ def find_template(tokenizer: Tokenizer) -> str:
             "chat_template.jinja). Models that were trained to answer have one; or set use_chat_template to false."
         )
     return template
+
+
+def _as_json(value: object, indent: int | None = None, **options: Any) -> str:
+    if indent is not None and not (isinstance(indent, int) and 0 <= indent <= 8):
+        raise jinja2.TemplateError(f"tojson: indent {indent!r} is not a number from 0 to 8")
+    return json.dumps(value, ensure_ascii=False, indent=indent, **options)
 
 
 def _refuse(message: str) -> NoReturn:

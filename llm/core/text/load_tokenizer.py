@@ -7,7 +7,6 @@ was trained on where blanks, special tokens or the start token are concerned. No
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
 from llm.core.console import in_short
+from llm.core.strict_json import object_of
 from llm.core.text.sentencepiece_tokenizer import OF_PIECES, PIECES_FILES, SentencePieceTokenizer
 from llm.core.text.tokenizer import CONFIG_FILE, LLAMA, OF_CLASSES, JsonTokenizer, Tokenizer
 
@@ -42,7 +42,7 @@ def load_tokenizer(name_or_path: str) -> Tokenizer:
 def read_tokenizer(folder: Path) -> Tokenizer:
     names = (*TOKENIZER_FILES, *OTHER_FILES, CONFIG_FILE)
     files = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
-    config = json.loads(files.pop(CONFIG_FILE, b"{}"))
+    config = object_of(files.pop(CONFIG_FILE, b"{}"), CONFIG_FILE)
     if OF_PIECES in config and files.keys() & set(PIECES_FILES):
         of_pieces = config.pop(OF_PIECES)
         config = {name: value for name, value in config.items() if name not in OF_CLASSES} | of_pieces
@@ -85,7 +85,7 @@ def _download(name: str) -> Path:
 
 
 def _qwen2_backend(files: dict[str, bytes]) -> Backend:
-    vocabulary = json.loads(files["vocab.json"])
+    vocabulary = object_of(files["vocab.json"], "vocab.json")
     lines = files["merges.txt"].decode().split("\n")
     merges = [tuple(line.split()) for line in lines if line.strip() and not line.startswith("#version:")]
     backend = Backend(models.BPE(vocabulary, merges))

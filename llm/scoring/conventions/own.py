@@ -7,7 +7,7 @@ from functools import partial
 from llm.alignment.rm.flashmask.reward_format import RewardFormat, as_outcome
 from llm.core.records.records import Record
 from llm.core.text.encoding import Sequence, StepEncoder
-from llm.scoring.conventions.convention import Convention, difference
+from llm.scoring.conventions.convention import Convention, first_minus_second
 
 NAME, VERSION = "paddle-reward", 1
 
@@ -15,7 +15,7 @@ NAME, VERSION = "paddle-reward", 1
 def convention_of(reward_format: RewardFormat) -> Convention:
     of_steps = reward_format.values.process_reward
     encode = partial(_encode, encoder=reward_format.encoder(), of_steps=of_steps)
-    return Convention(NAME, VERSION, of_steps, encode, difference)
+    return Convention(NAME, VERSION, of_steps, encode, first_minus_second)
 
 
 def _encode(solution: Record, encoder: StepEncoder, of_steps: bool) -> list[Sequence]:

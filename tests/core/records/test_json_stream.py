@@ -24,6 +24,8 @@ VALUES = st.recursive(
 )
 DAMAGE = ["", '"', "{", "}", "]", ",", "\\", "NaN", "9" * 20, "\ud800"]
 
+DEEP = '{"a":' * 2000 + '"[\\"[{"' + "}" * 2000  # with brackets inside a text
+
 
 def write(path: Path, text: str | bytes) -> Path:
     path.write_bytes(text if isinstance(text, bytes) else text.encode(errors="surrogateescape"))
@@ -127,8 +129,8 @@ def test_memory_does_not_grow_with_the_file(tmp_path, form):
         ("{'q': 1}", "\"{'q': 1}\" - unreadable JSON (Expecting property name enclosed in double quotes"),
         (f"{G}{G}", f"unreadable JSON (a line is one value, but more follows at column {len(G) + 1})"),
         (f"{G},", "unreadable JSON (a line is one value, but more follows"),
-        ("[" * 100_000, "unreadable JSON (maximum recursion depth exceeded"),
-        ('{"n": 1' + "0" * 5000 + "}", "unreadable JSON (Exceeds the limit"),
+        ("[" * 100_000, "unreadable JSON (nested too deeply)"),
+        ('{"n": 1' + "0" * 5000 + "}", f"1{'0' * 19}… - number too long (5,001 digits); write it in fewer"),
         ('{"q": NaN}', "NaN - NaN or Infinity (JSON has no such value); write a number or null"),
         ('{"q": [-Infinity]}', "-Infinity - NaN or Infinity"),
         (
@@ -179,8 +181,10 @@ def test_bad_lines(tmp_path, monkeypatch, line, message):
         (f"[{G}]\n[{G},{G}]", 3, "element 2 (line 2): <> - unreadable JSON (more text after the end of the"),
         (f"[{G},\n\nNaN,{G}]", 2, "element 2 (line 3): NaN - NaN or Infinity"),
         (f'[{{"a": {{"b": 1}}, "x": Infinity}},{G}]', 1, "element 1 (line 1): Infinity - NaN or Infinity"),
-        (f'[{{"n": {"9" * 5000}}},{G}]', 1, "element 1 (line 1): <> - unreadable JSON (Exceeds the limit"),
-        (f"[{G}, {'[' * 100_000}, {G}]", 2, "element 2 (line 1): <> - unreadable JSON (maximum recursion"),
+        (f'[{{"n": {"9" * 5000}}},{G}]', 1, "element 1 (line 1): <>… - number too long (5,000 digits)"),
+        (f"[{G}, {'[' * 100_000}, {G}]", 2, "element 2 (line 1): <> - unreadable JSON (nested too deeply)"),
+        (f"[{G}, {'[' * 100_000}{']' * 100_000}, {G}]", 2, "element 2 (line 1): <> - unreadable JSON (nested too"),
+        (f"[{G}, {DEEP}, {G}]", 2, "element 2 (line 1): <> - unreadable JSON (nested too"),
         (
             f'[{G},{{"a": {{"b": 1}}, "x" 2}},{G}]',
             2,

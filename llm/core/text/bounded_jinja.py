@@ -1,0 +1,185 @@
+"""Jinja for templates of others: every one ends, with a text or an error, after a bounded amount of work.
+
+A template may loop, recurse and multiply texts. So each step is paid for out of a budget: an iteration, a call, and
+every value that is made or written by its size, what it contains included. What cannot be paid for is refused before
+it is done. Nothing depends on time, threads or signals: a template is refused everywhere, or nowhere.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jinja2
+from jinja2 import nodes
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
+from jinja2.visitor import NodeTransformer
+
+LONGEST_TEMPLATE = 200_000  # characters; published ones have up to 30,000
+BUDGET = 20_000_000
+PER_CHARACTER = 1000  # of the dialogue, more
+STEP = 20  # what a step costs by itself
+LARGEST_NUMBER = 1 << 64
+# Those whose result no small argument can make large, and none of which is random or needs much time.
+FILTERS = (
+    "abs attr capitalize count d default dictsort e escape first float groupby int items last length list lower map "
+    "max min reject rejectattr replace reverse safe select selectattr sort string title trim truncate unique upper join"
+).split()
+METHODS = (
+    "capitalize count endswith find get index isalpha isdigit islower isnumeric isspace isupper items join keys lower "
+    "lstrip removeprefix removesuffix replace rfind rindex rsplit rstrip split splitlines startswith strip swapcase "
+    "title upper values"
+).split()
+GLOBALS = ("range", "dict", "namespace", "cycler", "joiner")
+
+
+class BoundedEnvironment(ImmutableSandboxedEnvironment):
+    intercepted_binops = frozenset(("+", "-", "*", "/", "//", "%", "**"))
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(optimized=False, cache_size=0, **options)
+        self.left = BUDGET
+        self.pay = self._pay
+        self.filters = {name: self._paid(self.filters[name]) for name in FILTERS}
+        self.tests = {name: self._paid(test) for name, test in self.tests.items()}
+        self.globals = {name: self.globals[name] for name in GLOBALS}
+
+    def start(self, given: object) -> None:
+        """Before each rendering."""
+        self.left = BUDGET + PER_CHARACTER * self._size_of(given, BUDGET)
+
+    def _pay(self, value: Any = None) -> Any:
+        self._spend(STEP + self._size_of(value, self.left))
+        return value
+
+    def _spend(self, amount: int) -> None:
+        self.left -= amount
+        if self.left < 0:
+            raise SecurityError("it does too much: it loops, recurses or writes without end")
+
+    def _size_of(self, value: Any, most: int) -> int:
+        """What a value weighs with all that it contains, as often as it contains it; more than `most` if that is
+        reached."""
+        size, todo = 0, [value]
+        while todo and size <= most:
+            value = todo.pop()
+            size += 1
+            if isinstance(value, str | bytes):
+                size += len(value)
+            elif isinstance(value, int):
+                size += value.bit_length() // 8
+            elif isinstance(value, Mapping):
+                todo += [*value.keys(), *value.values()]
+            elif isinstance(value, list | tuple | set | frozenset):
+                todo += value
+            elif isinstance(value, Namespace):
+                todo += [object.__getattribute__(value, "_Namespace__attrs")]
+        return size
+
+    def _paid(self, function: Any) -> Callable:
+        """A filter or test: its arguments are paid for by their length, its result with all that it contains."""
+
+        @functools.wraps(function)
+        def paid(*args: Any, **options: Any) -> Any:
+            for value in (*args, *options.values()):
+                self._spend(STEP + (len(value) if isinstance(value, str | list | dict) else 0))
+            if function.__name__ == "do_replace":
+                _, value, old, new, *_ = (*args, *options.values())
+                return self._replaced(str(value), str(old), str(new))
+            if function.__name__ in ("sync_do_join", "do_join"):
+                return self._joined(*args[1:], **options)
+            result = function(*args, **options)
+            return [self.pay(item) for item in result] if isinstance(result, Iterator) else self.pay(result)
+
+        return paid
+
+    def _replaced(self, text: str, old: str, new: str, count: int = -1) -> str:
+        self._spend(STEP + len(text) + text.count(old) * len(new))
+        return text.replace(old, new, count)
+
+    def _joined(self, value: Any, d: Any = "", attribute: str | None = None) -> str:
+        texts = [str(self.pay(item if attribute is None else self.getitem(item, attribute))) for item in value]
+        self._spend(STEP + len(texts) * len(str(d)) + sum(map(len, texts)))
+        return str(d).join(texts)
+
+    def call(self, context: Any, function: Any, /, *args: Any, **options: Any) -> Any:
+        if function is self.pay:
+            return self._pay(*args)
+        bound = getattr(function, "__wrapped__", function)  # the sandbox wraps str.format
+        owner, name = getattr(bound, "__self__", None), getattr(bound, "__name__", "")
+        if isinstance(owner, str | bytes | int | float | list | tuple | dict):
+            if name not in METHODS:
+                raise SecurityError(f"the method {name} is not supported")
+            self._spend(STEP + (len(owner) if isinstance(owner, str) else 0))
+            if name == "replace" and isinstance(owner, str):
+                return self._replaced(owner, *args, **options)
+            if name == "join" and isinstance(owner, str):
+                return self._joined(args[0], owner)
+        for value in (*args, *options.values()):
+            self._spend(STEP + self._size_of(value, self.left))
+        return self._pay(super().call(context, function, *args, **options))
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        are_numbers = all(isinstance(value, int | float) and abs(value) < LARGEST_NUMBER for value in (left, right))
+        if not are_numbers and operator != "+" or operator == "**":
+            raise SecurityError(f"{operator} is supported for numbers of a usual size only, and ** for none")
+        return self._pay(super().call_binop(context, operator, self._pay(left), self._pay(right)))
+
+    def _generate(self, source: nodes.Template, *args: Any, **options: Any) -> str:
+        return super()._generate(_Payments().visit(source), *args, **options)
+
+    def compile_bounded(self, source: str) -> jinja2.Template:
+        if len(source) > LONGEST_TEMPLATE:
+            raise jinja2.TemplateError(f"it has {len(source):,} characters, more than {LONGEST_TEMPLATE:,}")
+        try:
+            return self.from_string(source)
+        except (RecursionError, SyntaxError, MemoryError) as error:
+            raise jinja2.TemplateError(f"it is nested too deeply ({type(error).__name__})") from None
+
+
+def _paid_for(node: nodes.Expr) -> nodes.Call:
+    return nodes.Call(nodes.EnvironmentAttribute("pay"), [node], [], None, None, lineno=node.lineno)
+
+
+class _Payments(NodeTransformer):
+    """Puts payments into a template where it can do something again or make something."""
+
+    def visit_For(self, node: nodes.For) -> nodes.For:
+        self.generic_visit(node)  # changes it in place
+        step = nodes.Const(True, lineno=node.lineno)
+        if node.test is not None:
+            node.test = nodes.And(_paid_for(step), node.test, lineno=node.lineno)
+        node.body.insert(0, nodes.ExprStmt(_paid_for(step), lineno=node.lineno))
+        return node
+
+    def visit_Output(self, node: nodes.Output) -> nodes.Output:
+        self.generic_visit(node)  # changes it in place
+        node.nodes = [
+            _paid_for(nodes.Const(child.data, lineno=child.lineno) if isinstance(child, nodes.TemplateData) else child)
+            for child in node.nodes
+        ]
+        return node
+
+    def _made(self, node: nodes.Expr) -> nodes.Call:
+        self.generic_visit(node)  # changes it in place
+        return _paid_for(node)
+
+    visit_Concat = visit_List = visit_Dict = _made
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Compare:
+        self.generic_visit(node)  # changes it in place
+        node.expr = _paid_for(node.expr)
+        for operand in node.ops:
+            operand.expr = _paid_for(operand.expr)
+        return node
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Expr:
+        self.generic_visit(node)  # changes it in place
+        return _paid_for(node) if isinstance(node.arg, nodes.Slice) else node
+
+    def visit_Tuple(self, node: nodes.Tuple) -> nodes.Expr:
+        self.generic_visit(node)  # changes it in place
+        return _paid_for(node) if node.ctx == "load" else node
