@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/installed-$(shell cat requirements.txt requirements-shared.
 WORKERS ?= 2
 PYTEST := $(VENV)/bin/python -m pytest -q -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
-.PHONY: demo test test-fast lint docs install peer
+.PHONY: demo test test-fast test-peer lint docs install peer
 
 demo: install
 	$(VENV)/bin/python -m llm demo
@@ -17,6 +17,16 @@ test: install
 # Between commits: without the tests that train or start processes.
 test-fast: install
 	$(PYTEST) -m "not runs and not gpu"
+
+# What python -m llm export writes, read by transformers 4 and 5. Each has an environment of its own, made once.
+PEERS := $(VENV)/transformers-4.55.4 $(VENV)/transformers-5.24.0
+test-peer: install $(addsuffix /installed,$(PEERS))
+	LLM_TRANSFORMERS_PYTHONS="$(addsuffix /bin/python,$(PEERS))" $(VENV)/bin/python -m pytest -q tests/export/test_transformers.py
+
+$(VENV)/transformers-%/installed: tests/export/transformers-%.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install -r $<
+	touch $@
 
 lint: install
 	$(VENV)/bin/ruff check .

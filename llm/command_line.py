@@ -24,6 +24,7 @@ VERBS = {
     ),
     "score": ("llm.scoring.score", "score the solutions in a file with a trained model"),
     "serve": ("llm.serving.serve", "scores over HTTP, with a page for people"),
+    "export": ("llm.export.export", "write a reward model as transformers, TRL or vLLM read it"),
     "merge-lora": ("llm.export.merge_lora", "write LoRA adapters and their base as one model"),
     "schema": ("llm.alignment.rm.flashmask.reward_schema", "print a JSON schema of the settings, for editors"),
     "benchmark": (

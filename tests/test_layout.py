@@ -10,21 +10,22 @@ FILES = sorted((REPOSITORY / "llm").rglob("*.py"))
 # A room may import itself and the rooms named here. Rooms of core are files or folders of llm/core.
 BASE = {"core.console", "core.files", "core.paths", "core.strict_json"}
 PLAIN = BASE | {"core.settings", "core.records", "core.text"}
-CORE = PLAIN | {"core.cpu", "core.rows", "core.model", "core.parallel", "core.checkpoint", "core.train"}
+CORE = PLAIN | {"core.pickles", "core.cpu", "core.rows", "core.model", "core.parallel", "core.checkpoint", "core.train"}
 TASK = CORE | {"core.patches"}
 MAY_IMPORT = {
     "core.console": set(),
     "core.files": set(),
     "core.paths": set(),
+    "core.pickles": {"core.console"},
     "core.strict_json": set(),
     "core.settings": BASE,
     "core.records": BASE,
     "core.text": BASE | {"core.records"},
     "core.rows": BASE | {"core.records", "core.text"},
     "core.cpu": BASE,
-    "core.model": PLAIN | {"core.cpu"},
+    "core.model": PLAIN | {"core.cpu", "core.pickles"},
     "core.parallel": BASE | {"core.settings", "core.model", "core.cpu"},
-    "core.checkpoint": PLAIN | {"core.rows", "core.model", "core.parallel"},
+    "core.checkpoint": PLAIN | {"core.pickles", "core.rows", "core.model", "core.parallel"},
     "core.train": CORE,
     "core.patches": CORE,
     "alignment.rm": TASK,
@@ -42,6 +43,7 @@ WITHOUT_PADDLE = (
     "core/console",
     "core/files",
     "core/paths",
+    "core/pickles",
     "core/strict_json",
     "core/settings",
     "core/records",

@@ -28,8 +28,10 @@ def attention(parser: ArgumentParser) -> None:
     )
 
 
-def packing(parser: ArgumentParser, solutions: int | None = None) -> None:
-    parser.add_argument("DATA", nargs="+", help="records as for training: files, folders or patterns")
+def packing(parser: ArgumentParser, solutions: int | None = None, data_needed: bool = True) -> None:
+    parser.add_argument(
+        "DATA", nargs="+" if data_needed else "*", help="records as for training: files, folders or patterns"
+    )
     parser.add_argument(
         "--solutions",
         type=whole,
@@ -53,6 +55,18 @@ def training(parser: ArgumentParser) -> None:
 
 def peer(parser: ArgumentParser) -> None:
     _measured_model(parser, seconds=10.0)
+    _peer_environment(parser)
+    parser.add_argument("--goal", type=float, help="say of each whether this project is so many times as fast")
+
+
+def scoring(parser: ArgumentParser) -> None:
+    _measured_model(parser, seconds=5.0, data_needed=False)
+    _peer_environment(parser)
+    parser.add_argument("--candidates", type=whole, help="instead of DATA, so many made-up candidates of one question")
+    parser.add_argument("--goal", type=float, help="how many times the fastest way of transformers is aimed at")
+
+
+def _peer_environment(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--peer_python",
         type=lambda text: Path(text).absolute(),  # not resolved: an environment's Python is a link
@@ -60,7 +74,6 @@ def peer(parser: ArgumentParser) -> None:
         help="Python of an environment with TRL (default: that of `make peer`)",
     )
     parser.add_argument("--threads", type=whole, default=environment.threads(), help="(default: %(default)s)")
-    parser.add_argument("--goal", type=float, help="say of each whether this project is so many times as fast")
 
 
 def scaling(parser: ArgumentParser) -> None:
@@ -87,6 +100,7 @@ KINDS = {
     "training": (training, "solutions and tokens a second of each packing, memory, where time goes"),
     "scaling": (scaling, "what every layout of several processes sends and holds, measured"),
     "peer": (peer, "the same solutions through this project and through TRL's PRMTrainer"),
+    "scoring": (scoring, "the same solutions scored by this project and by a batched forward of transformers"),
 }
 
 
@@ -98,13 +112,15 @@ def parse(kind: str, argv: list[str]) -> argparse.Namespace:
     if kind == "peer":
         if arguments.update % PADDED_BATCH:
             parser.error(f"--update {arguments.update}: TRL accumulates batches of {PADDED_BATCH}; give a multiple")
-        if not arguments.peer_python.is_file():
-            parser.error(f"--peer_python: {arguments.peer_python} is not a file; run `make peer`, which installs TRL")
+    if kind in ("peer", "scoring") and not arguments.peer_python.is_file():
+        parser.error(f"--peer_python: {arguments.peer_python} is not a file; run `make peer`, which installs TRL")
+    if kind == "scoring" and bool(arguments.DATA) == bool(arguments.candidates):
+        parser.error("give DATA or --candidates, one of the two")
     return arguments
 
 
-def _measured_model(parser: ArgumentParser, seconds: float) -> None:
-    packing(parser, solutions=64)
+def _measured_model(parser: ArgumentParser, seconds: float, data_needed: bool = True) -> None:
+    packing(parser, solutions=64, data_needed=data_needed)
     for name, size in (
         ("vocab_size", 32000),
         ("hidden_size", 512),

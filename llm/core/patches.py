@@ -8,6 +8,7 @@ Nothing is patched by importing a module: entry points call
 from __future__ import annotations
 
 import importlib
+import pickle
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import paddle
 from paddle.base import core
 from paddlenlp.utils.log import logger
 
+from llm.core import pickles
 from llm.core.checkpoint import unified
 from llm.core.cpu import layers
 from llm.core.model import attention, load, pipeline
@@ -51,7 +53,7 @@ def apply_to_library() -> None:
     true here."""
     logger.set_level("WARNING")
     logger.logger.addFilter(_is_true)
-    apply(_checkpoints())
+    apply([*_pickles(), *_checkpoints()])
 
 
 def apply_to_processes() -> None:
@@ -74,6 +76,19 @@ def load_model(name_or_path: str, config, attend, dtype: str, training_args=None
 
 def _is_true(record) -> bool:
     return not any(text in record.getMessage() for text in UNTRUE_WARNINGS)
+
+
+def _pickles() -> list[Patch]:
+    runs_code = "it would run whatever code a file names"
+    return [
+        Patch(
+            "paddle.framework.io:pickle", gloo_sharding.seen(pickle, load=pickles.load), f"paddle.load's: {runs_code}"
+        ),
+        Patch("paddle.framework.io:_pickle_loads_mac", lambda path, file: pickles.load(file), "the same on a Mac"),
+        Patch(
+            "paddlenlp.utils.serialization:UnpicklerWrapperStage.find_class", pickles.refuse, f"PyTorch's: {runs_code}"
+        ),
+    ]
 
 
 def _checkpoints() -> list[Patch]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import paddle
 from paddlenlp.peft.lora.lora_layers import LoRALinear
@@ -18,6 +19,11 @@ from llm.core.model import attention, folder, heads, lora
 from llm.core.model.shapes import HEAD
 from llm.core.text.reward_tokens import RewardTokens
 
+OWN_HEAD = (
+    "its base has one matrix as embedding and head. The reward rows belong to the head alone, so the head is a matrix "
+    "of its own here (tie_word_embeddings false)"
+)
+
 
 def merge(adapter_dir: Path, output_dir: Path) -> list[str]:
     """Lines that say what was done. What is in output_dir is whole, or nothing is there."""
@@ -25,11 +31,7 @@ def merge(adapter_dir: Path, output_dir: Path) -> list[str]:
     settings = read_json(adapter_dir / SETTINGS_FILE)
     reward_format = load_format(adapter_dir)
     tokens = reward_format.tokens
-    patches.apply_to_models(attention.choose(False, False)[0])
-    model = lora.load(adapter_dir, "float32", tokens)
-    was_tied = heads.is_tied(model)
-    state = merged_state(model, tokens)
-    model.config.tie_word_embeddings = False
+    model, state, note = load_merged(adapter_dir, tokens)
     unfinished = output_dir / "unfinished-model"
     try:
         model.save_pretrained(str(unfinished), state_dict=state, safe_serialization=True)
@@ -39,13 +41,18 @@ def merge(adapter_dir: Path, output_dir: Path) -> list[str]:
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     parameters = sum(tensor.size for tensor in state.values())
-    lines = [f"{output_dir}: {adapter_dir} merged into its base, {parameters:,} parameters in float32"]
-    if was_tied:
-        lines.append(
-            "its base has one matrix as embedding and head. The reward rows belong to the head alone, so the head is a "
-            "matrix of its own here (tie_word_embeddings false)"
-        )
-    return lines
+    line = f"{output_dir}: {adapter_dir} merged into its base, {parameters:,} parameters in float32"
+    return [line, note] if note else [line]
+
+
+def load_merged(adapter_dir: Path, tokens: RewardTokens) -> tuple[Any, dict, str | None]:
+    """The model in float32, the weights of a plain causal LM by name, and a note where these are more than it has."""
+    patches.apply_to_models(attention.choose(False, False)[0])
+    model = lora.load(adapter_dir, "float32", tokens)
+    was_tied = heads.is_tied(model)
+    state = merged_state(model, tokens)
+    model.config.tie_word_embeddings = False
+    return model, state, OWN_HEAD if was_tied else None
 
 
 def check_folders(adapter_dir: Path, output_dir: Path) -> None:

@@ -26,14 +26,14 @@ def outputs_of(model, read: Reader, sequences: list[Sequence]) -> list[np.ndarra
     """[K, C] for each sequence, in their order."""
     found: list[np.ndarray] = [np.empty(0)] * len(sequences)
     numbered = [replace(sequence, place=str(number)) for number, sequence in enumerate(sequences)]
-    for row in _rows(numbered):
+    for row in rows_of(numbered):
         marks_MC = _outputs_of_row(model, read, row, sequences)
         for solution, number in enumerate(map(int, row.records)):
             found[number] = marks_MC[row.payload.solutions == solution]
     return found
 
 
-def _rows(sequences: list[Sequence]) -> Iterator[Row]:
+def rows_of(sequences: list[Sequence]) -> Iterator[Row]:
     longest = max([ROW_TOKENS, *map(len, sequences)])
     return pack_greedy(grow_trees(sequences, longest, prefix_sharing=True), longest)
 

@@ -95,8 +95,7 @@ def llama3(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def qwen2(tmp_path_factory) -> Path:
+def write_qwen2(folder: Path) -> None:
     """tokenizer.json alone, without a start token, with a token that is added but not special."""
     from tokenizers import normalizers, processors
 
@@ -105,7 +104,6 @@ def qwen2(tmp_path_factory) -> Path:
     backend.add_special_tokens(special("<|endoftext|>", "<|im_start|>", "<|im_end|>"))
     backend.add_tokens(["<think>"])
     backend.post_processor = processors.ByteLevel(trim_offsets=False)
-    folder = tmp_path_factory.mktemp("qwen2")
     backend.save(str(folder / "tokenizer.json"))
     write_config(
         folder,
@@ -118,6 +116,12 @@ def qwen2(tmp_path_factory) -> Path:
         added_tokens_decoder=listed(backend),
         chat_template=QWEN_TEMPLATE,
     )
+
+
+@pytest.fixture(scope="session")
+def qwen2(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("qwen2")
+    write_qwen2(folder)
     return folder
 
 

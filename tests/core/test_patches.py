@@ -60,7 +60,7 @@ print(json.dumps({"moments": moments, "filters": len(patches.logger.logger.filte
 def all_patches() -> list[patches.Patch]:
     attend = patches.attention.block_attention
     models = [*patches._attention(attend), *patches._stages(), *patches._cpu_layers(compiled=False)]
-    return [*patches._checkpoints(), *models, *patches._processes()]
+    return [*patches._pickles(), *patches._checkpoints(), *models, *patches._processes()]
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ import paddle
 from paddlenlp.trainer import TrainerState
 from safetensors import safe_open
 
-from llm.core.checkpoint import checkpoints
+from llm.core.checkpoint import checkpoints, loop_state
 from llm.core.console import in_short, listed
 from llm.core.files import json_object
 from llm.core.model.shapes import EMBEDDING, HEAD
@@ -69,8 +69,8 @@ Tensors = dict[str, Tensor]
 def faults(folder: Path, needed: Needed) -> list[str]:
     """What a checkpoint lacks, each with the file's name."""
     of_optimizer = _of_optimizer if needed.unified else _of_own_optimizer
-    found = [*_of_state(folder, needed), *_of_sums(folder, needed.sums), *_of_weights(folder, needed)]
-    return [*found, *of_optimizer(folder, needed)]
+    found = [*_of_state(folder, needed), *_of_sums(folder, needed.sums), *_of_schedule(folder)]
+    return [*found, *_of_weights(folder, needed), *of_optimizer(folder, needed)]
 
 
 def faults_of_model(folder: Path, needed: Needed) -> list[str]:
@@ -119,6 +119,20 @@ def _of_sums(folder: Path, names: Iterable[str]) -> list[str]:
         else:
             wrong.append(group)
     return [f"{TALLY} has a wrong or missing value of {listed(wrong)}"] if wrong else []
+
+
+def _of_schedule(folder: Path) -> list[str]:
+    """Of the schedule, which early checkpoints have as a pickle."""
+    found = []
+    try:
+        schedule = loop_state.schedule_of(folder)
+        if not isinstance(schedule, dict) or not {"last_epoch", "last_lr"} <= {
+            name for name, value in schedule.items() if _is_number(value)
+        }:
+            found.append(f"{loop_state.SCHEDULE} does not hold the schedule's numbers")
+    except (OSError, ValueError, RecursionError) as error:
+        found.append(f"{loop_state.SCHEDULE} cannot be read ({in_short(error)})")
+    return found
 
 
 def _is_number(value: Any) -> bool:

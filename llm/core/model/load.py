@@ -22,7 +22,7 @@ def load_model(name_or_path: str, config, dtype: str, training_args=None, beside
     in_stages = config.pipeline_parallel_degree > 1
     family = family_of(config)
     causal_lm = family.causal_lm_in_stages() if in_stages else family.causal_lm()
-    files = _weight_files(causal_lm, name_or_path)
+    files = weight_files(name_or_path, config.model_type)
     wanted = weights.check(files, config, name_or_path, besides)
     config.dtype = dtype
     with no_init_weights():  # the files bring them all
@@ -34,7 +34,7 @@ def load_model(name_or_path: str, config, dtype: str, training_args=None, beside
 
 def fingerprint(name_or_path: str, model_type: str) -> str:
     """Of the weights, so that adapters know their base again."""
-    return weights.fingerprint(_weight_files(FAMILIES[model_type].causal_lm(), name_or_path))
+    return weights.fingerprint(weight_files(name_or_path, model_type))
 
 
 def share_rotary_tables(model) -> None:
@@ -44,7 +44,8 @@ def share_rotary_tables(model) -> None:
         layer.rotary_emb = first.rotary_emb
 
 
-def _weight_files(causal_lm: type, name_or_path: str) -> list[Path]:
+def weight_files(name_or_path: str, model_type: str) -> list[Path]:
+    causal_lm = FAMILIES[model_type].causal_lm()
     try:
         archive, shards, *_ = causal_lm._resolve_model_file_path(name_or_path)
     except Exception as error:

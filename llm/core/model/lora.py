@@ -18,6 +18,7 @@ from paddlenlp.peft import LoRAConfig, LoRAModel
 from paddlenlp.transformers.model_utils import load_state_dict
 from paddlenlp.utils.env import LORA_WEIGHTS_NAME
 
+from llm.core import pickles
 from llm.core.console import listed
 from llm.core.files import read_json
 from llm.core.model import config as config_module
@@ -156,7 +157,10 @@ def _read_state(folder: Path) -> dict:
     files = [file for pattern in WEIGHT_FILES for file in sorted(folder.glob(pattern))]
     state = {}
     for file in files:
-        state |= load_state_dict(str(file))
+        if file.suffix == ".safetensors":
+            state |= load_state_dict(str(file))
+        else:
+            state |= {name: paddle.to_tensor(array) for name, array in pickles.load_state(file).items()}
     return state
 
 

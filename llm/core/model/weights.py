@@ -18,6 +18,7 @@ import numpy as np
 import paddle
 from safetensors import safe_open
 
+from llm.core import pickles
 from llm.core.console import in_short, listed
 from llm.core.model import shapes
 from llm.core.model.shapes import HEAD
@@ -50,11 +51,11 @@ class Wanted(NamedTuple):
 
 def stored(file: Path) -> Iterator[Stored]:
     """The tensors of a file; those of safetensors are not read until asked for."""
+    if file.suffix != ".safetensors":
+        for name, array in pickles.load_state(file).items():
+            yield Stored(name, list(array.shape), str(array.dtype), partial(_numbers_of, array))
+        return
     try:
-        if file.suffix != ".safetensors":
-            for name, array in paddle.load(str(file), return_numpy=True).items():
-                yield Stored(name, list(array.shape), str(array.dtype), partial(_numbers_of, array))
-            return
         with safe_open(file, framework="np") as tensors:
             for name in tensors.keys():
                 header = tensors.get_slice(name)

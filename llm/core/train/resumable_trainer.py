@@ -17,18 +17,19 @@ import paddle.distributed as dist
 from paddle.distributed.fleet.meta_parallel.sharding.group_sharded_stage3 import GroupShardedStage3
 from paddle.distributed.parallel import sync_params_buffers
 from paddlenlp.trainer import Trainer, TrainerState
+from paddlenlp.trainer.trainer import OPTIMIZER_NAME
 from paddlenlp.trainer.trainer_utils import ShardingOption
 from paddlenlp.trainer.unified_checkpoint.load_save_single_card import save_single_card_checkpoint
-from paddlenlp.trainer.utils.helper import broadcast_dataset_rank0_model
+from paddlenlp.trainer.utils.helper import broadcast_dataset_rank0_model, broadcast_dp_optimizer
+from paddlenlp.transformers.model_utils import _add_variant
 
-from llm.core.checkpoint import checkpoints, contents, stage3_checkpoint
+from llm.core.checkpoint import checkpoints, contents, loop_state, stage3_checkpoint
 from llm.core.checkpoint.contents import STATE, TALLY
 from llm.core.console import listed
 from llm.core.files import read_json, write_json
 from llm.core.parallel import rank_failure, ranks, stage3
+from llm.core.parallel.ranks import from_all_ranks
 from llm.core.train.tally import Tally
-
-SCHEDULER = "scheduler.pdparams"  # as the library calls it
 
 
 class SaveError(Exception):
@@ -107,11 +108,28 @@ class ResumableTrainer(Trainer):
     def _load_optimizer_and_scheduler(self, checkpoint):
         if checkpoint is not None and self.unified_stage3:
             stage3_checkpoint.load_optimizer(self.model_wrapped, Path(checkpoint))
-            self.lr_scheduler.set_state_dict(paddle.load(str(Path(checkpoint) / SCHEDULER)))
-        else:
-            super()._load_optimizer_and_scheduler(checkpoint)
+        elif checkpoint is not None:
+            self.optimizer.set_state_dict(self._optimizer_state(checkpoint))
         if checkpoint is not None:
+            self.lr_scheduler.set_state_dict(loop_state.schedule_of(Path(checkpoint)))
             self._load_tally(checkpoint)
+
+    def _optimizer_state(self, checkpoint: str) -> dict:
+        """As the library does it, which would then insist on a pickled schedule."""
+        state = None
+        if self.args.unified_checkpoint and self.is_unified_checkpoint(checkpoint):
+            state = self.unified_checkpoint_handler.load_unified_optimizer(
+                model=self.model, optimizer=self.optimizer, resume_from_checkpoint=checkpoint
+            )
+        elif self.args.data_parallel_rank == 0:
+            file = Path(checkpoint) / _add_variant(OPTIMIZER_NAME, self.args.optimizer_name_suffix)
+            state = paddle.load(str(file))  # which patches.py has made safe
+        self.wait_for_ranks()
+        return broadcast_dp_optimizer(state)
+
+    def _load_rng_state(self, checkpoint):
+        if checkpoint is not None:
+            loop_state.restore_random(Path(checkpoint), self.args.process_index, self.args.world_size)
 
     def _load_from_checkpoint(self, resume_from_checkpoint=None):
         if resume_from_checkpoint and self.unified_stage3:
@@ -157,10 +175,10 @@ class ResumableTrainer(Trainer):
                 super()._save_checkpoint(model, metrics)
                 if self.unified_stage3:
                     stage3_checkpoint.save_optimizer(self.model_wrapped, folder)
+            random_states = from_all_ranks(loop_state.of_rank())
             self.wait_for_ranks()
             if self.is_world_process_zero():
-                if self.unified_stage3:
-                    paddle.save(self.lr_scheduler.state_dict(), str(folder / SCHEDULER))
+                loop_state.save(folder, random_states, self.lr_scheduler.state_dict())
                 write_json(folder / TALLY, tally)
                 write_json(folder / checkpoints.IDENTITY, self.identity)
                 checkpoints.mark_complete(folder)

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from llm.core.checkpoint import checkpoints
 from llm.core.checkpoint.contents import STATE, TALLY, Needed, faults
+from llm.core.checkpoint.loop_state import SCHEDULE
 from llm.core.files import read_json, write_json
 from llm.core.model import lora, shapes
 from llm.core.model.sizes import Sizes
@@ -65,6 +66,7 @@ def make(folder, needed: Needed, parts: int = 2):
     folder.mkdir()
     write_json(folder / STATE, STATE_VALUES)
     write_json(folder / TALLY, SUM_VALUES)
+    write_json(folder / SCHEDULE, {"last_epoch": 4, "last_lr": 0.001})
     kinds = tensors_of(needed)
     if not needed.unified:
         paddle.save(kinds["model"], str(folder / "model_state.pdparams"))
@@ -212,7 +214,7 @@ def test_what_stage3_has_cut_is_in_the_files_of_all_ranks(tmp_path):
 # ---- the state of the training
 
 
-@pytest.mark.parametrize("file", [STATE, TALLY])
+@pytest.mark.parametrize("file", [STATE, TALLY, SCHEDULE])
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '"x"', "7", "[" * 100_000, "\xff"])
 def test_a_state_that_is_no_object_is_a_fault_by_its_files_name(tmp_path, file, text):
     folder = make(tmp_path / "whole", WHOLE)

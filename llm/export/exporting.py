@@ -1,0 +1,109 @@
+"""A reward model's folder -> the folder of another program's model."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from llm.alignment.rm.flashmask.reward_format import RewardFormat, load_format
+from llm.core.files import move_into, read_json, write_json
+from llm.core.model.config import read_config
+from llm.core.model.families import FAMILIES
+from llm.core.model.shapes import HEAD
+from llm.core.text.tokenizer import CONFIG_FILE
+from llm.export.forms import FORMS, Form, Head
+from llm.export.hugging_face import config_of, padding_of, write_weights
+from llm.export.source import EMBEDDING, Source, open_source
+
+NOT_OF_QWEN = (
+    "the tokenizer is not of Qwen's kind, but AutoTokenizer of transformers 5 reads that of every qwen2 model as if it "
+    "were: read it there with PreTrainedTokenizerFast.from_pretrained"
+)
+
+
+def export(model: Path, out: Path, form_name: str, dtype: str | None = None) -> list[str]:
+    """Lines that say what was done. What is in `out` is whole, or nothing is there."""
+    form = FORMS[form_name]
+    check_folders(model, out)
+    reward_format = load_format(model)
+    check_family(model, form_name, form)
+    source = open_source(model, reward_format.tokens)
+    rows_2E = reward_rows(source, reward_format)
+    dtype = dtype or str(rows_2E.dtype)
+    head = form.make_head(*rows_2E.astype("float32")) if form.make_head else {}
+    unfinished = out / "unfinished-model"
+    try:
+        unfinished.mkdir(parents=True)
+        count = write_weights(unfinished, weights_of(source, head), dtype)
+        write_config(unfinished, source.config, form, dtype, reward_format)
+        if not form.make_head:  # this project reads it, too
+            reward_format.save_pretrained(str(unfinished))
+        else:
+            reward_format.tokenizer.save_pretrained(str(unfinished))
+        name_padding(unfinished, reward_format)
+        move_into(unfinished, out)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    tag = f"{reward_format.values.placeholder_token!r} (id {reward_format.tokens.placeholder})"
+    architecture = FAMILIES[source.config.model_type].name + form.architecture
+    lines = [
+        f"{out}: {model} as {architecture}, {count:,} parameters in {dtype}",
+        f"read there: {form.reading.format(tag=tag)}",
+    ]
+    if source.note and not head:
+        lines.append(source.note)
+    if source.config.model_type == "qwen2" and reward_format.tokenizer.byte_decoder is None:
+        lines.append(NOT_OF_QWEN)
+    return lines
+
+
+def check_folders(model: Path, out: Path) -> None:
+    if not model.is_dir():
+        raise ValueError(
+            f"MODEL: {model} is not a folder. Give the output_dir of a training or one of its checkpoints."
+        )
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"OUT: {out} exists already and is not an empty folder. Give a new one.")
+
+
+def check_family(model: Path, form_name: str, form: Form) -> None:
+    family = read_config(str(model))["model_type"]
+    if form.families and family not in form.families:
+        others = ", ".join(name for name, other in FORMS.items() if not other.families or family in other.families)
+        raise ValueError(
+            f"--to {form_name}: {model} is a {family} model, and the programs that read this form know it for "
+            f"{', '.join(form.families)} alone. Give another form: {others}."
+        )
+
+
+def reward_rows(source: Source, reward_format: RewardFormat) -> np.ndarray:
+    """[2, E]: "-" and "+"."""
+    table = EMBEDDING if source.config.tie_word_embeddings else HEAD
+    tokens = reward_format.tokens
+    return next(read() for name, read in source.tensors() if name == table)[[tokens.negative, tokens.positive]]
+
+
+def weights_of(source: Source, head: Head) -> Iterator[tuple[str, np.ndarray]]:
+    for name, read in source.tensors():
+        if name != HEAD or not head:
+            yield name, read()
+    yield from head.items()
+
+
+def write_config(folder: Path, config: Any, form: Form, dtype: str, reward_format: RewardFormat) -> None:
+    settings = config_of(config, dtype) | form.settings
+    settings["architectures"] = [FAMILIES[config.model_type].name + form.architecture]
+    settings["pad_token_id"] = reward_format.tokenizer.token_id(padding_of(reward_format))
+    if form.make_head:
+        settings["tie_word_embeddings"] = False  # there is no LM head
+    write_json(folder / "config.json", settings)
+
+
+def name_padding(folder: Path, reward_format: RewardFormat) -> None:
+    """What config.json calls padding, so that texts in a batch end where a sequence classifier thinks they do."""
+    settings = read_json(folder / CONFIG_FILE)
+    write_json(folder / CONFIG_FILE, settings | {"pad_token": padding_of(reward_format)})

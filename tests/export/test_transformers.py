@@ -1,0 +1,84 @@
+"""transformers reads what was exported, without remote code, and gives the scores of this project. Run for real where
+LLM_TRANSFORMERS_PYTHONS names Pythons that have it (`make test-peer`)."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from llm.core.text.load_tokenizer import load_tokenizer
+from llm.core.text.reward_tokens import add_placeholder
+from llm.export.export import main
+from llm.scoring.scorer import Scorer
+from tests.core.conftest import write_qwen2
+from tests.export.models import MODELS, make_model
+
+PYTHONS = os.environ.get("LLM_TRANSFORMERS_PYTHONS", "").split()
+READER = Path(__file__).with_name("read_with_transformers.py")
+FORMS = ("causal-lm", "token-classification", "sequence-classification", "qwen-prm")
+SOLUTIONS = [
+    {"question": "Sam has 3 pens. He finds 4. How many?", "steps": ["Step 1: 3 + 4 = 7.", "Step 2: The answer is: 8"]},
+    {"question": "1 + 1?", "steps": ["2"]},
+    {"question": "Ben has 9 cards and loses 2.", "steps": ["He loses 2.", "9 - 2 = 7", "It is 7."]},
+]
+
+pytestmark = [
+    pytest.mark.runs,
+    pytest.mark.skipif(
+        not PYTHONS, reason="LLM_TRANSFORMERS_PYTHONS names no Python with transformers (make test-peer)"
+    ),
+]
+
+
+def text_of(solution: dict, each_step: bool) -> str:
+    if each_step:
+        return f"{solution['question']} " + "\n".join(f"{step} ки" for step in solution["steps"])
+    return f"{solution['question']} " + "\n".join(solution["steps"]) + " ки"
+
+
+@pytest.fixture(scope="module")
+def of_qwen(tmp_path_factory):
+    """A tokenizer of Qwen's kind, as which transformers 5 reads that of every Qwen2 model."""
+    folder = tmp_path_factory.mktemp("qwen2")
+    write_qwen2(folder)
+    tokenizer = load_tokenizer(str(folder))
+    add_placeholder(tokenizer, "ки")
+    return tokenizer
+
+
+@pytest.fixture(scope="module")
+def jobs(tokenizer, of_qwen, tmp_path_factory) -> list[tuple[dict, list[list[float]]]]:
+    """Every model in every form: what is to be read, and the scores of this project."""
+    found = []
+    for number, name in enumerate(MODELS):
+        folder = tmp_path_factory.mktemp(f"model{number}")
+        is_qwen = name.lower().startswith("qwen2")
+        own = of_qwen if is_qwen else tokenizer
+        for form in FORMS if is_qwen else FORMS[:-1]:
+            each_step = form != "sequence-classification"
+            model = make_model(name, folder / f"{form} source", own, process_reward=each_step)
+            main([str(model), str(folder / form), "--to", form])
+            scores = Scorer.load(model).score(SOLUTIONS)
+            texts = [text_of(solution, each_step) for solution in SOLUTIONS]
+            job = {"form": form, "folder": str(folder / form), "texts": texts, "tag": "ки", "good": "+", "bad": "-"}
+            found.append((job, [one.steps if each_step else [one.reward] for one in scores]))
+    return found
+
+
+@pytest.mark.parametrize("number", range(max(len(PYTHONS), 1)))
+def test_transformers_gives_our_scores(jobs, number):
+    done = subprocess.run(
+        [PYTHONS[number], "-I", str(READER)],
+        input=json.dumps([job for job, _ in jobs]),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={name: value for name, value in os.environ.items() if not name.startswith("HF_")} | {"HF_HUB_OFFLINE": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    for (job, expected), scores in zip(jobs, found["scores"], strict=True):
+        for one, other in zip(expected, scores, strict=True):
+            assert other == pytest.approx(one, abs=1e-4), (found["version"], job)
