@@ -175,8 +175,8 @@ class ResumableTrainer(Trainer):
                 super()._save_checkpoint(model, metrics)
                 if self.unified_stage3:
                     stage3_checkpoint.save_optimizer(self.model_wrapped, folder)
+            self.wait_for_ranks()  # in the store: one that could not write is then reported as such, not as lost
             random_states = from_all_ranks(loop_state.of_rank())
-            self.wait_for_ranks()
             if self.is_world_process_zero():
                 loop_state.save(folder, random_states, self.lr_scheduler.state_dict())
                 write_json(folder / TALLY, tally)
