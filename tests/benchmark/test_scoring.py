@@ -20,8 +20,9 @@ OPTIONS = (
 def test_candidates_share_their_question_and_in_pairs_half_of_their_steps():
     solutions = scoring.candidates(4, 640)
     texts = [np.array(ids) for ids, _, _ in solutions]
-    common = [[int((a != b).argmax()) for b in texts if a is not b] for a in texts]
-    assert common == [[420, 300, 300], [420, 300, 300], [300, 300, 420], [300, 300, 420]]
+    common = [int((one != other).argmax()) for one, other in ((texts[0], texts[1]), (texts[2], texts[3]))]
+    assert all(420 <= count < 425 for count in common)  # a further token may be the same by chance
+    assert 300 <= int((texts[1] != texts[2]).argmax()) < 305
     assert all(len(ids) == 540 and scored[-1] == 539 and prompt == 300 for ids, scored, prompt in solutions)
 
 
@@ -71,4 +72,4 @@ def test_this_project_s_side_scores_every_candidate():
     job = {"solutions": solutions, "sizes": size, "seconds": 0.01, "threads": 1, "started": 0.0}
     result = children.run(scoring.CHILD, job)
     assert [len(scores) for scores in result["log_odds"]] == [8] * 6
-    assert result["computed"] == 300 + 3 * (120 + 2 * 120)
+    assert 300 + 3 * (120 + 2 * 120) - 10 < result["computed"] <= 300 + 3 * (120 + 2 * 120)
