@@ -17,10 +17,7 @@ from llm.scoring.conventions.convention import Reader
 
 def load_own(folder: str, reward_format: RewardFormat, dtype: str, device: str | None) -> tuple[Any, Reader]:
     """A model of this project, and how its head is read."""
-    set_device(device)
-    patches.apply_to_library()
-    attend, _ = attention.choose(use_flash_attention=False, flash_mask=False)
-    patches.apply_to_models(attend)
+    prepare(device)
     if lora.is_adapter(folder):
         model = lora.load(folder, dtype, reward_format.tokens)
     else:
@@ -41,10 +38,13 @@ def compute_in_float32_on_a_cpu(model: Any, dtype: str) -> None:
         widen.compute_in_float32(model)
 
 
-def set_device(device: str | None) -> None:
+def prepare(device: str | None) -> None:
+    """Before a model is built: the device, and PaddleNLP patched."""
     has_cuda = paddle.is_compiled_with_cuda()
     if device and device.startswith("gpu") and not has_cuda:
         raise ValueError(
             f"device {device!r}: this PaddlePaddle is a CPU build. Leave it out, or install the GPU build."
         )
     paddle.set_device(device or ("gpu" if has_cuda else "cpu"))
+    patches.apply_to_library()
+    patches.apply_to_models(attention.choose(use_flash_attention=False, flash_mask=False)[0])

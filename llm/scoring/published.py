@@ -13,8 +13,7 @@ import paddle
 import paddle.nn.functional as F
 
 from llm.alignment.rm.flashmask.reward_format import FORMAT_FILE
-from llm.core import patches
-from llm.core.model import attention, heads, load, weights
+from llm.core.model import heads, load, weights
 from llm.core.model.chunked_logsumexp import log_normaliser
 from llm.core.model.config import load_backbone_config
 from llm.core.model.folder import find_model
@@ -23,7 +22,7 @@ from llm.core.text.load_tokenizer import load_tokenizer
 from llm.scoring.conventions import implicit
 from llm.scoring.conventions.convention import Convention, Reader
 from llm.scoring.conventions.find import HEADS, MODEL_HEADS, PUBLISHED, choose
-from llm.scoring.model import compute_in_float32_on_a_cpu, set_device
+from llm.scoring.model import compute_in_float32_on_a_cpu, prepare
 
 KNOWN_HEADS = {name for names in HEADS.values() for name in names}
 
@@ -44,9 +43,7 @@ def load_published(
         raise ValueError(
             f"convention {name}: reference is for implicit, which needs it: the model that the policy was."
         )
-    set_device(device)
-    patches.apply_to_library()
-    patches.apply_to_models(attention.choose(use_flash_attention=False, flash_mask=False)[0])
+    prepare(device)
     models = []
     for each in filter(None, (folder, reference)):
         config, sizes = load_backbone_config(find_model(str(each)))
