@@ -1,22 +1,23 @@
 """The JSON values in a file, one at a time and in constant memory.
 
-A file is a JSON array or JSON Lines, plain or gzip; both are recognised by the content, never by the name. What
+A file is a JSON array or JSON Lines, plain, gzip or zstd; all are recognised by the content, never by the name. What
 cannot be read is passed on as a `Problem` in place of the value, so that one pass finds every problem.
 """
 
 from __future__ import annotations
 
 import codecs
-import gzip
 import json
 import re
-import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
+from llm.core.paths import shown_path
 from llm.core.records.json_decoder import decoder_and_flaws
 from llm.core.records.problem import Problem, excerpt
+from llm.core.records.unpacked import DAMAGE, unpacked
 
 CHUNK = 1 << 18
 HEAD = 1 << 12
@@ -45,44 +46,45 @@ def read_values(
     array, reading continues at the next object after one that cannot be read. `chunk` is the number of bytes
     read at once. `progress` is called with the bytes of the file, as it is on the disk, since its last call.
     """
-    name = str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    name = shown_path(path)
     count = place = 0
     try:
-        with open(path, "rb") as file, _text_of(file) as stream:
-            for item in _values(stream, name, chunk):
+        head = _head_of(path)
+        if b"\0" in head:  # one problem instead of one for each line of a tar or UTF-16 file
+            remedy = "write it as JSON Lines or a JSON list, in UTF-8"
+            yield name, broken_file(name, "not a text file", f"it begins {head[:8]!r}", remedy)
+            return
+        read = _elements if head[:1] == b"[" else _lines
+        with open(path, "rb") as file, unpacked(file) as stream:
+            for item in read(stream, name, chunk):
                 yield item
                 count += 1
                 if (here := file.tell()) != place:
                     progress(here - place)
                     place = here
         if not count:
-            yield name, _broken(name, "no record in the file", "it is empty", "remove it from the paths")
-    except (OSError, EOFError, zlib.error) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        where = f"after {count} records: {why}"
-        yield name, _broken(name, "file cannot be read", where, "fetch or write it again")
+            yield name, broken_file(name, "no record in the file", "it is empty", "remove it from the paths")
+    except DAMAGE as error:
+        yield name, cut_short(name, count, error)
 
 
-def _text_of(file: BinaryIO) -> BinaryIO:
-    """The file, unpacked if it is compressed."""
-    zipped = file.read(2) == b"\x1f\x8b"
-    file.seek(0)
-    return cast(BinaryIO, gzip.open(file)) if zipped else file
+def _head_of(path: Path) -> bytes:
+    """The beginning of the text, without what is blank."""
+    with open(path, "rb") as file, unpacked(file) as stream:
+        head = stream.read(HEAD).removeprefix(codecs.BOM_UTF8).lstrip(b" \t\r\n")
+        while not head and (head := stream.read(HEAD)):
+            head = head.lstrip(b" \t\r\n")
+        return head
 
 
-def _values(stream: BinaryIO, name: str, chunk: int) -> Iterator[tuple[str, object]]:
-    head = stream.read(HEAD).removeprefix(codecs.BOM_UTF8).lstrip(b" \t\r\n")
-    while not head and (head := stream.read(HEAD)):
-        head = head.lstrip(b" \t\r\n")
-    stream.seek(0)
-    if b"\0" in head:  # one problem instead of one for each line of a Parquet, tar or UTF-16 file
-        remedy = "write it as JSON Lines or a JSON list, in UTF-8"
-        return iter([(name, _broken(name, "not a text file", f"it begins {head[:8]!r}", remedy))])
-    return (_elements if head[:1] == b"[" else _lines)(stream, name, chunk)
+def broken_file(name: str, reason: str, detail: str, remedy: str) -> Problem:
+    return Problem(name, "", reason, detail, remedy, whole_file=True)
 
 
-def _broken(place: str, reason: str, detail: str, remedy: str) -> Problem:
-    return Problem(place, "", reason, detail, remedy, whole_file=True)
+def cut_short(name: str, count: int, error: Exception) -> Problem:
+    """Of a file of which `count` records could be read."""
+    why = getattr(error, "strerror", None) or " ".join(str(error).split())
+    return broken_file(name, "file cannot be read", f"after {count} records: {why}", "fetch or write it again")
 
 
 def _unreadable(place: str, text: str, at: int, detail: str, reason: str = "unreadable JSON") -> Problem:
@@ -117,13 +119,17 @@ def _lines(stream: BinaryIO, name: str, chunk: int) -> Iterator[tuple[str, objec
         line = line.strip(b" \t\r\n")
         if empty and line == b"{":
             how = "write each object on one line, or a list [...] of objects"
-            yield place, _broken(place, "an object over several lines", "neither JSON Lines nor a list", how)
+            yield place, broken_file(place, "an object over several lines", "neither JSON Lines nor a list", how)
             return
         if line:
             empty = False
             flaws.clear()
             value = _line_value(line, place, decoder)
-            yield place, Problem(place, *flaws[0]) if flaws else value
+            if flaws:
+                value = Problem(place, *flaws[0])
+            if isinstance(value, Problem):
+                value = replace(value, written=line.decode("utf-8", "backslashreplace"))
+            yield place, value
 
 
 def _line_value(line: bytes, place: str, decoder: json.JSONDecoder) -> object:
@@ -225,7 +231,7 @@ class _Window:
     def _accepted(self, value: object, stop: int, place: str) -> object:
         written = self.text[self.at : stop]
         if self.flaws:
-            value = Problem(place, *self.flaws[0])
+            value = Problem(place, *self.flaws[0], written=written.encode(errors="backslashreplace").decode())
         elif not written.isascii():
             try:
                 written.encode()
