@@ -58,7 +58,7 @@ def decided_by_first(decide: Callable[[], T]) -> T:
         refusal, decision = from_all_ranks((refusal, decision))[0]
     if refusal is not None:
         raise refusal
-    return decision  # type: ignore[return-value]
+    return decision  # type: ignore[return-value]  # None only where decide() gives None
 
 
 def sum_over_ranks(values: list[float]) -> list[float]:
