@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm.core.records.json_stream import LONGEST, MOST_LOST, read_values
+from llm.core.records.json_stream import LONGEST, MOST_LOST, read_values, read_written
 from llm.core.records.problem import Problem
 
 G = '{"q": ["How many?", "x {\\"y\\"} ], ["], "n": [1, -2.5e-3, true, null]}'
@@ -56,6 +56,7 @@ def test_any_list_reads_as_json_does(values, indent, ascii_only, chunk):
     with tempfile.TemporaryDirectory() as folder:
         path = write(Path(folder) / "a", json.dumps(values, indent=indent, ensure_ascii=ascii_only))
         assert [value for _, value in read_values(path, chunk)] == values
+        assert [json.loads(text) for _, _, text in read_written(path, chunk)] == values
 
 
 @settings(deadline=None, max_examples=200)
