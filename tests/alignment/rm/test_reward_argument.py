@@ -140,7 +140,7 @@ def test_load_best_gives_way_by_default_and_is_refused_when_written(flags, why):
     settings = resolved(*flags)
     assert settings["load_best_model_at_end"] is False
     assert why in "".join(settings.changes)
-    if flags[0] != "--evaluation_strategy":  # there save_strategy gives way instead
+    if flags[0] != "--evaluation_strategy":  # there the default of save_strategy is changed instead
         assert why in refusal(*flags, "--load_best_model_at_end", "true")
     else:
         assert resolved(*flags, "--load_best_model_at_end", "true")["save_strategy"] == "epoch"
