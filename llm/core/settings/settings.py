@@ -10,16 +10,19 @@ from typing import Any, get_type_hints
 from llm.core.settings.ranges import Range
 from llm.core.settings.values import accept, check_kind, check_sound, interpret, narrow, plain, show
 
+MOST_SHOWN = 100  # problems; no run has more settings
+LONGEST_NAME = 60  # that is shown whole
 HIDDEN = "(hidden)"  # what is shown of a key to somebody's account; it is not saved either
 
 
 class SettingsError(ValueError):
-    """Every problem of the settings at once; `problems` has a line for each."""
+    """Every problem of the settings at once; `problems` has a line for each, the text the first MOST_SHOWN of them."""
 
     def __init__(self, problems: list[str]):
         self.problems = list(problems)
-        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
-        super().__init__("\n  ".join([f"the settings have {count}:", *self.problems]))
+        count = "a problem" if len(problems) == 1 else f"{len(problems):,} problems"
+        more = [f"and {len(problems) - MOST_SHOWN:,} more"] if len(problems) > MOST_SHOWN else []
+        super().__init__("\n  ".join([f"the settings have {count}:", *self.problems[:MOST_SHOWN], *more]))
 
 
 @dataclass(frozen=True)
@@ -145,5 +148,5 @@ def is_secret(name: str) -> bool:
 
 
 def problem(place: str, name: str, text: str, why: str) -> str:
-    key = name if name.isascii() and name.isidentifier() else show(name)
+    key = name if len(name) <= LONGEST_NAME and name.isascii() and name.isidentifier() else show(name)
     return f"{place}: {key} = {HIDDEN if is_secret(name) else text}: {why}"
