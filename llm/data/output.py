@@ -39,7 +39,11 @@ class LineFile:
 
     def write(self, value: object) -> None:
         """ValueError for NaN and infinite numbers, which JSON does not have."""
-        self._lines.append(self._text_of(value))
+        self.write_text(self._text_of(value))
+
+    def write_text(self, text: str) -> None:
+        """A value that is JSON already, on one line."""
+        self._lines.append(text)
         self.count += 1
         if len(self._lines) == LINES_AT_ONCE:
             self.flush()

@@ -16,10 +16,11 @@ from typing import BinaryIO
 
 from llm.core.paths import shown_path
 from llm.core.records.json_decoder import decoder_and_flaws
-from llm.core.records.problem import Problem, excerpt
+from llm.core.records.problem import Problem
 from llm.core.records.unpacked import DAMAGE, unpacked
+from llm.core.records.unreadable import broken_file, cut_short, no_utf8, too_long, unreadable
 
-CHUNK = 1 << 18
+CHUNK = 1 << 15  # json counts the lines before every error, so a large window makes many errors slow
 HEAD = 1 << 12
 # A bracket or quote that is never closed must not pull a whole file into memory.
 LONGEST = 1 << 23
@@ -28,9 +29,13 @@ CUT = 16
 BLANK = re.compile(r"[ \t\r\n]*")
 OBJECT = re.compile(r'\{[ \t\r\n]*"')
 OBJECT_CUT = re.compile(r"\{[ \t\r\n]*\Z")
-STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
+STRING_OR_BRACKETS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]+|[\]}]+', re.DOTALL)
 TOO_DEEP = "nested too deeply"
+DEEPEST = 150_000  # brackets open at once in what is passed over; with more of them it is no file of records
+MOST_LOST = 10_000  # elements of a list whose end is unknown: behind so many, what else it holds is guesswork
 UNCLOSED = ("the file ends too early", "list not closed")
+
+Item = tuple[str, object, str]  # place, value, text
 
 
 def no_progress(count: int) -> None:
@@ -46,13 +51,20 @@ def read_values(
     array, reading continues at the next object after one that cannot be read. `chunk` is the number of bytes
     read at once. `progress` is called with the bytes of the file, as it is on the disk, since its last call.
     """
+    for place, value, _ in read_written(path, chunk, progress):
+        yield place, value
+
+
+def read_written(path: Path, chunk: int = CHUNK, progress: Callable[[int], object] = no_progress) -> Iterator[Item]:
+    """(place, value, its text in the file), as `read_values`; the text of what cannot be read is "" where its end is
+    not known."""
     name = shown_path(path)
     count = place = 0
     try:
         head = _head_of(path)
         if b"\0" in head:  # one problem instead of one for each line of a tar or UTF-16 file
             remedy = "write it as JSON Lines or a JSON list, in UTF-8"
-            yield name, broken_file(name, "not a text file", f"it begins {head[:8]!r}", remedy)
+            yield name, broken_file(name, "not a text file", f"it begins {head[:8]!r}", remedy), ""
             return
         read = _elements if head[:1] == b"[" else _lines
         with open(path, "rb") as file, unpacked(file) as stream:
@@ -63,9 +75,9 @@ def read_values(
                     progress(here - place)
                     place = here
         if not count:
-            yield name, broken_file(name, "no record in the file", "it is empty", "remove it from the paths")
+            yield name, broken_file(name, "no record in the file", "it is empty", "remove it from the paths"), ""
     except DAMAGE as error:
-        yield name, cut_short(name, count, error)
+        yield name, cut_short(name, count, error), ""
 
 
 def _head_of(path: Path) -> bytes:
@@ -77,40 +89,14 @@ def _head_of(path: Path) -> bytes:
         return head
 
 
-def broken_file(name: str, reason: str, detail: str, remedy: str) -> Problem:
-    return Problem(name, "", reason, detail, remedy, whole_file=True)
-
-
-def cut_short(name: str, count: int, error: Exception) -> Problem:
-    """Of a file of which `count` records could be read."""
-    why = getattr(error, "strerror", None) or " ".join(str(error).split())
-    return broken_file(name, "file cannot be read", f"after {count} records: {why}", "fetch or write it again")
-
-
-def _unreadable(place: str, text: str, at: int, detail: str, reason: str = "unreadable JSON") -> Problem:
-    return Problem(place, _around(text, at), reason, detail, "repair it, or write the file again")
-
-
-def _no_utf8(place: str, text: str, at: int, detail: str) -> Problem:
-    return Problem(place, _around(text, at), "invalid UTF-8", detail, "save the file as UTF-8")
-
-
-def _too_long(place: str) -> Problem:
-    return Problem(place, "", "record too long", f"more than {LONGEST:,} characters", "split or repair it")
-
-
-def _around(text: str, at: int) -> str:
-    return excerpt(text[max(0, at - 20) : at + 20])
-
-
-def _lines(stream: BinaryIO, name: str, chunk: int) -> Iterator[tuple[str, object]]:
+def _lines(stream: BinaryIO, name: str, chunk: int) -> Iterator[Item]:
     decoder, flaws = decoder_and_flaws()
     number, empty = 0, True
     while line := stream.readline(LONGEST):
         number += 1
         place = f"{name}:{number}"
         if len(line) == LONGEST:
-            yield place, _too_long(place)
+            yield place, too_long(place, LONGEST), ""
             while line and not line.endswith(b"\n"):
                 line = stream.readline(chunk)
             continue
@@ -119,36 +105,32 @@ def _lines(stream: BinaryIO, name: str, chunk: int) -> Iterator[tuple[str, objec
         line = line.strip(b" \t\r\n")
         if empty and line == b"{":
             how = "write each object on one line, or a list [...] of objects"
-            yield place, broken_file(place, "an object over several lines", "neither JSON Lines nor a list", how)
+            yield place, broken_file(place, "an object over several lines", "neither JSON Lines nor a list", how), ""
             return
         if line:
             empty = False
             flaws.clear()
-            value = _line_value(line, place, decoder)
-            if flaws:
-                value = Problem(place, *flaws[0])
-            if isinstance(value, Problem):
-                value = replace(value, written=line.decode("utf-8", "backslashreplace"))
-            yield place, value
+            value, text = _line_value(line, place, decoder)
+            yield place, Problem(place, *flaws[0]) if flaws else value, text
 
 
-def _line_value(line: bytes, place: str, decoder: json.JSONDecoder) -> object:
+def _line_value(line: bytes, place: str, decoder: json.JSONDecoder) -> tuple[object, str]:
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
         shown = line.decode("utf-8", "backslashreplace")
         at = len(line[: error.start].decode("utf-8"))
         byte = f"0x{line[error.start]:02x} at byte {error.start + 1} of the line"
-        return _no_utf8(place, shown, at, byte)
+        return no_utf8(place, shown, at, byte), shown
     try:
         value, end = decoder.raw_decode(text)
     except json.JSONDecodeError as error:
-        return _unreadable(place, text, error.pos, f"{error.msg} at column {error.pos + 1}")
+        return unreadable(place, text, error.pos, f"{error.msg} at column {error.pos + 1}"), text
     except RecursionError:
-        return _unreadable(place, text, 0, TOO_DEEP)
+        return unreadable(place, text, 0, TOO_DEEP), text
     if end < len(text):
-        return _unreadable(place, text, end, f"a line is one value, but more follows at column {end + 1}")
-    return value
+        return unreadable(place, text, end, f"a line is one value, but more follows at column {end + 1}"), text
+    return value, text
 
 
 class _Window:
@@ -160,6 +142,7 @@ class _Window:
         self.to_text = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
         self.decoder, self.flaws = decoder_and_flaws()
         self.text, self.at, self.line, self.ended, self.lost = "", 0, 1, False, False
+        self.written = ""  # the text of the value that was read last, where its end is known
 
     def more(self) -> bool:
         """Read on; by as much again as is kept, so that a long element is not scanned once per chunk."""
@@ -186,6 +169,7 @@ class _Window:
 
     def value(self, place: str) -> object:
         """Read the value that begins here and move past it; `lost` is set if its end cannot be found."""
+        self.written = ""
         while True:
             self.flaws.clear()
             try:
@@ -199,28 +183,34 @@ class _Window:
             if self.ended or (stop <= len(self.text) - CUT and not unclosed):
                 break
             if len(self.text) - self.at > LONGEST:
-                return self.lose(_too_long(place))
+                return self.lose(too_long(place, LONGEST))
             self.more()
         if not why:
             return self._accepted(value, stop, place)
         if unclosed or stop == len(self.text):
-            return self.lose(_unreadable(place, self.text, stop, *UNCLOSED), stop)
+            return self.lose(unreadable(place, self.text, stop, *UNCLOSED), stop)
         line = self.line + self.text.count("\n", self.at, stop)
-        return self.lose(_unreadable(place, self.text, stop, f"{why} at line {line}"), stop)
+        return self.lose(unreadable(place, self.text, stop, f"{why} at line {line}"), stop)
 
     def _too_deep(self, place: str) -> Problem:
         """Move past it at once, for its inner objects are as deep, each of them. If it is never closed, whole values
         may follow behind the last bracket that is not."""
-        problem = _unreadable(place, self.text, self.at, TOO_DEEP)
+        problem = unreadable(place, self.text, self.at, TOO_DEEP)
         while True:
             depth = 0
-            for token, depth in _depths(self.text, self.at):
-                if depth == 0:
-                    self.move(token.end())
+            for at, before, depth in _depths(self.text, self.at):
+                if depth <= 0:
+                    self.move(at + before)
                     return problem
+                if depth > DEEPEST:
+                    return replace(problem, whole_file=True)
             if len(self.text) - self.at > LONGEST or not self.more():
-                opened = (token.start() for token, here in _depths(self.text, self.at) if here == depth)
-                return self.lose(problem, max((at for at in opened if self.text[at] in "[{"), default=0))
+                unclosed = (
+                    at + depth - before - 1
+                    for at, before, after in _depths(self.text, self.at)
+                    if before < depth <= after
+                )
+                return self.lose(problem, max(unclosed, default=0))
 
     def lose(self, problem: Problem, stop: int = 0) -> Problem:
         """`problem` is one after which nobody knows where the next value begins; move to `stop`, or ahead."""
@@ -231,14 +221,15 @@ class _Window:
     def _accepted(self, value: object, stop: int, place: str) -> object:
         written = self.text[self.at : stop]
         if self.flaws:
-            value = Problem(place, *self.flaws[0], written=written.encode(errors="backslashreplace").decode())
+            value = Problem(place, *self.flaws[0])
         elif not written.isascii():
             try:
                 written.encode()
             except UnicodeEncodeError as error:
                 line = self.line + written.count("\n", 0, error.start)
                 byte = f"0x{ord(written[error.start]) - 0xDC00:02x} in line {line}"
-                value = _no_utf8(place, written, error.start, byte)
+                value = no_utf8(place, written, error.start, byte)
+        self.written = written
         self.move(stop)
         return value
 
@@ -254,20 +245,22 @@ class _Window:
         return True
 
 
-def _depths(text: str, at: int) -> Iterator[tuple[re.Match, int]]:
-    """Every bracket outside of texts, and how many are open behind it."""
+def _depths(text: str, at: int) -> Iterator[tuple[int, int, int]]:
+    """Of every run of opening or of closing brackets outside of texts: its place, how many are open before and behind
+    it."""
     depth = 0
-    for token in STRING_OR_BRACKET.finditer(text, at):
+    for token in STRING_OR_BRACKETS.finditer(text, at):
         if token[0][0] != '"':
-            depth += 1 if token[0] in "[{" else -1
-            yield token, depth
+            before, length = depth, token.end() - token.start()
+            depth += length if token[0][0] in "[{" else -length
+            yield token.start(), before, depth
 
 
-def _elements(stream: BinaryIO, name: str, chunk: int) -> Iterator[tuple[str, object]]:
+def _elements(stream: BinaryIO, name: str, chunk: int) -> Iterator[Item]:
     window = _Window(stream, chunk)
     window.peek()
     window.move(window.at + 1)
-    number, need_comma = 0, False
+    number, need_comma, lost = 0, False, 0
     while True:
         char, trouble = window.peek(), ""
         if char == "]":
@@ -283,12 +276,21 @@ def _elements(stream: BinaryIO, name: str, chunk: int) -> Iterator[tuple[str, ob
         number += 1
         place = f"{name}, element {number} (line {window.line})"
         if not char:
-            yield place, _unreadable(place, window.text, window.at, *UNCLOSED)
+            yield place, unreadable(place, window.text, window.at, *UNCLOSED), ""
             return
         if trouble:
-            yield place, window.lose(_unreadable(place, window.text, window.at, trouble))
+            yield place, window.lose(unreadable(place, window.text, window.at, trouble)), ""
         else:
-            yield place, window.value(place)
+            value = window.value(place)
+            yield place, value, window.written
+            if isinstance(value, Problem) and value.whole_file:
+                return
+        lost += window.lost
+        if lost > MOST_LOST:
+            how = "write the list again with a JSON library"
+            detail = f"more than {MOST_LOST:,} of its elements are unreadable"
+            yield name, broken_file(name, "no JSON list", detail, how), ""
+            return
         need_comma = not window.lost
         if window.lost and not window.next_object():
             return

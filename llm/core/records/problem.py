@@ -22,7 +22,6 @@ class Problem:
     detail: str
     remedy: str
     whole_file: bool = False
-    written: str = ""  # the text that is no value, as the file has it, where its end is known
 
     def __str__(self) -> str:
         value = f"{self.value} - " if self.value else ""

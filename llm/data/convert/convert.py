@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import sys
 from pathlib import Path
-
-from tqdm import tqdm
 
 from llm.core.console import ArgumentParser, listed, plain_errors
 from llm.core.paths import find_files, shown_path
+from llm.core.records.reading_bar import reading_bar
 from llm.data.convert.counts import refusal, report
 from llm.data.convert.form import Format, Options
 from llm.data.convert.formats.prm800k import NEUTRAL
@@ -45,11 +45,11 @@ def main(argv: list[str]) -> None:
 
 def _run(files: list[Path], job: Job, arguments: argparse.Namespace) -> list[str]:
     """The report; ValueError, and no file, if something in the files cannot be used."""
-    size = sum(path.stat().st_size for path in files)
-    bar = tqdm(total=size, desc="convert", unit="B", unit_scale=True, disable=None)
-    with bar, new_file(arguments.output) as output, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
+        progress = stack.enter_context(reading_bar(files, sys.stderr.isatty()))
+        output = stack.enter_context(new_file(arguments.output))
         rejects = None if arguments.rejects is None else stack.enter_context(new_file(arguments.rejects))
-        counts = convert_files(files, job, output, rejects, bar.update)
+        counts = convert_files(files, job, output, rejects, progress)
         if why := refusal(counts, arguments.skip_bad_records or rejects is not None):
             raise ValueError(why)
     named = f"{job.form.name}, named" if arguments.format else f"{job.form.name}, found by the fields"

@@ -62,7 +62,7 @@ class Bad(Exception):
 
 def find_format(files: list[Path], names: Mapping[str, str]) -> Format:
     """That of the first row that can be read."""
-    for place, row in chain.from_iterable(map(read_rows, files)):
+    for place, row, _ in chain.from_iterable(map(read_rows, files)):
         if isinstance(row, dict):
             return format_of(renamed(row, names), place)
         if isinstance(row, Problem) and row.whole_file:
@@ -124,12 +124,13 @@ def _items(files: list[Path], job: Job, counts: Counts, progress: Callable[[int]
 
 def _single_items(files: list[Path], job: Job, counts: Counts, progress: Callable[[int], object]) -> Iterator[Item]:
     for path in files:
-        for place, row in read_rows(path, job.columns(), progress):
+        for place, row, text in read_rows(path, job.columns(), progress):
             if isinstance(row, Problem) and row.whole_file:
                 counts.broken.append(row)
                 continue
             counts.rows += 1
-            yield Item(place, _checked(row, place, job), [row])
+            read = (text or None) if isinstance(row, Problem) else row
+            yield Item(place, _checked(row, place, job), [read])
 
 
 def _checked(row: object, place: str, job: Job) -> Row | list[Problem]:
@@ -200,8 +201,6 @@ def _parsed(record: dict, place: str) -> Record | Preference | list[Problem] | N
 
 
 def _rejected(place: str, row: object, problems: list[Problem]) -> dict:
-    if isinstance(row, Problem):
-        row = row.written
     try:
         kept = _as_json(row)
     except RecursionError:

@@ -6,16 +6,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from llm.core.paths import shown_path
-from llm.core.records.json_stream import cut_short
+from llm.core.records.json_stream import Item
+from llm.core.records.unreadable import cut_short
 
 MAGIC = b"PAR1"
 ROWS_AT_ONCE = 1024
 
 
-def read_parquet(
-    path: Path, columns: frozenset[str] | None, progress: Callable[[int], object]
-) -> Iterator[tuple[str, object]]:
-    """(place, row); a row has the `columns` that the file has, or all of them if None is given."""
+def read_parquet(path: Path, columns: frozenset[str] | None, progress: Callable[[int], object]) -> Iterator[Item]:
+    """(place, row, ""); a row has the `columns` that the file has, or all of them if None is given."""
     import pyarrow
     from pyarrow import parquet
 
@@ -27,7 +26,7 @@ def read_parquet(
             for batch in file.iter_batches(ROWS_AT_ONCE, columns=wanted):
                 for row in batch.to_pylist():
                     number += 1
-                    yield f"{name}, row {number}", row
+                    yield f"{name}, row {number}", row, ""
                 progress(size * number // rows - size * (number - batch.num_rows) // rows)
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        yield name, cut_short(name, number, error)
+        yield name, cut_short(name, number, error), ""

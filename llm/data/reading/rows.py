@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from llm.core.paths import SUFFIXES
-from llm.core.records.json_stream import no_progress, read_values
+from llm.core.records.json_stream import Item, no_progress, read_written
 from llm.data.reading.parquet_rows import MAGIC, read_parquet
 from llm.data.reading.separated_rows import read_separated
 
@@ -21,8 +21,9 @@ ROW_SUFFIXES = (
 
 def read_rows(
     path: Path, columns: frozenset[str] | None = None, progress: Callable[[int], object] = no_progress
-) -> Iterator[tuple[str, object]]:
-    """(place, row) of a file; a place is `file.jsonl:7`, `file.parquet, row 7` or `file.csv:7`.
+) -> Iterator[Item]:
+    """(place, row, text) of a file. A place is `file.jsonl:7`, `file.parquet, row 7` or `file.csv:7`; the text is ""
+    where the file is not JSON.
 
     `columns` are those wanted of a Parquet file, which can leave the others unread. `progress` is called with the bytes
     of the file that were read since its last call. Only a file whose name ends in .csv or .tsv has separated values;
@@ -34,8 +35,8 @@ def read_rows(
         with open(path, "rb") as stream:
             is_parquet = stream.read(len(MAGIC)) == MAGIC
     except OSError:
-        is_parquet = False  # read_values says why
-    return read_parquet(path, columns, progress) if is_parquet else read_values(path, progress=progress)
+        is_parquet = False  # read_written says why
+    return read_parquet(path, columns, progress) if is_parquet else read_written(path, progress=progress)
 
 
 def _separator_of(path: Path) -> str | None:

@@ -10,14 +10,15 @@ from pathlib import Path
 
 from llm.core.console import count_of
 from llm.core.paths import shown_path
-from llm.core.records.json_stream import LONGEST, broken_file, cut_short
+from llm.core.records.json_stream import LONGEST, Item
 from llm.core.records.problem import Problem, excerpt
 from llm.core.records.unpacked import DAMAGE, unpacked
+from llm.core.records.unreadable import broken_file, cut_short
 
 
-def read_separated(path: Path, separator: str, progress: Callable[[int], object]) -> Iterator[tuple[str, object]]:
-    """(place, row); all values are strings. The place is the line in which the row ends, as a value in quotation marks
-    may have line breaks."""
+def read_separated(path: Path, separator: str, progress: Callable[[int], object]) -> Iterator[Item]:
+    """(place, row, ""); all values are strings. The place is the line in which the row ends, as values in quotation
+    marks may have line breaks."""
     name, count, read = shown_path(path), 0, 0
     csv.field_size_limit(LONGEST)
     try:
@@ -27,23 +28,23 @@ def read_separated(path: Path, separator: str, progress: Callable[[int], object]
             lines = csv.reader(text, delimiter=separator, strict=True)
             names = next(lines, [])
             if problem := _problem_of_names(name, names):
-                yield name, problem
+                yield name, problem, ""
                 return
             for values in lines:
                 if values:
                     count += 1
                     place = f"{name}:{lines.line_num}"
-                    yield place, _row(place, names, values)
+                    yield place, _row(place, names, values), ""
                 if (here := file.tell()) != read:
                     progress(here - read)
                     read = here
             if not count:
-                yield name, broken_file(name, "no row in the file", "it is empty", "remove it from the paths")
+                yield name, broken_file(name, "no row in the file", "it is empty", "remove it from the paths"), ""
     except DAMAGE as error:
-        yield name, cut_short(name, count, error)
+        yield name, cut_short(name, count, error), ""
     except csv.Error as error:  # where the next row begins is not known any more
         detail = f"line {lines.line_num}, after {count_of(count, 'row')}: {error}"
-        yield name, broken_file(name, "file cannot be read", detail, "repair the line, or write the file again")
+        yield name, broken_file(name, "file cannot be read", detail, "repair the line, or write the file again"), ""
 
 
 def _problem_of_names(name: str, names: list[str]) -> Problem | None:
