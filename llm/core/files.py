@@ -16,7 +16,6 @@ FLUSHED_AT_ONCE = 16  # a file system writes its journal once for all that wait
 
 
 def write_json(path: Path, content: object) -> None:
-    """As `write_text`."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=repr) + "\n")
 
 
