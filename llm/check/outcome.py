@@ -70,8 +70,9 @@ def screen(outcome: Outcome) -> Iterator[str]:
         if several:
             yield f"{section.name}:"
         yield from (f"  {line}" if several else line for line in section.lines)
-    for number, finding in enumerate(outcome.findings, 1):
-        yield f"\n{number}. {finding.text}"
+    findings = [(section.name, finding) for section in outcome.sections for finding in section.findings]
+    for number, (name, finding) in enumerate(findings, 1):
+        yield f"\n{number}. {f'{name}: ' if several else ''}{finding.text}"
         yield from (f"   {example}" for example in finding.examples)
         if finding.examples and (more := finding.count - len(finding.examples)):
             yield f"   and {more:,} more"

@@ -18,8 +18,9 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 0 auto; p
   background: var(--back); overflow-wrap: anywhere; }
 h1 { font-size: 1.35rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
 h3 { font-size: 1rem; margin: 1.5rem 0 .3rem; }
-pre { white-space: pre-wrap; font: .85rem/1.5 ui-monospace, monospace; margin: 0; }
+pre { white-space: pre-wrap; margin: 0; } pre, code { font: .85rem/1.5 ui-monospace, monospace; }
 .verdict { font-weight: 600; } .bad { color: var(--bad); } .good { color: var(--good); }
+ol { padding-left: 1.6rem; }
 li { margin-bottom: 1rem; } li p { margin: .1rem 0; } .advice, .said { color: var(--soft); }
 table { width: 100%; border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 td { padding: .1rem .5rem .1rem 0; vertical-align: middle; } .name, .said { white-space: nowrap; width: 1%; }
@@ -36,12 +37,12 @@ def _parts(title: str, sections: Sequence[Section]) -> Iterator[str]:
     yield '<!DOCTYPE html>\n<html lang="en">\n<meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
     yield f"<title>{_text(title)}</title>\n<style>{STYLE}</style>\n<h1>{_text(title)}</h1>"
-    findings = [finding for section in sections for finding in section.findings]
+    findings = [(section.name, finding) for section in sections for finding in section.findings]
     said = count_of(len(findings), "finding") if findings else "clean"
     yield f'<p class="verdict {"bad" if findings else "good"}">{said}</p>'
     if findings:
         yield "<ol>"
-        yield from map(_finding, findings)
+        yield from (_finding(name if len(sections) > 1 else "", finding) for name, finding in findings)
         yield "</ol>"
     for section in sections:
         yield f"<h2>{_text(section.name)}</h2>\n<pre>{_text(chr(10).join(section.lines))}</pre>"
@@ -51,9 +52,10 @@ def _parts(title: str, sections: Sequence[Section]) -> Iterator[str]:
     yield "</html>"
 
 
-def _finding(finding: Finding) -> str:
+def _finding(name: str, finding: Finding) -> str:
     examples = "".join(f"<p><code>{_text(example)}</code></p>" for example in finding.examples)
-    return f'<li><p>{_text(finding.text)}</p><p class="advice">{_text(finding.advice)}</p>{examples}</li>'
+    text = f"{name}: {finding.text}" if name else finding.text
+    return f'<li><p>{_text(text)}</p><p class="advice">{_text(finding.advice)}</p>{examples}</li>'
 
 
 def _bars(chart: Chart) -> Iterator[str]:

@@ -9,7 +9,7 @@ from llm.core.records.problem import Problem
 from llm.core.records.records import OF_OTHER_FORM
 from llm.data.check.finding import Examples, Finding
 
-CONVERT = "They are not of this project's form; python -m llm convert writes other data sets' files as records."
+CONVERT = "If they are of another data set's form, python -m llm convert writes them as records."
 
 
 class BadRecords:
