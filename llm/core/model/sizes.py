@@ -20,6 +20,7 @@ class Sizes:
     tie_word_embeddings: bool
     max_position_embeddings: int
     sliding_window: int | None = None
+    head_dim: int | None = None  # of a head, in a family where this is a size of its own
     spare_rows: int = 0  # known rows of the embedding that no token of its tokenizer has
     is_first: bool = True  # false of a stage of a pipeline that lacks the embedding
     is_last: bool = True  # false of one that lacks the last norm and the head
@@ -47,4 +48,6 @@ def sizes_of(config: dict, where: str) -> Sizes:
     config = check(config, where)
     known = {"tie_word_embeddings": False, **FAMILIES[config["model_type"]].defaults, **config}
     values = {field.name: known[field.name] for field in fields(Sizes) if field.name in known}
+    if not FAMILIES[config["model_type"]].norms_heads:
+        values["head_dim"] = None  # which can only be written as what it is anyway
     return Sizes(**values | {"num_key_value_heads": values["num_key_value_heads"] or values["num_attention_heads"]})
