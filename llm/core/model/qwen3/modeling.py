@@ -80,7 +80,9 @@ class Qwen3Attention(nn.Layer):
         config = self.config
         q, k, v = (projection(hidden_states) for projection in (self.q_proj, self.k_proj, self.v_proj))
         rows = [-1, self.seq_length] if config.sequence_parallel else hidden_states.shape[:2]
-        q_BSHD, k_BSGD, v_BSGD = (x.reshape([*rows, -1, config.head_dim]) for x in (q, k, v))
+        q_BSHD, k_BSGD, v_BSGD = (
+            x.reshape([*rows, x.shape[-1] // config.head_dim, config.head_dim]) for x in (q, k, v)
+        )
         tables = self.rotary_emb(v_BSGD, seq_len=v_BSGD.shape[1])
         q_BSHD, k_BSGD = qwen2.apply_rotary_pos_emb(self.q_norm(q_BSHD), self.k_norm(k_BSGD), *tables, position_ids)
         inputs = q_BSHD, config, k_BSGD, v_BSGD, attention_mask, output_attentions
@@ -93,18 +95,14 @@ class Qwen3Attention(nn.Layer):
 
 
 def _divided_outputs(config: Qwen3Config, outputs: int):
-    if config.tensor_parallel_degree == 1:
+    if config.tensor_parallel_degree <= 1:
         return linear_utils.Linear(config.hidden_size, outputs, bias_attr=False)
-    kind = (
-        linear_utils.ColumnSequenceParallelLinear
-        if config.sequence_parallel
-        else linear_utils.ColumnParallelLinear
-    )
+    kind = linear_utils.ColumnSequenceParallelLinear if config.sequence_parallel else linear_utils.ColumnParallelLinear
     return kind(config.hidden_size, outputs, has_bias=False, gather_output=False)
 
 
 def _divided_inputs(config: Qwen3Config, inputs: int):
-    if config.tensor_parallel_degree == 1:
+    if config.tensor_parallel_degree <= 1:
         return linear_utils.Linear(inputs, config.hidden_size, bias_attr=False)
     kind = linear_utils.RowSequenceParallelLinear if config.sequence_parallel else linear_utils.RowParallelLinear
     return kind(inputs, config.hidden_size, has_bias=False, input_is_parallel=True)
