@@ -1,5 +1,5 @@
-"""Llama, Mistral, Qwen2 and Qwen3 in plain numpy, from their papers and not from PaddleNLP: the reference for what a model's
-folder means. Weights have Hugging Face's names and orientation, numbers are float64."""
+"""Llama, Mistral, Qwen2 and Qwen3 in plain numpy, from their papers and not from PaddleNLP: the reference for what a
+model's folder means. Weights have Hugging Face's names and orientation, numbers are float64."""
 
 import numpy as np
 

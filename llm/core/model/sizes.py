@@ -38,8 +38,10 @@ KNOWN = {
     "meta-llama/Meta-Llama-3.1-8B": Sizes("llama", 128256, 4096, 14336, 32, 32, 8, False, 131072),
     "mistralai/Mistral-7B-v0.1": Sizes("mistral", 32000, 4096, 14336, 32, 32, 8, False, 32768, 4096),
     "Qwen/Qwen2.5-Math-7B-Instruct": Sizes("qwen2", 152064, 3584, 18944, 28, 28, 4, False, 4096, spare_rows=399),
+    "Qwen/Qwen3-8B": Sizes("qwen3", 151936, 4096, 12288, 36, 32, 8, False, 40960, head_dim=128, spare_rows=267),
     "meta-llama/Meta-Llama-3.1-70B": Sizes("llama", 128256, 8192, 28672, 80, 64, 8, False, 131072),
     "Qwen/Qwen2.5-Math-72B-Instruct": Sizes("qwen2", 152064, 8192, 29568, 80, 64, 8, False, 4096, spare_rows=399),
+    "Qwen/Qwen3-32B": Sizes("qwen3", 151936, 5120, 25600, 64, 64, 8, False, 40960, head_dim=128, spare_rows=267),
 }
 
 

@@ -37,8 +37,6 @@ RUNS = [
     ("qwen3", "tensor and stage1"),
     ("qwen3", "sequence"),
     ("qwen3", "pipeline"),
-    ("qwen3", "stage3"),
-    ("qwen3", "pipeline and tensor"),
 ]
 
 
