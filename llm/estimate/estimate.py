@@ -6,7 +6,7 @@ update takes at least, before any GPU is paid for.
 CONFIG.json is a configuration of run_reward.py, whose settings may all be written as flags (run_reward.py --help lists
 them). Only the model's config.json is read. The models named in llm/config do not need even that; for others without a
 folder give --model_type, --vocab_size, --hidden_size, --intermediate_size, --num_hidden_layers, --num_attention_heads,
---num_key_value_heads, --max_position_embeddings, --tie_word_embeddings, as in its config.json.
+--num_key_value_heads, --head_dim (Qwen3), --max_position_embeddings, --tie_word_embeddings, as in its config.json.
 
 --gpus N            GPUs of the run; if not written, as many as the configuration's degrees of parallelism need
 --memory GIB        memory of each (80)
@@ -76,6 +76,7 @@ class EstimateArgument:
     num_hidden_layers: int | None = setting(None, "Its layers.")
     num_attention_heads: int | None = setting(None, "Its query heads.")
     num_key_value_heads: int | None = setting(None, "Its key and value heads.")
+    head_dim: int | None = setting(None, "Features of a head, where they are not hidden size / heads: Qwen3's 128.")
     max_position_embeddings: int | None = setting(None, "Positions that it has.")
     tie_word_embeddings: bool | None = setting(None, "Whether embedding and head are one matrix.")
 
