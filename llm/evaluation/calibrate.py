@@ -5,8 +5,8 @@
 
 Fits temperature (one number) or platt (two) to labelled records (src, responses, labels) that the model has not seen
 in training. Half of the questions is for fitting, the other half for measuring: expected calibration error,
-Brier score and cross entropy, before and after. The result is MODEL/calibration.json, which score, serve and evaluate use when they are asked
-to (--calibrated); DIR/report.html shows reliability before and after.
+Brier score and cross entropy, before and after. The result is MODEL/calibration.json, which score, serve and evaluate
+use when they are asked to (--calibrated); DIR/report.html shows reliability before and after.
 """
 
 from __future__ import annotations
