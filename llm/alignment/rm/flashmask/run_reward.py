@@ -54,12 +54,13 @@ def main(argv: list[str]) -> dict:
         from llm.core.parallel import rank_failure
         from llm.core.train.resumable_trainer import SaveError
 
-        patches.apply_to_processes()
-        start = find_start(run, reward_format, train, dev)
-        attend, why = attention.choose(run.model.use_flash_attention, run.model.flash_mask)
-        show_start(run, start, why, threads)
-        model = build_model(run, reward_format, attend, start.arguments)
-        trainer = make_trainer(run, reward_format, start, model, rows, dev and dev.rows)
+        with rank_failure.reported():
+            patches.apply_to_processes()
+            start = find_start(run, reward_format, train, dev)
+            attend, why = attention.choose(run.model.use_flash_attention, run.model.flash_mask)
+            show_start(run, start, why, threads)
+            model = build_model(run, reward_format, attend, start.arguments)
+            trainer = make_trainer(run, reward_format, start, model, rows, dev and dev.rows)
     alone = output_folder.locked(run.output_dir, first_rank=ranks.rank() == 0)
     with plain_errors(SaveError, OSError, ValueError), rank_failure.reported(), alone:
         leave_settings(run, start)
