@@ -66,7 +66,8 @@ def find_checkpoint(
     folder: Path, asked: Asked, identity: dict, defaults: dict, faults_of: Callable[[Path], list[str]]
 ) -> Path | None:
     """The checkpoint to resume from, or None for a fresh start. ValueError where it is of another run, or where those
-    that are there are damaged. `defaults` are those of settings in the identity; `faults_of` a checkpoint are what it lacks although its files are those of its list."""
+    that are there are damaged. `defaults` are those of settings in the identity. `faults_of` a checkpoint are what it
+    lacks although its files are those of its list."""
     if asked.resume_from_checkpoint:
         given = _absolute(asked.resume_from_checkpoint)
         if faults := _faults(given, identity, defaults, faults_of):

@@ -6,8 +6,8 @@ import paddle
 
 
 def grow_vocabulary(model, size: int) -> None:
-    """Give the embedding and the LM head, if there is one, rows for ids below `size`, and config.vocab_size that number.
-    A model that has as many already, because its vocabulary was padded, stays as it is.
+    """Give the embedding, and the LM head if there is one, rows for ids below `size`, and config.vocab_size that
+    number. A model that has as many already, because its vocabulary was padded, stays as it is.
 
     New rows are the mean of the old ones: as long as it is untrained a new token then looks like an average one and is
     as likely as an average one, where a random row could be more likely than all others. The same on every rank.

@@ -1,5 +1,5 @@
-"""The two logits of a reward: from a head of the model's own, or from two rows of the LM head, wherever they are: in the
-head, in one that ranks divide, or in the parameter that trains with adapters."""
+"""The two logits of a reward: from a head of the model's own, or from two rows of the LM head, wherever they are:
+in the head, in one that ranks divide, or in the parameter that trains with adapters."""
 
 from __future__ import annotations
 

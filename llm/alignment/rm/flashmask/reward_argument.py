@@ -185,9 +185,8 @@ class ModelArgument:
     reward_tokens: str = setting("+,-", "The positive and the negative token, separated by a comma; one token each.")
     reward_head: str = setting(
         LM,
-        "What makes a reward of a hidden state: lm (the two reward tokens' rows of the LM head), linear (two classes, as "
-        "TRL has it), mlp (two layers, as Qwen2.5-Math-PRM has it) or value (one number). A published model keeps its "
-        "head.",
+        "What makes a reward of a hidden state: lm (the reward tokens' rows of the LM head), linear (two classes, as "
+        "in TRL), mlp (two layers, as in Qwen2.5-Math-PRM) or value (one number). A published model keeps its head.",
         choices=list(TRAINED),
     )
     init_reward_head: bool = setting(False, "Start with a new reward_head, at random, if the model has none.")
