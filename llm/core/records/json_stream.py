@@ -12,13 +12,14 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from llm.core.records.json_decoder import decoder_and_flaws
 from llm.core.records.problem import Problem, excerpt
 
-CHUNK = 1 << 18
+CHUNK = 1 << 15  # json counts the lines before every error, so a large window makes many errors slow
 HEAD = 1 << 12
 # A bracket or quote that is never closed must not pull a whole file into memory.
 LONGEST = 1 << 23
@@ -27,8 +28,10 @@ CUT = 16
 BLANK = re.compile(r"[ \t\r\n]*")
 OBJECT = re.compile(r'\{[ \t\r\n]*"')
 OBJECT_CUT = re.compile(r"\{[ \t\r\n]*\Z")
-STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
+STRING_OR_BRACKETS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]+|[\]}]+', re.DOTALL)
 TOO_DEEP = "nested too deeply"
+DEEPEST = 150_000  # brackets open at once in what is passed over; with more of them it is no file of records
+MOST_LOST = 10_000  # elements of a list whose end is unknown: behind so many, what else it holds is guesswork
 UNCLOSED = ("the file ends too early", "list not closed")
 
 Item = tuple[str, object, str]  # place, value, text
@@ -218,13 +221,19 @@ class _Window:
         problem = _unreadable(place, self.text, self.at, TOO_DEEP)
         while True:
             depth = 0
-            for token, depth in _depths(self.text, self.at):
-                if depth == 0:
-                    self.move(token.end())
+            for at, before, depth in _depths(self.text, self.at):
+                if depth <= 0:
+                    self.move(at + before)
                     return problem
+                if depth > DEEPEST:
+                    return replace(problem, whole_file=True)
             if len(self.text) - self.at > LONGEST or not self.more():
-                opened = (token.start() for token, here in _depths(self.text, self.at) if here == depth)
-                return self.lose(problem, max((at for at in opened if self.text[at] in "[{"), default=0))
+                unclosed = (
+                    at + depth - before - 1
+                    for at, before, after in _depths(self.text, self.at)
+                    if before < depth <= after
+                )
+                return self.lose(problem, max(unclosed, default=0))
 
     def lose(self, problem: Problem, stop: int = 0) -> Problem:
         """`problem` is one after which nobody knows where the next value begins; move to `stop`, or ahead."""
@@ -259,20 +268,22 @@ class _Window:
         return True
 
 
-def _depths(text: str, at: int) -> Iterator[tuple[re.Match, int]]:
-    """Every bracket outside of texts, and how many are open behind it."""
+def _depths(text: str, at: int) -> Iterator[tuple[int, int, int]]:
+    """Of every run of opening or of closing brackets outside of texts: its place, how many are open before and behind
+    it."""
     depth = 0
-    for token in STRING_OR_BRACKET.finditer(text, at):
+    for token in STRING_OR_BRACKETS.finditer(text, at):
         if token[0][0] != '"':
-            depth += 1 if token[0] in "[{" else -1
-            yield token, depth
+            before, length = depth, token.end() - token.start()
+            depth += length if token[0][0] in "[{" else -length
+            yield token.start(), before, depth
 
 
 def _elements(stream: BinaryIO, name: str, chunk: int) -> Iterator[Item]:
     window = _Window(stream, chunk)
     window.peek()
     window.move(window.at + 1)
-    number, need_comma = 0, False
+    number, need_comma, lost = 0, False, 0
     while True:
         char, trouble = window.peek(), ""
         if char == "]":
@@ -293,7 +304,16 @@ def _elements(stream: BinaryIO, name: str, chunk: int) -> Iterator[Item]:
         if trouble:
             yield place, window.lose(_unreadable(place, window.text, window.at, trouble)), ""
         else:
-            yield place, window.value(place), window.written
+            value = window.value(place)
+            yield place, value, window.written
+            if isinstance(value, Problem) and value.whole_file:
+                return
+        lost += window.lost
+        if lost > MOST_LOST:
+            how = "write the list again with a JSON library"
+            detail = f"more than {MOST_LOST:,} of its elements are unreadable"
+            yield name, _broken(name, "no JSON list", detail, how), ""
+            return
         need_comma = not window.lost
         if window.lost and not window.next_object():
             return

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm.core.records.json_stream import LONGEST, read_values, read_written
+from llm.core.records.json_stream import LONGEST, MOST_LOST, read_values, read_written
 from llm.core.records.problem import Problem
 
 G = '{"q": ["How many?", "x {\\"y\\"} ], ["], "n": [1, -2.5e-3, true, null]}'
@@ -240,6 +240,8 @@ ZIPPED = gzip.compress(f"{G}\n".encode() * 3, mtime=0)
         ),
         (G.encode("utf-16"), "not a text file"),
         (json.dumps(GOOD, indent=2).encode(), "an object over several lines (neither JSON Lines nor a list)"),
+        (b"[" * 1_500_000, "unreadable JSON (nested too deeply)"),
+        (b"[" + b'{"a":' * 300_000, "unreadable JSON (nested too deeply)"),
     ],
 )
 def test_a_file_that_is_broken_as_a_whole(tmp_path, monkeypatch, raw, message):
@@ -248,6 +250,16 @@ def test_a_file_that_is_broken_as_a_whole(tmp_path, monkeypatch, raw, message):
     *_, (_, problem) = read_values(write(tmp_path / "a", raw))
     assert problem.whole_file
     assert problem.place.startswith("a") and message in str(problem)
+
+
+def test_a_list_of_broken_elements_alone_is_given_up(tmp_path):
+    """Where the end of thousands of elements is unknown, the number of the others is, too; the file is refused."""
+    text = f"[{G}," + '{"q": x},' * (MOST_LOST + 5) + f"{G}]"
+    (_, first), *lost, (_, last) = read_values(write(tmp_path / "a.json", text))
+    assert first == GOOD and len(lost) == MOST_LOST + 1 and not any(problem.whole_file for _, problem in lost)
+    assert last.whole_file and f"more than {MOST_LOST:,} of its elements" in str(last)
+    *lost, (_, last) = read_values(write(tmp_path / "b.json", "[" + '{"q": x},' * MOST_LOST + f"{G}]"))
+    assert len(lost) == MOST_LOST and last == GOOD
 
 
 def test_what_a_truncated_gzip_still_holds_is_read(tmp_path):
