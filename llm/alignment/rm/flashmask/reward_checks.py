@@ -33,6 +33,7 @@ def resolve(settings: Settings, ranks: int, has_cuda: bool) -> None:
     _resolve_data(settings)
     _resolve_reward(settings)
     _resolve_head(settings)
+    _resolve_ranking(settings)
     lora_settings.check_settings(settings)
     _check_optimizer(settings, ranks)
     settings.check()
@@ -184,22 +185,24 @@ def _resolve_reward(settings: Settings) -> None:
 
 
 def _resolve_head(settings: Settings) -> None:
-    """The head, and the losses that need one of a kind or labels of a kind."""
+    """The head, and a loss that needs the LM head."""
     if settings["reward_head"] == LM:
         if settings["init_reward_head"]:
             settings.refuse("init_reward_head", "reward_head is lm, which every causal LM has; leave it out")
     elif settings["prm_loss"] == "vocabulary":
         why = f"reward_head {settings['reward_head']} knows no vocabulary; write reward_tokens or pqm"
         settings.refuse("prm_loss", why)
+
+
+def _resolve_ranking(settings: Settings) -> None:
+    """What ranks the steps of a solution, and what would have no effect there."""
     if settings["prm_loss"] != PQM:
         if settings["pqm_margin"] != settings.parameters["pqm_margin"].default:
             settings.refuse("pqm_margin", "applies only to prm_loss pqm; write that, too, or leave it out")
         return
     for name in ("label_smoothing", "positive_weight", "balance_labels"):
         if settings[name] != settings.parameters[name].default:
-            settings.refuse(
-                name, "prm_loss pqm ranks right steps above wrong ones, which leaves no label to weigh; leave it out"
-            )
+            settings.refuse(name, "prm_loss pqm ranks steps, and has no label that could be weighed; leave it out")
     for name, value in {"process_reward": False, "score_last_step_only": True}.items():
         if settings[name] is value:
             why = f"pqm ranks the steps of a solution, and with {name} {str(value).lower()} it has one score"
