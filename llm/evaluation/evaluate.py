@@ -6,7 +6,7 @@
 
 DATA is a file, a folder or a pattern in the published files' own form; each file of ProcessBench is a subset. Scores
 are kept in DIR, so that the same command continues a run that was broken off. DIR/results.json has every figure, and
-DIR/results.html the tables.
+DIR/report.html tables and charts.
 
 suites:
 {suites}
@@ -25,9 +25,10 @@ from llm.core.files import checksum, write_json, write_text
 from llm.core.paths import find_files
 from llm.core.records.reading_bar import reading_bar
 from llm.evaluation import best_of_n, preference, prmbench, processbench, steps
+from llm.evaluation.report.page import page_of, pictures_of, section_of
+from llm.evaluation.report.tables import text_of
 from llm.evaluation.scored import as_given, by_model
 from llm.evaluation.suite import Judged, Suite, Table
-from llm.evaluation.tables import page_of, text_of
 from llm.evaluation.threshold import fitted
 from llm.scoring.conventions import implicit
 from llm.scoring.conventions.find import CHOICES
@@ -128,32 +129,36 @@ def _of_model(
 
 
 def report(suite: Suite, results: list[Results], files: Sequence[Path], options: argparse.Namespace) -> str:
-    """Writes results.json and results.html; returns the tables."""
+    """Writes results.json and report.html; returns the tables."""
     tables: list[Table] = []
-    found, headlines, notes = {}, [], []
+    found, headlines, notes, sections = {}, [], [], []
     for one in results:
-        thresholds = {"": options.threshold}
-        if one.fit is not None:
-            thresholds["fitted"] = fitted(suite, one.fit)
+        thresholds = {"results": options.threshold} | ({"fitted": fitted(suite, one.fit)} if one.fit else {})
         unscored = sum(not scores for _, scores in one.judged)
         found[one.name] = {**one.about, "rows": len(one.judged), "without_scores": unscored}
         if unscored:
             notes.append(f"{one.name}: {count_of(unscored, 'row')} could not be scored; {options.output} says why")
         for kind, threshold in thresholds.items():
             outcome = suite.evaluate(one.judged, threshold)
-            label = (
-                f"{one.name}, threshold {threshold:g}{' (fitted)' if kind else ''}" if suite.has_threshold else one.name
+            at = f", threshold {threshold:g}" + " (fitted)" * (kind == "fitted") if suite.has_threshold else ""
+            tables += [Table(f"{one.name}{at}: {table.title}", table.columns, table.rows) for table in outcome.tables]
+            headlines.append((f"{one.name}{at}", suite.headline(outcome.metrics)))
+            found[one.name][kind] = (
+                {"threshold": threshold} | outcome.metrics if suite.has_threshold else outcome.metrics
             )
-            tables += [Table(f"{label}: {table.title}", table.columns, table.rows) for table in outcome.tables]
-            headlines.append((label, suite.headline(outcome.metrics)))
-            of_kind = {"threshold": threshold} if suite.has_threshold else {}
-            found[one.name][kind or "results"] = {**of_kind, **outcome.metrics}
+            pictures = pictures_of(suite, one.judged, outcome.metrics, threshold, one.about.get("model"))
+            sections.append(section_of(f"{one.name}{at}", outcome.tables, pictures))
     if len(headlines) > 1:
-        columns = list(dict.fromkeys(name for _, figures in headlines for name in figures))
-        rows = [(label, *(figures.get(name) for name in columns)) for label, figures in headlines]
-        tables.append(Table("side by side", ("model", *columns), rows))
+        tables.append(_side_by_side(headlines))
+        sections.insert(0, section_of("all models", tables[-1:]))
     data = {str(file): checksum(file) for file in files}
     write_json(options.output / "results.json", {"suite": suite.name, "data": data, "models": found})
-    page = page_of(f"{suite.name}: {', '.join(found)}", [f"data: {', '.join(data)}", *notes], tables)
-    write_text(options.output / "results.html", page)
-    return "\n\n".join([*map(text_of, tables), *notes, f"results: {options.output}/results.json and results.html"])
+    page = page_of(f"{suite.name}: {', '.join(found)}", [f"data: {', '.join(data)}", *notes], sections)
+    write_text(options.output / "report.html", page)
+    return "\n\n".join([*map(text_of, tables), *notes, f"results: {options.output}/results.json and report.html"])
+
+
+def _side_by_side(headlines: list[tuple[str, dict[str, float | None]]]) -> Table:
+    columns = list(dict.fromkeys(name for _, figures in headlines for name in figures))
+    rows = [(label, *(figures.get(name) for name in columns)) for label, figures in headlines]
+    return Table("side by side", ("model", *columns), rows)

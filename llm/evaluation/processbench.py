@@ -76,4 +76,18 @@ def headline(metrics: dict[str, Any]) -> dict[str, float | None]:
     return {"F1": average["f1"], "on wrong": average["error"], "on right": average["correct"]}
 
 
-SUITE = Suite("processbench", "problem, steps, label (first wrong step from 0, or -1)", True, read, evaluate, headline)
+def labels(item: Item) -> list[float | None]:
+    """Nothing is known of the steps behind the first wrong one."""
+    steps = len(item.solutions[0].steps)
+    return [1.0] * steps if item.truth == -1 else [1.0] * item.truth + [0.0] + [None] * (steps - item.truth - 1)
+
+
+SUITE = Suite(
+    "processbench",
+    "problem, steps, label (first wrong step from 0, or -1)",
+    True,
+    read,
+    evaluate,
+    headline,
+    labels=labels,
+)

@@ -29,6 +29,7 @@ class Item:
     subset: str = ""
 
 
+Labels = Callable[[Item], Sequence[float | None]]  # of each step of an item's first solution
 Judged = tuple[Item, list[Scores]]  # an item, and the scores of its solutions
 
 
@@ -58,6 +59,7 @@ class Suite:
     evaluate: Callable[[list[Judged], float], Outcome]
     headline: Callable[[dict[str, Any]], dict[str, float | None]]  # of metrics, what a table of several models shows
     has_threshold: bool = True
+    labels: Labels | None = None  # where the data says which steps are right
 
 
 class BadData(ValueError):
