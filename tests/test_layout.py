@@ -36,11 +36,13 @@ MAY_IMPORT = {
     "estimate": TASK | {"alignment.rm"},
     "export": TASK | {"alignment.rm", "scoring"},
     "data": PLAIN,
+    "check": TASK | {"alignment.rm", "data", "estimate"},
     "demo": TASK | {"alignment.rm", "data", "scoring"},
     "benchmark": TASK | {"alignment.rm", "data", "estimate", "scoring"},
 }
 WITHOUT_PADDLE = (
     "benchmark/run_benchmark",
+    "check",
     "core/console",
     "core/files",
     "core/paths",
@@ -54,6 +56,7 @@ WITHOUT_PADDLE = (
     "core/model/config",
     "core/model/families",
     "core/model/folder",
+    "core/model/head_kinds",
     "core/model/shapes",
     "core/model/supported",
     "core/parallel/layout",
