@@ -30,9 +30,7 @@ from llm.evaluation.report.tables import text_of
 from llm.evaluation.scored import as_given, by_model
 from llm.evaluation.suite import Judged, Suite, Table
 from llm.evaluation.threshold import fitted
-from llm.scoring.conventions import implicit
-from llm.scoring.conventions.find import CHOICES
-from llm.scoring.score import DTYPES
+from llm.scoring.score import add_reading_flags, load
 from llm.scoring.scores import THRESHOLD
 
 SUITES = {suite.name: suite for suite in (one.SUITE for one in (steps, processbench, prmbench, best_of_n, preference))}
@@ -90,10 +88,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument(
         "--fit_scores", type=Path, action="append", default=[], help="with --scores: those of that data"
     )
-    parser.add_argument("--convention", choices=CHOICES, help="how a published model is read, if its files do not tell")
-    parser.add_argument("--reference", help="with --convention implicit: the model that MODEL was trained from")
-    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the weights (default float32)")
-    parser.add_argument("--device", help="cpu, gpu or gpu:N; the GPU where this PaddlePaddle has one")
+    add_reading_flags(parser)
     return parser
 
 
@@ -110,10 +105,7 @@ def _names(given: Sequence[str]) -> list[str]:
 def _of_model(
     suite: Suite, name: str, model: str, data: tuple, fit_data: tuple, options: argparse.Namespace
 ) -> Results:
-    from llm.scoring.scorer import Scorer
-
-    reference = options.reference if options.convention == implicit.NAME else None
-    scorer = Scorer.load(model, options.dtype, options.device, options.convention, reference)
+    scorer = load(options, model, options.convention)
     if suite.needs_steps and not scorer.convention.of_steps:
         raise ValueError(
             f"{model}: this model scores whole answers, and {suite.name} is about steps. Give a process reward model."

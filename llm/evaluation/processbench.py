@@ -25,6 +25,8 @@ from llm.evaluation.suite import (
     wanted,
 )
 
+ANSWER = "final_answer_correct"
+
 
 def item_of(place: str, row: dict, subset: str) -> Item:
     problem, steps, label = wanted(place, row, problem=str, steps=list, label=int)
@@ -33,7 +35,8 @@ def item_of(place: str, row: dict, subset: str) -> Item:
             f"{place}: label {label} is not a step of {len(steps)}. It is the number of the first wrong step, "
             "counted from 0, or -1 where all are right."
         )
-    return Item(place, (solution(place, problem, steps),), label, subset)
+    known = {name: row[name] for name in (ANSWER,) if name in row}
+    return Item(place, (solution(place, problem, steps),), label, subset, known)
 
 
 def read(files: Sequence[Path], progress: Progress) -> list[Item]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class Item:
     solutions: tuple[Record, ...]
     truth: Any
     subset: str = ""
+    known: dict[str, Any] = field(default_factory=dict)  # more that the data says, for the audits
 
 
 Labels = Callable[[Item], Sequence[float | None]]  # of each step of an item's first solution
