@@ -26,6 +26,8 @@ VERBS = {
     ),
     "score": ("llm.scoring.score", "score the solutions in a file with a trained model"),
     "evaluate": ("llm.evaluation.evaluate", "how good reward models are: ProcessBench, PRMBench, best-of-N, ..."),
+    "calibrate": ("llm.evaluation.calibrate", "fit the scores of a reward model to labels: temperature or platt"),
+    "audit": ("llm.evaluation.audit", "what a model's scores depend on besides the truth, and suspect labels"),
     "serve": ("llm.serving.serve", "scores over HTTP, with a page for people"),
     "export": ("llm.export.export", "write a reward model as transformers, TRL or vLLM read it"),
     "merge-lora": ("llm.export.merge_lora", "write LoRA adapters and their base as one model"),

@@ -55,7 +55,11 @@ def find_start(run: RewardRun, reward_format: RewardFormat, train: RewardRows | 
     needed = needed_of_checkpoint(run, reward_format)
     checkpoint = ranks.decided_by_first(
         lambda: output_folder.find_checkpoint(
-            run.output_dir, run.training, identity, lambda folder: contents.faults(folder, needed)
+            run.output_dir,
+            run.training,
+            identity,
+            run.identity_defaults,
+            lambda folder: contents.faults(folder, needed),
         )
     )
     compatibility.check_stages(checkpoint, run.training.pipeline_parallel_degree, run.sizes.tie_word_embeddings)
