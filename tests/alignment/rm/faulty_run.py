@@ -31,6 +31,7 @@ from llm.core.checkpoint import checkpoints
 from llm.core.model import attention
 from llm.core.parallel import ranks
 from llm.core.train.exact_trainer import ExactTrainer
+from tests.faults import watching
 
 RANK = int(os.environ.get("PADDLE_TRAINER_ID", "0"))
 
@@ -81,6 +82,11 @@ def sigkill(rank: int, inside: str = f"{ExactTrainer.__module__}:ExactTrainer._s
             os.kill(os.getpid(), signal.SIGKILL)
 
     before_any(inside, act)
+
+
+def watch(folder: str, store: str) -> None:
+    """The states that a folder goes through."""
+    watching.start(Path(folder), Path(store))
 
 
 def slow(seconds: float) -> None:
