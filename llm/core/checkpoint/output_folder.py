@@ -22,10 +22,14 @@ PASSING = (PROBE, LOCK, ".nfs", ".seen-by-all-")  # how the names of files begin
 class Asked(Protocol):
     """The settings of a run that decide it."""
 
-    do_train: bool
-    overwrite_output_dir: bool
-    resume_from_checkpoint: str | None
-    logging_dir: str | None
+    @property
+    def do_train(self) -> bool: ...
+    @property
+    def overwrite_output_dir(self) -> bool: ...
+    @property
+    def resume_from_checkpoint(self) -> str | None: ...
+    @property
+    def logging_dir(self) -> str | None: ...
 
 
 def check(folder: Path, asked: Asked, model_path: str) -> None:
