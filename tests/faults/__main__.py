@@ -14,23 +14,9 @@ from pathlib import Path
 from tests.faults import damage, forms, kills, mutations
 from tests.faults.commands import COMMANDS
 from tests.faults.outcomes import Row, table
+from tests.faults.readers import READERS
 
 AT_ONCE = 2
-READERS = (
-    "records",
-    "settings",
-    "config.json",
-    "tokenizer.json, tokenizer_config.json",
-    "tokenizer.model",
-    "chat templates",
-    "safetensors",
-    "indexes of weights",
-    "pickles",
-    "archives",
-    "states of a checkpoint",
-    "reward_format.json",
-    "lora_config.json, lora_base.json",
-)
 
 
 def tests_of(base: Path, seed: int, count: int) -> Iterator[tuple[str, Callable[[Path], list[Row]]]]:

@@ -26,6 +26,7 @@ from tests.runs import STACK, End
 PICKLES = ("model_state.pdparams", "lora_model_state.pdparams", "optimizer.pdopt", "master_weights.pdparams")
 PICKLES += ("rng_state.pth", "scheduler.pdparams", "scaler.pdparams", "training_args.bin", "pytorch_model.bin")
 MARKER = "marker"
+WEIGHTS = (".safetensors", ".pdparams")
 
 
 class Planted:
@@ -88,7 +89,7 @@ def outcome_of(
     """Of the command with another content of this file. Afterwards the folder is as it was."""
     path.write_bytes(content)
     ends = command.run(folder)
-    outcome, what = judged(ends, path.name)
+    outcome, what = judged(ends, path)
     if outcome == NO_EFFECT and (found := command.result(folder)) != wanted:
         outcome, what = (SILENT if is_protected(folder, path) else NOT_DETECTABLE), difference(wanted, found)
     if (folder / MARKER).exists():
@@ -97,8 +98,8 @@ def outcome_of(
     return outcome, f"{path.relative_to(folder)}: {what}"
 
 
-def judged(ends: list[End], name: str) -> tuple[str, str]:
-    """What the processes of a command show."""
+def judged(ends: list[End], path: Path | None) -> tuple[str, str]:
+    """What the processes of a command show; `path` is what is wrong. Of weights the folder says enough."""
     shown = "\n".join(end.shown for end in ends)
     if any(end.code is None for end in ends):
         return HANG, shown[-300:]
@@ -106,8 +107,9 @@ def judged(ends: list[End], name: str) -> tuple[str, str]:
         return TRACEBACK, f"{[end.code for end in ends]} {shown[-600:]}"
     _, _, error = shown.partition("error: ")
     if any(end.code for end in ends):
-        return (MESSAGE if name in error else WRONG_MESSAGE), error[:400]
-    return (MESSAGE, shown) if f"it is damaged: {name}" in shown else (NO_EFFECT, "")
+        names = [path.name, *([str(path.parent)] if path.suffix in WEIGHTS else [])] if path else []
+        return (MESSAGE if any(name in error for name in names) else WRONG_MESSAGE), error[:400]
+    return (MESSAGE if path and f"it is damaged: {path.name}" in shown else NO_EFFECT), ""
 
 
 def is_protected(folder: Path, path: Path) -> bool:

@@ -49,9 +49,7 @@ def sweep(tiny: Path, folder: Path, name: str, every: int = 1) -> Row:
     for number, state in enumerate(states[::every]):
         trees.write(written, state)
         ends = command.run(folder)
-        outcome, what = judged(ends, "")
-        if any(end.code for end in ends) and outcome == MESSAGE:
-            outcome = WRONG_MESSAGE  # nothing is wrong but the kill
+        outcome, what = judged(ends, path=None)  # a refusal is wrong: nothing has happened but a kill
         if outcome == NO_EFFECT and (found := command.result(folder)) != wanted:
             outcome, what = SILENT, difference(wanted, found)
         row.add(outcome, f"state {number * every} ({_last(state)}): {what}")
@@ -71,7 +69,8 @@ def sweep_replacement(tiny: Path, folder: Path, every: int = 1) -> Row:
     for number, state in enumerate(states[::every]):
         trees.write(out_of(folder), state)
         ends = _score(folder)
-        outcome, what = judged(ends, "")
+        outcome, what = judged(ends, path=None)
+        outcome = MESSAGE if outcome == WRONG_MESSAGE else outcome  # the model is not whole, which is said
         if outcome == NO_EFFECT and scored(folder) not in (before, after):
             outcome, what = SILENT, "the scores are of neither run"
         row.add(outcome, f"state {number * every} ({_last(state)}): {what}")

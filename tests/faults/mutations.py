@@ -3,6 +3,7 @@ time. Another process reads, so that one that does not end, or ends the process,
 
 from __future__ import annotations
 
+import importlib
 import os
 import resource
 import socket
@@ -27,23 +28,27 @@ from tests.faults.outcomes import (
 )
 from tests.runs import FORKS
 
-SECONDS = 20  # for one file; the machine may be busy with something else
+READERS = "tests.faults.readers"  # which imports paddle: in the other process
+SECONDS, READY_WITHIN = 20, 240  # for one file, for the start; the machine may be busy with something else
 MEMORY = 16 << 30  # of addresses
 LONGEST = 20_000  # characters of a message
 
 
-def sweep(base: Path, reader: str, seed: int, numbers: range) -> Row:
+def sweep(base: Path, reader: str, seed: int, numbers: range, module: str = READERS, seconds: float = SECONDS) -> Row:
     """`numbers` of mutants: with the seed and the reader's name they say what each is."""
     row, number = Row(reader), numbers.start
     while number < numbers.stop:
         with tempfile.TemporaryDirectory() as folder:
             ours, theirs = FORKS.Pipe(duplex=False)
             left = range(number, numbers.stop)
-            process = FORKS.Process(target=read_all, args=(theirs, base, Path(folder), reader, seed, left))
+            arguments = (theirs, base, Path(folder), reader, seed, left, module)
+            process = FORKS.Process(target=read_all, args=arguments)
             process.start()
             theirs.close()
+            outcome, what = _next(ours, READY_WITHIN)
+            assert outcome == NO_EFFECT, what or (Path(folder) / "output").read_text()
             while number < numbers.stop:
-                outcome, what = _next(ours)
+                outcome, what = _next(ours, seconds)
                 row.add(outcome, f"--only {reader!r} --seed {seed} --number {number}: {what}")
                 number += 1
                 if not what:
@@ -54,24 +59,23 @@ def sweep(base: Path, reader: str, seed: int, numbers: range) -> Row:
     return row
 
 
-def _next(ours: Connection) -> tuple[str, str]:
+def _next(ours: Connection, seconds: float) -> tuple[str, str]:
     """The outcome of the next mutant, and what is to be seen of it; nothing where the process was lost with it."""
     try:
-        return ours.recv() if ours.poll(SECONDS) else (HANG, "")
+        return ours.recv() if ours.poll(seconds) else (HANG, "")
     except EOFError:
         return TRACEBACK, ""
 
 
-def read_all(theirs: Connection, base: Path, folder: Path, reader: str, seed: int, numbers: range) -> None:
-    """Sends what came of each."""
-    from tests.faults.readers import READERS  # this process has imported paddle
-
+def read_all(theirs: Connection, base: Path, folder: Path, reader: str, seed: int, numbers: range, module: str) -> None:
+    """Sends what came of each, and before that what came of the files as they are."""
     with open(folder / "output", "w") as output:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(output.fileno(), stream.fileno())
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     socket.socket.connect = socket.getaddrinfo = _no_network
-    read = _Reading(base, folder / "files", READERS[reader])
+    read = _Reading(base, folder / "files", importlib.import_module(module).READERS[reader])
+    theirs.send((NO_EFFECT, "ready"))
     for number in numbers:
         theirs.send(read.outcome_of(Random(f"{seed} {reader} {number}")))
 
@@ -105,7 +109,8 @@ class _Reading:
             result = self.reader.read(self.base, self.folder, name)
         except (ValueError, OSError) as error:
             text = str(error)
-            is_clear = name in text and not UNSEEN.search(text) and len(text) < LONGEST and "Traceback" not in text
+            named = any(one in text for one in (name, *self.reader.other_names))
+            is_clear = named and not UNSEEN.search(text) and len(text) < LONGEST and "Traceback" not in text
             return (MESSAGE if is_clear else WRONG_MESSAGE), f"{type(error).__name__}: {ascii(text[:300])}"
         except BaseException:
             return TRACEBACK, traceback.format_exc()[-600:]
@@ -116,9 +121,8 @@ class _Reading:
 
 def shown(base: Path, reader: str, seed: int, number: int) -> str:
     """What one mutant is and what came of it, in this process."""
-    from tests.faults.readers import READERS
-
+    readers = importlib.import_module(READERS).READERS
     with tempfile.TemporaryDirectory() as folder:
         return "\n".join(
-            _Reading(base, Path(folder) / "files", READERS[reader]).outcome_of(Random(f"{seed} {reader} {number}"))
+            _Reading(base, Path(folder) / "files", readers[reader]).outcome_of(Random(f"{seed} {reader} {number}"))
         )

@@ -25,7 +25,6 @@ class Row:
     test: str
     outcomes: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
-    seconds: float = 0.0
 
     def add(self, outcome: str, example: str) -> None:
         self.outcomes[outcome] += 1

@@ -48,6 +48,7 @@ class Reader(NamedTuple):
     prepare: Callable[[Path, Path], object]  # (base, folder): puts the files there
     read: Callable[[Path, Path, str], object]  # (base, folder, changed file): something to compare, or an error
     is_valid: Callable[[str, bytes], bool] = lambda name, content: True  # a file that may be read as something else
+    other_names: tuple[str, ...] = ()  # by which a message may call the file: the setting that asks for it
 
 
 def digest(*arrays: Any) -> str:
@@ -131,6 +132,7 @@ ARCHIVES = Reader(
     {"archive.tar": mutants.of_tar, "archive.tar.gz": partial(mutants.of_zipped, inside=mutants.of_tar)},
     prepare_archives,
     read_archive,
+    other_names=("archive",),
 )
 
 # ---- models
@@ -162,7 +164,9 @@ def prepare_pickled(base: Path, folder: Path) -> None:
 
 
 CONFIGS = Reader({"config.json": mutants.of_json}, prepare_model, read_model, is_json)
-SAFETENSORS = Reader({"model.safetensors": mutants.of_header}, prepare_model, read_model)
+SAFETENSORS = Reader(
+    {"model.safetensors": mutants.of_header}, prepare_model, read_model, other_names=("the weights in",)
+)
 INDEXES = Reader({"model.safetensors.index.json": mutants.of_json}, prepare_indexed, read_model, is_json)
 PICKLES = Reader(
     {"model_state.pdparams": mutants.of_bytes},
@@ -203,7 +207,10 @@ TOKENIZERS = Reader(
 )
 PIECES = Reader({"tokenizer.model": mutants.of_bytes}, prepare_pieces, read_tokenizer)
 TEMPLATES = Reader(
-    {"chat_template.jinja": mutants.of_template}, prepare_template, partial(read_tokenizer, use_chat_template=True)
+    {"chat_template.jinja": mutants.of_template},
+    prepare_template,
+    partial(read_tokenizer, use_chat_template=True),
+    other_names=("use_chat_template", "chat template"),
 )
 
 # ---- what runs leave
