@@ -66,12 +66,15 @@ def check(folder: Path, asked: Asked, model_path: str) -> None:
         )
 
 
-def find_checkpoint(folder: Path, asked: Asked, identity: dict, faults_of: Callable[[Path], list[str]]) -> Path | None:
+def find_checkpoint(
+    folder: Path, asked: Asked, identity: dict, defaults: dict, faults_of: Callable[[Path], list[str]]
+) -> Path | None:
     """The checkpoint to resume from, or None for a fresh start. ValueError where it is of another run, or where those
-    that are there are damaged. `faults_of` a checkpoint are what it lacks although its files are those of its list."""
+    that are there are damaged. `defaults` are those of settings in the identity. `faults_of` a checkpoint are what it
+    lacks although its files are those of its list."""
     if asked.resume_from_checkpoint:
         given = _absolute(asked.resume_from_checkpoint)
-        if faults := _faults(given, identity, faults_of):
+        if faults := _faults(given, identity, defaults, faults_of):
             raise ValueError(_not_whole(given, faults))
         return given
     if not asked.do_train or asked.overwrite_output_dir:
@@ -80,7 +83,7 @@ def find_checkpoint(folder: Path, asked: Asked, identity: dict, faults_of: Calla
     for checkpoint in reversed(checkpoints.all_checkpoints(folder)):
         if not (checkpoint / checkpoints.FILE_LIST).exists():
             say(f"ignored {checkpoint.name}: it is half-written (the run was stopped while saving it)")
-        elif faults := _faults(checkpoint, identity, faults_of):
+        elif faults := _faults(checkpoint, identity, defaults, faults_of):
             damaged.append(f"{checkpoint.name}: {listed(faults)}")
             say(f"ignored {checkpoint.name}: it is damaged: {listed(faults)}")
         else:
@@ -94,12 +97,12 @@ def find_checkpoint(folder: Path, asked: Asked, identity: dict, faults_of: Calla
     return None
 
 
-def _faults(checkpoint: Path, identity: dict, faults_of: Callable[[Path], list[str]]) -> list[str]:
+def _faults(checkpoint: Path, identity: dict, defaults: dict, faults_of: Callable[[Path], list[str]]) -> list[str]:
     """The identity first: a checkpoint of another model lacks what this one needs, and that is not its fault."""
     if faults := checkpoints.faults(checkpoint):
         return faults
     try:
-        differences = compatibility.identity_differences(checkpoint, identity)
+        differences = compatibility.identity_differences(checkpoint, identity, defaults)
     except ValueError as error:
         return [str(error)]
     if differences:

@@ -55,7 +55,11 @@ def find_start(run: RewardRun, reward_format: RewardFormat, train: RewardRows | 
     needed = needed_of_checkpoint(run, reward_format)
     checkpoint = ranks.decided_by_first(
         lambda: output_folder.find_checkpoint(
-            run.output_dir, run.training, identity, lambda folder: contents.faults(folder, needed)
+            run.output_dir,
+            run.training,
+            identity,
+            run.identity_defaults,
+            lambda folder: contents.faults(folder, needed),
         )
     )
     compatibility.check_stages(checkpoint, run.training.pipeline_parallel_degree, run.sizes.tie_word_embeddings)
@@ -146,6 +150,7 @@ def _train_and_evaluate(trainer: ExactTrainer, checkpoint: Path | None) -> dict:
 
 
 def end_training(trainer: ExactTrainer) -> dict:
+    trainer.weights.check_end()
     results = {f"train_{name}": value for name, value in trainer.train_totals().items()}
     if trainer.args.load_best_model_at_end and trainer.state.best_model_checkpoint is None:
         say(f"no evaluation had a {trainer.args.metric_for_best_model}, so the final model is the last one")
