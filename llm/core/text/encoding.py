@@ -71,7 +71,8 @@ class EncodeCounts:
 
     def add(self, other: EncodeCounts) -> None:
         for name, value in vars(other).items():
-            setattr(self, name, getattr(self, name) + value)
+            mine = getattr(self, name)
+            setattr(self, name, mine or value if isinstance(value, str) else mine + value)
 
     @property
     def positive_share(self) -> float:

@@ -41,11 +41,19 @@ def test_as_one_process(tokenizer, tokens, records, monkeypatch, processes, at_a
 
 
 def test_all_counts_are_added():
-    one, other = EncodeCounts(*range(11)), EncodeCounts(*[10] * 11)
+    one, other = EncodeCounts(), EncodeCounts()
+    numbers = [name for name, value in vars(one).items() if isinstance(value, int)]
+    for number, name in enumerate(numbers):
+        setattr(one, name, number)
+        setattr(other, name, 10)
     one.dropped["a"] += 1
     other.dropped.update(a=2, b=1)
+    other.first_soft = "there"
     one.add(other)
-    assert list(vars(one).values()) == [*range(10, 21), {"a": 3, "b": 1}]
+    assert [getattr(one, name) for name in numbers] == [10 + number for number in range(len(numbers))]
+    assert (one.dropped, one.first_soft) == ({"a": 3, "b": 1}, "there")
+    one.add(EncodeCounts(first_soft="later"))
+    assert one.first_soft == "there"
 
 
 def _fail(encoder: StepEncoder, record: Record) -> None:

@@ -66,7 +66,7 @@ def rows_of(
 
 def cached_rows(cache_dir: Path, source: dict[str, Any], build: Callable[[], RewardRows]) -> RewardRows:
     """The rows that were made from this source, built now if they are not there or damaged."""
-    folder = cache_dir / xxhash.xxh3_128(json.dumps(source, sort_keys=True).encode()).hexdigest()
+    folder = cache_dir / _checksum_of(source)
     cache_dir.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
         if not (found := _load(folder)):
@@ -76,6 +76,10 @@ def cached_rows(cache_dir: Path, source: dict[str, Any], build: Callable[[], Rew
             say(f"  rows of an earlier run: {folder}")
     assert found
     return found
+
+
+def _checksum_of(value: dict[str, Any]) -> str:
+    return xxhash.xxh3_128(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 @contextlib.contextmanager
@@ -93,7 +97,8 @@ def _build(folder: Path, source: dict[str, Any], rows: RewardRows) -> None:
     unfinished.mkdir()
     write_rows(unfinished / ROWS, rows.rows)
     counts = {"read": asdict(rows.read), "encoded": asdict(rows.encoded), "counted": asdict(rows.counted)}
-    write_json(unfinished / ABOUT, {"checksum": checksum(unfinished / ROWS), **counts, "made_from": source})
+    about = {"rows": checksum(unfinished / ROWS), **counts, "made_from": source}
+    write_json(unfinished / ABOUT, {"checksum": _checksum_of(about), **about})
     unfinished.rename(folder)
 
 
@@ -103,7 +108,7 @@ def _load(folder: Path) -> RewardRows | None:
         return None
     try:
         about = read_json(folder / ABOUT)
-        if about["checksum"] != checksum(folder / ROWS):
+        if about.pop("checksum") != _checksum_of(about) or about["rows"] != checksum(folder / ROWS):
             raise ValueError("its checksum is another one")
         read, encoded = ReadCounts(**about["read"]), EncodeCounts(**about["encoded"])
         read.dropped, encoded.dropped = Counter(read.dropped), Counter(encoded.dropped)
