@@ -198,18 +198,19 @@ def _shown(settings: dict, name: str) -> str:
 
 
 def _problems_of_rope_scaling(settings: dict) -> list[str]:
-    name, scaling = "rope_scaling (or rope_parameters)", settings["rope_scaling"]
+    scaling = settings["rope_scaling"]
     if scaling is None:
         return []
+    shown = f"rope_scaling (or rope_parameters) {_value(scaling, 300)}"
     kinds = FAMILIES[settings["model_type"]].rope_scalings
     if scaling["rope_type"] not in kinds:
-        return [f"{name} {_value(scaling, 300)}: only {' or rope_type '.join(['null', *map(repr, kinds)])} is supported"]
+        return [f"{shown}: only {' or rope_type '.join(['null', *map(repr, kinds)])} is supported"]
     missing = [key for key in LLAMA3_SCALING if not _is_number(scaling.get(key), *SCALINGS)]
     if missing:
         least, most = SCALINGS
-        return [f"{name} {_value(scaling, 300)}: {', '.join(missing)} must be given as numbers from {least:g} to {most:g}"]
+        return [f"{shown}: {', '.join(missing)} must be given as numbers from {least:g} to {most:g}"]
     if scaling["low_freq_factor"] >= scaling["high_freq_factor"]:
-        return [f"{name} {_value(scaling, 300)}: low_freq_factor must be smaller than high_freq_factor"]
+        return [f"{shown}: low_freq_factor must be smaller than high_freq_factor"]
     return []
 
 
