@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NoReturn
 
 MOST_BYTES = 64 << 20
@@ -22,13 +23,25 @@ def key_given_twice(pairs: Iterable[tuple[str, Any]]) -> str | None:
     return None
 
 
-def object_of(content: bytes, name: str, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
-    """The JSON object in a file's content; ValueError begins with the file's `name` and says what is wrong."""
+def read_object(path: Path, most_bytes: int = MOST_BYTES, with_nan: bool = False) -> dict[str, Any]:
+    """The JSON object in a file; ValueError begins with the file's name and says what is wrong."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path.name} cannot be read ({error.strerror or error})") from error
+    return object_of(content, path.name, most_bytes, with_nan)
+
+
+def object_of(content: bytes, name: str, most_bytes: int = MOST_BYTES, with_nan: bool = False) -> dict[str, Any]:
+    """The same of a file's content. `with_nan` numbers may be NaN or infinite, as in what the library writes."""
     if len(content) > most_bytes:
         raise ValueError(f"{name} has {len(content):,} bytes, more than {most_bytes:,}: this is another file")
     try:
         value = json.loads(
-            content.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_whole
+            content.decode("utf-8-sig"),
+            object_pairs_hook=_unique,
+            parse_constant=float if with_nan else _no_constant,
+            parse_int=_whole,
         )
     except UnicodeDecodeError as error:
         raise ValueError(f"{name} is not UTF-8: byte {error.start + 1} is 0x{content[error.start]:02x}") from None
@@ -40,7 +53,7 @@ def object_of(content: bytes, name: str, most_bytes: int = MOST_BYTES) -> dict[s
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     if not isinstance(value, dict):
-        raise ValueError(f"{name} is {KINDS.get(type(value), 'a number')}, not an object of settings")
+        raise ValueError(f"{name} is {KINDS.get(type(value), 'a number')}, not an object")
     if HALF_OF_A_CHARACTER.search(content):
         _check_characters(value, name)
     return value

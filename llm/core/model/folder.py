@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from llm.core.model import replacement
 from llm.core.paths import resolve_path
-from llm.core.strict_json import object_of
+from llm.core.strict_json import read_object
 from llm.core.text.load_tokenizer import TOKENIZER_FILES
 
 ADAPTER_CONFIG = "lora_config.json"
@@ -44,13 +45,15 @@ def _check_model_folder(folder: Path) -> None:
             f"model_name_or_path: {folder} holds LoRA adapters, which are not a model by themselves. Merge them into "
             f"their base first (python -m llm merge-lora {folder} NEW_FOLDER) and give the new folder."
         )
+    if problem := replacement.problem_of(folder):
+        raise ValueError(f"model_name_or_path: {problem}")
     missing = []
     if not (folder / "config.json").is_file():
         missing.append("config.json")
     indexes = [folder / name for name in WEIGHT_INDEXES if (folder / name).is_file()]
     if indexes:
         try:
-            listed = {str(name) for name in object_of(indexes[0].read_bytes(), indexes[0].name)["weight_map"].values()}
+            listed = {str(name) for name in read_object(indexes[0])["weight_map"].values()}
         except (ValueError, KeyError, TypeError, AttributeError):
             raise ValueError(
                 f"model_name_or_path: {indexes[0]} is not an index of weights. Copy or download the folder again."

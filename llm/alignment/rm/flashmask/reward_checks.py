@@ -24,7 +24,12 @@ LESS_IS_BETTER = ("loss", "ece")
 
 
 def resolve(settings: Settings, ranks: int, has_cuda: bool) -> None:
-    """Change defaults that cannot hold and note every problem, before anything expensive is done."""
+    """Change defaults that cannot hold and raise every problem, before anything expensive is done."""
+    note_problems(settings, ranks, has_cuda)
+    settings.check()
+
+
+def note_problems(settings: Settings, ranks: int, has_cuda: bool) -> None:
     _resolve_purpose(settings)
     _resolve_schedule(settings)
     _resolve_precision(settings, has_cuda)
@@ -33,7 +38,6 @@ def resolve(settings: Settings, ranks: int, has_cuda: bool) -> None:
     _resolve_reward(settings)
     lora_settings.check_settings(settings)
     _check_ranges(settings)
-    settings.check()
 
 
 def _resolve_purpose(settings: Settings) -> None:
