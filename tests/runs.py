@@ -14,12 +14,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from safetensors.numpy import load_file
 
 from llm.alignment.rm.flashmask import reward_start
 from llm.alignment.rm.flashmask.run_reward import main
+from llm.core.parallel.ranks import has_ended
 from tests import forked_rank
 from tests.alignment.rm import faulty_run
 
@@ -67,9 +69,23 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([reward_start.__name__, forked_rank.__name__])
 
 
+class End(NamedTuple):
+    """Of a rank."""
+
+    code: int | None  # None: it was still running
+    shown: str
+
+
 def train_ranks(flags: list[str], folder: Path, ranks: int = 2, **faults) -> str:
-    """A run that must end well, with the faults of faulty_run.py; returns what its first rank showed. Its ranks meet
-    over gloo; they get from here what Paddle's launcher would set."""
+    """A run that must end well, with the faults of faulty_run.py; returns what its first rank showed."""
+    ends = ends_of_ranks(flags, folder, ranks, **faults)
+    assert not any(end.code for end in ends), "\n".join(f"exit code {end.code}: {end.shown[-3000:]}" for end in ends)
+    return ends[0].shown
+
+
+def ends_of_ranks(flags: list[str], folder: Path, ranks: int = 2, seconds: float = SECONDS, **faults) -> list[End]:
+    """Of a run, with the faults of faulty_run.py. Its ranks meet over gloo; they get from here what Paddle's launcher
+    would set."""
     endpoints = [f"127.0.0.1:{port}" for port in free_ports(ranks + 1)]
     common = {
         "PADDLE_TRAINERS_NUM": ranks,
@@ -87,17 +103,15 @@ def train_ranks(flags: list[str], folder: Path, ranks: int = 2, **faults) -> str
         variables = os.environ | {name: str(value) for name, value in own.items()}
         processes.append(FORKS.Process(target=forked_rank.run, args=(variables, folder, log, flags, faults)))
         processes[-1].start()
-    until = time.monotonic() + SECONDS
+    until = time.monotonic() + seconds
     try:
         for process in processes:
-            process.join(until - time.monotonic())
+            process.join(max(until - time.monotonic(), 0))
+        codes = [process.exitcode for process in processes]
     finally:
         for process in processes:
             process.kill()
-    shown = [log.read_text(errors="replace") for log in logs]
-    codes = [process.exitcode for process in processes]
-    assert not any(codes), "\n".join([f"exit codes {codes}", *(text[-3000:] for text in shown)])
-    return shown[0]
+    return [End(code, log.read_text(errors="replace")) for code, log in zip(codes, logs, strict=True)]
 
 
 def free_ports(count: int) -> list[int]:
@@ -153,7 +167,7 @@ class Run:
         """The exit code, once no process of the run is left."""
         until = time.monotonic() + SECONDS
         for process in (self.process.pid, *self.ranks):
-            while is_alive(process):
+            while not has_ended(process):
                 assert time.monotonic() < until, f"process {process} goes on:\n{self.everything()}"
                 time.sleep(0.02)
         return self.process.wait()
@@ -210,10 +224,3 @@ def ranks_of(launcher: int) -> list[int]:
             if rank := re.search(rb"\0PADDLE_TRAINER_ID=(\d+)\0", environment):
                 ranks[int(rank[1])] = int(process)
     return [ranks[rank] for rank in sorted(ranks)]
-
-
-def is_alive(process: int) -> bool:
-    """A zombie has ended; who inherits the children of a killed launcher need not ask for it."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False

@@ -53,7 +53,7 @@ def ranks_of(config: str) -> int:
 
 @EVERY_CONFIG
 def test_its_command_is_accepted(config):
-    """By the code of the script itself, on GPUs or, the tiny ones, on a CPU; nothing that is written gives way."""
+    """By the code of the script itself, on GPUs or, the tiny ones, on a CPU; no setting of the file is changed."""
     ranks, (folder, kind, form) = ranks_of(config), EXPECTED[config]
     settings = parse(
         reward_argument.CLASSES,

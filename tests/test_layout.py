@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "core.patches": CORE,
     "alignment.rm": TASK,
     "scoring": TASK | {"alignment.rm"},
+    "evaluation": TASK | {"alignment.rm", "scoring"},
     "serving": TASK | {"alignment.rm", "scoring"},
     "inspection": TASK | {"alignment.rm"},
     "estimate": TASK | {"alignment.rm"},

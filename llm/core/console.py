@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
-# Letters and marks that nothing is seen of, besides those that Python itself does not call printable.
+# Invisible letters and marks that Python itself calls printable.
 UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 INTERRUPTED = 128 + signal.SIGINT  # as a shell has it
 WIDTH = 120  # of a line on the screen

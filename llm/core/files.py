@@ -15,8 +15,11 @@ FLUSHED_AT_ONCE = 16  # a file system writes its journal once for all that wait
 
 
 def write_json(path: Path, content: object) -> None:
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=repr) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
     """All or nothing: a reader never sees half a file, and a failed write leaves what was there before."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, default=repr) + "\n"
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with unfinished.open("w", encoding="utf-8") as file:

@@ -20,7 +20,7 @@ from llm.core import pickles
 from llm.core.checkpoint import unified
 from llm.core.cpu import layers
 from llm.core.model import attention, load, pipeline
-from llm.core.parallel import gloo, gloo_sharding, stage3
+from llm.core.parallel import gloo, gloo_sharding, hook_errors, stage3
 from llm.core.parallel.ranks import uses_gloo
 
 LLAMA, QWEN2, MISTRAL = (f"paddlenlp.transformers.{family}.modeling" for family in ("llama", "qwen2", "mistral"))
@@ -53,7 +53,7 @@ def apply_to_library() -> None:
     true here."""
     logger.set_level("WARNING")
     logger.logger.addFilter(_is_true)
-    apply([*_pickles(), *_checkpoints()])
+    apply([*_pickles(), *_checkpoints(), *_backward_hooks()])
 
 
 def apply_to_processes() -> None:
@@ -103,6 +103,14 @@ def _checkpoints() -> list[Patch]:
             stage3.shard_matrices,
             "stage 3 would leave matrices of less than a million elements on every rank",
         ),
+    ]
+
+
+def _backward_hooks() -> list[Patch]:
+    lost = "the error of a hook is lost, and another one appears in its place"
+    return [
+        Patch("paddle:Tensor._register_backward_hook", hook_errors.register_backward_hook, lost),
+        Patch("paddle.base.core:eager.run_backward", hook_errors.run_backward, lost),
     ]
 
 

@@ -1,7 +1,7 @@
 """Pickles are read without running anything: paddle.save writes them, and a pickle may name any function to be called.
 
 Numbers, text, arrays of numbers and containers of them are built here from the file's bytes. Whatever else a file names
-is refused, and nothing is called but what stands in `STAND_INS`. No paddle here.
+is refused, and only the functions of `STAND_INS` are called. No paddle here.
 """
 
 from __future__ import annotations

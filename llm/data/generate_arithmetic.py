@@ -31,14 +31,13 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 import argparse
-import gzip
 import hashlib
-import json
 import random
 from collections.abc import Callable, Iterator
 
 from llm.core.console import ArgumentParser, refuse
 from llm.data.arithmetic_problem import Problem, Step, make_exercise, make_problem, make_solutions, responses
+from llm.data.output import new_file
 
 LARGEST_NUMBER = 9
 DEV_SHARE = 10  # one plan in so many belongs to dev
@@ -143,24 +142,11 @@ def label(solution: list[Step], labels: str) -> list[str]:
 
 
 def write(path: Path, rows: Iterator[dict]) -> int:
-    """Write rows as JSON Lines, gzipped if the name says so, and return their number. The file appears under
-    its name when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    number = 0
-    try:
-        with open(part, "wb") as raw:
-            # No name and no time in the gzip header: the same rows are the same bytes.
-            file = gzip.GzipFile("", "wb", 6, raw, mtime=0) if path.suffix == ".gz" else raw
-            for row in rows:
-                file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
-                number += 1
-            if file is not raw:
-                file.close()
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return number
+    """Write rows as JSON Lines, gzipped if the name says so, and return their number."""
+    with new_file(path) as file:
+        for row in rows:
+            file.write(row)
+    return file.count
 
 
 def _hash(text: str) -> int:

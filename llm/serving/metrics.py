@@ -1,4 +1,4 @@
-"""What Prometheus is told: requests, seconds, solutions, tokens, and what waits. No paddle here."""
+"""Metrics for Prometheus: requests, seconds, solutions, tokens, and the length of the queue. No paddle here."""
 
 from __future__ import annotations
 

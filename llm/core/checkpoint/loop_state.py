@@ -1,4 +1,4 @@
-"""What a run goes on from besides weights and optimiser: random numbers of every rank, and the schedule. As JSON.
+"""What a resumed run needs apart from weights and optimiser: random numbers of every rank, and the schedule. As JSON.
 
 PaddleNLP pickles both. Older checkpoints of this project have its files, which are read through core/pickles.py.
 """
@@ -134,5 +134,5 @@ def _check_count(what: str, words: list[str], count: int) -> None:
 
 def _number(name: str, value: Any) -> int | float | bool:
     if not isinstance(value, int | float | np.generic):
-        raise TypeError(f"{name} of the schedule is {value!r}, which is no number")
+        raise TypeError(f"{name} of the schedule is {value!r}, not a number")
     return value.item() if isinstance(value, np.generic) else value

@@ -16,9 +16,6 @@ def check_settings(settings: Settings) -> None:
             if settings.is_written(name) and not idle:
                 settings.refuse(name, "lora is false, so there are no adapters; write lora true, too, or leave it out")
         return
-    for name in names[:2]:
-        if settings[name] < 1:
-            settings.refuse(name, "must be 1 or more")
     targets = settings["lora_target_modules"]
     unknown = [] if targets is None else [name for name in targets if name not in PROJECTIONS]
     if unknown or targets == []:

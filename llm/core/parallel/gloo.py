@@ -20,6 +20,8 @@ from paddle.base import core
 from paddle.distributed import collective
 from paddle.distributed.fleet.utils import hybrid_parallel_util
 
+from llm.core.parallel import ranks
+
 NEW_GROUP = collective._new_process_group_impl
 GLOBAL_STORE = core.create_or_get_global_tcp_store
 ARRIVALS = "arrivals at barriers"
@@ -39,7 +41,15 @@ def global_store():
         with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
             break
         time.sleep(0.05)
-    return GLOBAL_STORE()
+    store = GLOBAL_STORE()
+    if store.add(_process(dist.get_rank()), 0) == 0:
+        store.add(_process(dist.get_rank()), os.getpid())
+    return store
+
+
+def _process(rank: int) -> str:
+    """The name in the store of its number."""
+    return f"process of rank {rank}"
 
 
 def new_group(backend, store, rank: int, size: int, name: str, *arguments, **options):
@@ -82,8 +92,8 @@ def reduce_scatter(group, part, whole, operation, waits: bool):
 
 def barrier(group, *arguments):
     """Gloo gives up when a rank is 30 seconds late, for example while it writes a checkpoint, and Paddle has no setting
-    for a longer wait. So all ranks first meet in their store. A launcher ends all ranks of its machine when one dies;
-    nobody reports a death on another machine, so the wait for that is shorter."""
+    for a longer wait. So all ranks first meet in their store. On one machine the processes of the others are seen to
+    end; nobody reports a death on another machine, so the wait for that is shorter."""
     if group.size() == dist.get_world_size():
         store, size = collective._default_store, group.size()
         arrivals = store.add(ARRIVALS, 1)
@@ -91,10 +101,18 @@ def barrier(group, *arguments):
         one_machine = os.environ.get("PADDLE_LOCAL_SIZE") == str(size)
         give_up = time.monotonic() + (PATIENCE if one_machine else PATIENCE_WITH_NODES)
         while store.add(ARRIVALS, 0) < all_are_here:
+            ended = _ended_ranks(store, size) if one_machine else []
+            if ended and store.add(ARRIVALS, 0) < all_are_here:  # they did not come before they ended
+                raise RuntimeError(f"a barrier waits in vain for ranks that have ended: {', '.join(map(str, ended))}")
             if time.monotonic() > give_up:
                 raise RuntimeError("a barrier timed out: not all ranks came to it")
             time.sleep(0.02)
     return core.ProcessGroup.barrier(group, *arguments)
+
+
+def _ended_ranks(store: core.TCPStore, size: int) -> list[int]:
+    processes = {rank: store.add(_process(rank), 0) for rank in range(size)}
+    return [rank for rank, process in processes.items() if process and ranks.has_ended(process)]
 
 
 # ---- tensor parallelism

@@ -142,9 +142,6 @@ def resolve(settings: Settings, ranks: int, has_cuda: bool) -> None:
     if layout_of(settings, ranks).data_ranks == 1 and not settings.is_written("sharding"):
         parts = " with rows of its own" if ranks > 1 else ""
         settings.change_default("sharding", "", f"one process{parts} has nothing to share")
-    for name in (TENSOR, PIPELINE, SHARDING):
-        if settings[name] == 0 or settings[name] < -1:
-            settings.refuse(name, "a degree is 1 or more, or -1 for none")
     for name, why in problems_of_run(layout_of(settings, ranks), task_of(settings)):
         settings.refuse(name, why)
     _check_options(settings, has_cuda)
@@ -161,8 +158,6 @@ def _check_options(settings: Settings, has_cuda: bool) -> None:
         settings.refuse("sharding_parallel_config", "enable_stage1_tensor_fusion needs GPUs; leave it out")
     if settings["amp_master_grad"] and not settings["bf16"]:
         settings.refuse("amp_master_grad", "without bf16 gradients are float32 anyway; leave it out")
-    if settings["virtual_pp_degree"] != 1:
-        settings.refuse("virtual_pp_degree", "a rank has one stage of the pipeline here; write 1 or leave it out")
 
 
 def fit_to_model(settings: Settings, config: Any) -> None:

@@ -13,7 +13,8 @@ from llm.core.console import in_short
 
 # what gloo, NCCL and Paddle's store say when the process at the other end has ended or is silent
 SIGNS = re.compile(
-    r"gloo/transport|connection (reset|closed) by peer|a barrier timed out|wait timeout|\(external\) nccl|nccl error",
+    r"gloo/transport|connection (reset|closed) by peer|a barrier timed out|ranks that have ended|wait timeout|"
+    r"\(external\) nccl|nccl error",
     re.IGNORECASE,
 )
 KINDS = RuntimeError, ValueError, OSError  # gloo's, the store's, NCCL's

@@ -6,12 +6,14 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from llm.core.console import folded
 from llm.core.cpu import environment
 
 T = TypeVar("T")
+PROCESSES = Path("/proc")
 
 
 def rank() -> int:
@@ -25,6 +27,15 @@ def count() -> int:
 
 def is_launched() -> bool:
     return "PADDLE_TRAINER_ID" in os.environ
+
+
+def has_ended(process: int) -> bool:
+    """Whether a process of this machine has; one that nobody has asked for its exit code is still in the list."""
+    if not PROCESSES.exists():  # not Linux: nobody knows
+        return False
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return (PROCESSES / str(process) / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    return True
 
 
 def say(text: str) -> None:
@@ -58,7 +69,7 @@ def decided_by_first(decide: Callable[[], T]) -> T:
         refusal, decision = from_all_ranks((refusal, decision))[0]
     if refusal is not None:
         raise refusal
-    return decision  # type: ignore[return-value]
+    return decision  # type: ignore[return-value]  # None only where decide() gives None
 
 
 def sum_over_ranks(values: list[float]) -> list[float]:

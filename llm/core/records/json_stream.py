@@ -12,13 +12,14 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from llm.core.records.json_decoder import decoder_and_flaws
 from llm.core.records.problem import Problem, excerpt
 
-CHUNK = 1 << 18
+CHUNK = 1 << 15  # json counts the lines before every error, so a large window makes many errors slow
 HEAD = 1 << 12
 # A bracket or quote that is never closed must not pull a whole file into memory.
 LONGEST = 1 << 23
@@ -27,9 +28,13 @@ CUT = 16
 BLANK = re.compile(r"[ \t\r\n]*")
 OBJECT = re.compile(r'\{[ \t\r\n]*"')
 OBJECT_CUT = re.compile(r"\{[ \t\r\n]*\Z")
-STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
+STRING_OR_BRACKETS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]+|[\]}]+', re.DOTALL)
 TOO_DEEP = "nested too deeply"
+DEEPEST = 150_000  # brackets open at once in what is passed over; with more of them it is no file of records
+MOST_LOST = 10_000  # elements of a list whose end is unknown: behind so many, what else it holds is guesswork
 UNCLOSED = ("the file ends too early", "list not closed")
+
+Item = tuple[str, object, str]  # place, value, text
 
 
 def no_progress(count: int) -> None:
@@ -45,6 +50,12 @@ def read_values(
     array, reading continues at the next object after one that cannot be read. `chunk` is the number of bytes
     read at once. `progress` is called with the bytes of the file, as it is on the disk, since its last call.
     """
+    for place, value, _ in read_written(path, chunk, progress):
+        yield place, value
+
+
+def read_written(path: Path, chunk: int = CHUNK, progress: Callable[[int], object] = no_progress) -> Iterator[Item]:
+    """(place, value, its text in the file), as `read_values`; the text is "" where the value cannot be read."""
     name = str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
     count = place = 0
     try:
@@ -56,11 +67,11 @@ def read_values(
                     progress(here - place)
                     place = here
         if not count:
-            yield name, _broken(name, "no record in the file", "it is empty", "remove it from the paths")
+            yield name, _broken(name, "no record in the file", "it is empty", "remove it from the paths"), ""
     except (OSError, EOFError, zlib.error) as error:
         why = getattr(error, "strerror", None) or str(error)
         where = f"after {count} records: {why}"
-        yield name, _broken(name, "file cannot be read", where, "fetch or write it again")
+        yield name, _broken(name, "file cannot be read", where, "fetch or write it again"), ""
 
 
 def _text_of(file: BinaryIO) -> BinaryIO:
@@ -70,14 +81,14 @@ def _text_of(file: BinaryIO) -> BinaryIO:
     return cast(BinaryIO, gzip.open(file)) if zipped else file
 
 
-def _values(stream: BinaryIO, name: str, chunk: int) -> Iterator[tuple[str, object]]:
+def _values(stream: BinaryIO, name: str, chunk: int) -> Iterator[Item]:
     head = stream.read(HEAD).removeprefix(codecs.BOM_UTF8).lstrip(b" \t\r\n")
     while not head and (head := stream.read(HEAD)):
         head = head.lstrip(b" \t\r\n")
     stream.seek(0)
     if b"\0" in head:  # one problem instead of one for each line of a Parquet, tar or UTF-16 file
         remedy = "write it as JSON Lines or a JSON list, in UTF-8"
-        return iter([(name, _broken(name, "not a text file", f"it begins {head[:8]!r}", remedy))])
+        return iter([(name, _broken(name, "not a text file", f"it begins {head[:8]!r}", remedy), "")])
     return (_elements if head[:1] == b"[" else _lines)(stream, name, chunk)
 
 
@@ -101,14 +112,14 @@ def _around(text: str, at: int) -> str:
     return excerpt(text[max(0, at - 20) : at + 20])
 
 
-def _lines(stream: BinaryIO, name: str, chunk: int) -> Iterator[tuple[str, object]]:
+def _lines(stream: BinaryIO, name: str, chunk: int) -> Iterator[Item]:
     decoder, flaws = decoder_and_flaws()
     number, empty = 0, True
     while line := stream.readline(LONGEST):
         number += 1
         place = f"{name}:{number}"
         if len(line) == LONGEST:
-            yield place, _too_long(place)
+            yield place, _too_long(place), ""
             while line and not line.endswith(b"\n"):
                 line = stream.readline(chunk)
             continue
@@ -117,32 +128,32 @@ def _lines(stream: BinaryIO, name: str, chunk: int) -> Iterator[tuple[str, objec
         line = line.strip(b" \t\r\n")
         if empty and line == b"{":
             how = "write each object on one line, or a list [...] of objects"
-            yield place, _broken(place, "an object over several lines", "neither JSON Lines nor a list", how)
+            yield place, _broken(place, "an object over several lines", "neither JSON Lines nor a list", how), ""
             return
         if line:
             empty = False
             flaws.clear()
-            value = _line_value(line, place, decoder)
-            yield place, Problem(place, *flaws[0]) if flaws else value
+            value, text = _line_value(line, place, decoder)
+            yield (place, Problem(place, *flaws[0]), "") if flaws else (place, value, text)
 
 
-def _line_value(line: bytes, place: str, decoder: json.JSONDecoder) -> object:
+def _line_value(line: bytes, place: str, decoder: json.JSONDecoder) -> tuple[object, str]:
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
         shown = line.decode("utf-8", "backslashreplace")
         at = len(line[: error.start].decode("utf-8"))
         byte = f"0x{line[error.start]:02x} at byte {error.start + 1} of the line"
-        return _no_utf8(place, shown, at, byte)
+        return _no_utf8(place, shown, at, byte), ""
     try:
         value, end = decoder.raw_decode(text)
     except json.JSONDecodeError as error:
-        return _unreadable(place, text, error.pos, f"{error.msg} at column {error.pos + 1}")
+        return _unreadable(place, text, error.pos, f"{error.msg} at column {error.pos + 1}"), ""
     except RecursionError:
-        return _unreadable(place, text, 0, TOO_DEEP)
+        return _unreadable(place, text, 0, TOO_DEEP), ""
     if end < len(text):
-        return _unreadable(place, text, end, f"a line is one value, but more follows at column {end + 1}")
-    return value
+        return _unreadable(place, text, end, f"a line is one value, but more follows at column {end + 1}"), ""
+    return value, text
 
 
 class _Window:
@@ -154,6 +165,7 @@ class _Window:
         self.to_text = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
         self.decoder, self.flaws = decoder_and_flaws()
         self.text, self.at, self.line, self.ended, self.lost = "", 0, 1, False, False
+        self.written = ""  # the text of the value that was read last, if it could be read
 
     def more(self) -> bool:
         """Read on; by as much again as is kept, so that a long element is not scanned once per chunk."""
@@ -180,6 +192,7 @@ class _Window:
 
     def value(self, place: str) -> object:
         """Read the value that begins here and move past it; `lost` is set if its end cannot be found."""
+        self.written = ""
         while True:
             self.flaws.clear()
             try:
@@ -208,13 +221,19 @@ class _Window:
         problem = _unreadable(place, self.text, self.at, TOO_DEEP)
         while True:
             depth = 0
-            for token, depth in _depths(self.text, self.at):
-                if depth == 0:
-                    self.move(token.end())
+            for at, before, depth in _depths(self.text, self.at):
+                if depth <= 0:
+                    self.move(at + before)
                     return problem
+                if depth > DEEPEST:
+                    return replace(problem, whole_file=True)
             if len(self.text) - self.at > LONGEST or not self.more():
-                opened = (token.start() for token, here in _depths(self.text, self.at) if here == depth)
-                return self.lose(problem, max((at for at in opened if self.text[at] in "[{"), default=0))
+                unclosed = (
+                    at + depth - before - 1
+                    for at, before, after in _depths(self.text, self.at)
+                    if before < depth <= after
+                )
+                return self.lose(problem, max(unclosed, default=0))
 
     def lose(self, problem: Problem, stop: int = 0) -> Problem:
         """`problem` is one after which nobody knows where the next value begins; move to `stop`, or ahead."""
@@ -233,6 +252,7 @@ class _Window:
                 line = self.line + written.count("\n", 0, error.start)
                 byte = f"0x{ord(written[error.start]) - 0xDC00:02x} in line {line}"
                 value = _no_utf8(place, written, error.start, byte)
+        self.written = "" if isinstance(value, Problem) else written
         self.move(stop)
         return value
 
@@ -248,20 +268,22 @@ class _Window:
         return True
 
 
-def _depths(text: str, at: int) -> Iterator[tuple[re.Match, int]]:
-    """Every bracket outside of texts, and how many are open behind it."""
+def _depths(text: str, at: int) -> Iterator[tuple[int, int, int]]:
+    """Of every run of opening or of closing brackets outside of texts: its place, how many are open before and behind
+    it."""
     depth = 0
-    for token in STRING_OR_BRACKET.finditer(text, at):
+    for token in STRING_OR_BRACKETS.finditer(text, at):
         if token[0][0] != '"':
-            depth += 1 if token[0] in "[{" else -1
-            yield token, depth
+            before, length = depth, token.end() - token.start()
+            depth += length if token[0][0] in "[{" else -length
+            yield token.start(), before, depth
 
 
-def _elements(stream: BinaryIO, name: str, chunk: int) -> Iterator[tuple[str, object]]:
+def _elements(stream: BinaryIO, name: str, chunk: int) -> Iterator[Item]:
     window = _Window(stream, chunk)
     window.peek()
     window.move(window.at + 1)
-    number, need_comma = 0, False
+    number, need_comma, lost = 0, False, 0
     while True:
         char, trouble = window.peek(), ""
         if char == "]":
@@ -277,12 +299,21 @@ def _elements(stream: BinaryIO, name: str, chunk: int) -> Iterator[tuple[str, ob
         number += 1
         place = f"{name}, element {number} (line {window.line})"
         if not char:
-            yield place, _unreadable(place, window.text, window.at, *UNCLOSED)
+            yield place, _unreadable(place, window.text, window.at, *UNCLOSED), ""
             return
         if trouble:
-            yield place, window.lose(_unreadable(place, window.text, window.at, trouble))
+            yield place, window.lose(_unreadable(place, window.text, window.at, trouble)), ""
         else:
-            yield place, window.value(place)
+            value = window.value(place)
+            yield place, value, window.written
+            if isinstance(value, Problem) and value.whole_file:
+                return
+        lost += window.lost
+        if lost > MOST_LOST:
+            how = "write the list again with a JSON library"
+            detail = f"more than {MOST_LOST:,} of its elements are unreadable"
+            yield name, _broken(name, "no JSON list", detail, how), ""
+            return
         need_comma = not window.lost
         if window.lost and not window.next_object():
             return

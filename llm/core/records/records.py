@@ -44,12 +44,15 @@ __all__ = [
     "label_values",
     "parse_preference",
     "parse_record",
+    "parser_of",
     "read_records",
 ]
 
 SHOWN = 20
 LEAST_WEIGHT = 1e-6  # of a record; 0 would be a record that is computed for nothing
 LABELLED, PREFERENCES = "labelled record", "preference record"
+BOTH_FORMS = "record of both forms"
+OF_OTHER_FORM = (BOTH_FORMS, LABELLED, PREFERENCES)  # reasons that are never skipped: data is of one form
 FIELDS = {
     LABELLED: "src, tgt, responses (list of steps) and labels (one per step)",
     PREFERENCES: "src, tgt, response (two answers) and sort (two numbers)",
@@ -106,6 +109,7 @@ class ReadCounts:
 
 
 Parsed = TypeVar("Parsed", Record, Preference)
+Parse = Callable[[object, str], Record | Preference | list[Problem]]
 
 
 class BadRecords(ValueError):
@@ -143,8 +147,7 @@ def iter_records(
     record was kept. `progress` is that of `read_values`.
     """
     counts = ReadCounts() if counts is None else counts
-    parse = parse_preference if form == PREFERENCES else partial(parse_record, values=label_values(reward_tokens))
-    return _stream(find_files(paths), form, parse, counts, skip_bad, progress)
+    return _stream(find_files(paths), parser_of(form, reward_tokens), counts, skip_bad, progress)
 
 
 def read_records(
@@ -160,8 +163,7 @@ def read_records(
 
 def _stream(
     files: list[Path],
-    form: str,
-    parse: Callable,
+    parse: Parse,
     counts: ReadCounts,
     skip_bad: bool,
     progress: Callable[[int], object],
@@ -179,15 +181,9 @@ def _stream(
                 continue
             read += 1
             counts.read += 1
-            if isinstance(value, Problem):
-                result = [value]
-            elif _is_of_both(value):
-                mixed, result = True, [_of_both(place, value)]
-            elif isinstance(value, dict) and _forms(value) and form not in _forms(value):
-                mixed, result = True, [_other_form(place, value, form)]
-            else:
-                result = parse(value, place)
+            result = parse(value, place)
             if isinstance(result, list):
+                mixed = mixed or result[0].reason in OF_OTHER_FORM
                 counts.dropped[result[0].reason] += 1
                 totals.update(problem.reason for problem in result)
                 first += result[: SHOWN - len(first)]
@@ -222,6 +218,22 @@ def _report(
 # ---- validation
 
 
+def parser_of(form: str, reward_tokens: Sequence[str] = ("+", "-")) -> Parse:
+    """What makes a record of that form of a value that was read and its place, or says all that is wrong with it."""
+    parse = parse_preference if form == PREFERENCES else partial(parse_record, values=label_values(reward_tokens))
+
+    def parse_value(value: object, place: str) -> Record | Preference | list[Problem]:
+        if isinstance(value, Problem):
+            return [value]
+        if _is_of_both(value):
+            return [_of_both(place, value)]
+        if isinstance(value, dict) and (forms := _forms(value)) and form not in forms:
+            return [_other_form(place, value, form)]
+        return parse(value, place)
+
+    return parse_value
+
+
 def _forms(value: object) -> list[str]:
     """The forms of which a record has all fields, or else some."""
     if not isinstance(value, dict):
@@ -236,7 +248,7 @@ def _is_of_both(value: object) -> TypeGuard[dict]:
 
 def _of_both(place: str, value: dict) -> Problem:
     both = f"it has the fields of a {LABELLED} ({FIELDS[LABELLED]}) and of a {PREFERENCES} ({FIELDS[PREFERENCES]})"
-    return Problem(place, excerpt(list(value)), "record of both forms", both, "leave out the fields of one of them")
+    return Problem(place, excerpt(list(value)), BOTH_FORMS, both, "leave out the fields of one of them")
 
 
 def _other_form(place: str, value: dict, form: str) -> Problem:

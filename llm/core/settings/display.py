@@ -36,7 +36,7 @@ def help_text(parameters: dict[str, Parameter], description: str) -> str:
             owner = parameter.owner
             lines += ["", owner.__name__]
         lines += textwrap.wrap(
-            f"--{parameter.name}  {describe(parameter.hint)}; {default_text(parameter, 'default ')}",
+            f"--{parameter.name}  {kind_text(parameter)}; {default_text(parameter, 'default ')}",
             width,
             initial_indent="  ",
             subsequent_indent=" " * 10,
@@ -49,13 +49,18 @@ def default_text(parameter: Parameter, before: str = "") -> str:
     return "required" if parameter.default is MISSING else f"{before}{show(parameter.default)}"
 
 
+def kind_text(parameter: Parameter) -> str:
+    kind = describe(parameter.hint)
+    return kind if parameter.range is None else f"{kind}, {parameter.range}"
+
+
 def markdown_table(parameters: dict[str, Parameter], owner: type) -> list[str]:
     """The parameters that a class declares, for the docs."""
     lines = ["| setting | type | default | meaning |", "| --- | --- | --- | --- |"]
     for parameter in parameters.values():
         if parameter.owner is owner:
             default = "required" if parameter.default is MISSING else f"`{show(parameter.default)}`"
-            kind = describe(parameter.hint).replace("|", "\\|")
+            kind = kind_text(parameter).replace("|", "\\|")
             lines.append(f"| `{parameter.name}` | {kind} | {default} | {parameter.help} |")
     return lines
 

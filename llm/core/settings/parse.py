@@ -30,7 +30,7 @@ from typing import Any
 from llm.core.console import visible
 from llm.core.paths import resolve_path
 from llm.core.settings.display import help_text
-from llm.core.settings.settings import Parameter, Settings, SettingsError, collect, problem
+from llm.core.settings.settings import MOST_SHOWN, Parameter, Settings, SettingsError, collect, problem
 from llm.core.settings.values import (
     BLANK,
     describe,
@@ -45,6 +45,7 @@ from llm.core.settings.values import (
     strict_json,
 )
 
+MOST_BYTES = 16 << 20  # of a settings file
 SCHEMA = "$schema"  # names a file that editors complete keys from: python -m llm schema
 
 
@@ -87,7 +88,8 @@ def parse(
                 raise ValueError(f"given twice (before: {first[origin, name]}); keep one of them")
             first[origin, name] = place
             if name not in parameters:
-                meant = meant_by(name, parameters, misprints)
+                is_shown = len(settings.problems) < MOST_SHOWN  # to look for what was meant takes its time
+                meant = meant_by(name, parameters, misprints) if is_shown else []
                 settings.misread |= {*meant}
                 raise ValueError(unknown(name, meant, name in misprints, is_unobeyed(name)))
             settings.values[name] = plain(parameters[name].accept(read()))
@@ -164,6 +166,8 @@ def file_entries(config: str) -> list[Entry]:
         raise SettingsError(
             [f"{name}: cannot be read: {why}; the first word has to name a JSON file or be a --flag"]
         ) from error
+    if len(content) > MOST_BYTES:
+        raise SettingsError([f"{name}: has {len(content):,} bytes, more than {MOST_BYTES:,}: this is another file"])
     try:
         text = content.decode("utf-8-sig")
         document = json.JSONDecoder(parse_int=number).decode(text)

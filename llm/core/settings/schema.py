@@ -6,6 +6,7 @@ from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
+from llm.core.settings.ranges import Range
 from llm.core.settings.settings import collect
 from llm.core.settings.values import NoneType, choices_of, is_list, item_of, options
 
@@ -27,7 +28,7 @@ def json_schema(classes: tuple[type, ...]) -> dict[str, Any]:
         described = {"description": parameter.help}
         if parameter.default is not MISSING:
             described["default"] = parameter.default
-        properties[name] = of_kind(parameter.hint) | described
+        properties[name] = of_kind(parameter.hint, parameter.range) | described
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Settings of run_reward.py",
@@ -38,16 +39,19 @@ def json_schema(classes: tuple[type, ...]) -> dict[str, Any]:
     }
 
 
-def of_kind(hint: Any) -> dict[str, Any]:
-    """A single value may stand for a list of it."""
-    kinds = [of_one_kind(kind) for kind in options(hint)]
+def of_kind(hint: Any, numbers: Range | None = None) -> dict[str, Any]:
+    """A single value may stand for a list of it. Numbers of this kind are in the range."""
+    kinds = [of_one_kind(kind, numbers) for kind in options(hint)]
     kinds += [of_kind(item_of(kind)) for kind in options(hint) if is_list(kind)]
+    if numbers is not None and numbers.also is not None:
+        kinds.append({"const": numbers.also})
     return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
 
 
-def of_one_kind(kind: Any) -> dict[str, Any]:
+def of_one_kind(kind: Any, numbers: Range | None) -> dict[str, Any]:
     if is_list(kind):
         return {"type": "array", "items": of_kind(item_of(kind))}
     if choices := choices_of(kind):
         return {"enum": choices}
-    return {"type": KINDS[kind]} if kind in KINDS else {}
+    limits = numbers.as_json_schema() if numbers is not None and kind in (int, float) else {}
+    return {"type": KINDS[kind]} | limits if kind in KINDS else {}

@@ -7,18 +7,22 @@ from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, get_type_hints
 
-from llm.core.settings.values import accept, check_default, check_kind, check_sound, interpret, narrow, plain, show
+from llm.core.settings.ranges import Range
+from llm.core.settings.values import accept, check_kind, check_sound, interpret, narrow, plain, show
 
+MOST_SHOWN = 100  # problems; no run has more settings
+LONGEST_NAME = 60  # that is shown whole
 HIDDEN = "(hidden)"  # what is shown of a key to somebody's account; it is not saved either
 
 
 class SettingsError(ValueError):
-    """Every problem of the settings at once; `problems` has a line for each."""
+    """Every problem of the settings at once; `problems` has a line for each, the text the first MOST_SHOWN of them."""
 
     def __init__(self, problems: list[str]):
         self.problems = list(problems)
-        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
-        super().__init__("\n  ".join([f"the settings have {count}:", *self.problems]))
+        count = "a problem" if len(problems) == 1 else f"{len(problems):,} problems"
+        more = [f"and {len(problems) - MOST_SHOWN:,} more"] if len(problems) > MOST_SHOWN else []
+        super().__init__("\n  ".join([f"the settings have {count}:", *self.problems[:MOST_SHOWN], *more]))
 
 
 @dataclass(frozen=True)
@@ -30,21 +34,27 @@ class Parameter:
     default: Any  # in its JSON form; MISSING when the user has to give it
     help: str
     owner: type  # the class that declares it
+    range: Range | None = None  # of numbers
 
     def accept(self, value: Any) -> Any:
         """The value as the dataclass wants it, from its JSON form; ValueError says why not and what to do."""
         try:
-            check_sound(value)
-            return accept(self.hint, value)
+            return self._fitting(value)
         except ValueError as error:
             remedy = "" if self.default is MISSING else f"; the default is {show(self.default)}"
             if isinstance(value, str | int | float):  # right but for its quotes?
                 meant = interpret(self.hint, [value if isinstance(value, str) else json.dumps(value)])
                 with suppress(ValueError):
-                    check_sound(meant)
-                    accept(self.hint, meant)
+                    self._fitting(meant)
                     remedy = f"; write {show(meant)}"
             raise ValueError(f"{error}{remedy}") from None
+
+    def _fitting(self, value: Any) -> Any:
+        check_sound(value)
+        fitting = accept(self.hint, value)
+        if self.range is not None and fitting is not None:
+            self.range.check(fitting)
+        return fitting
 
 
 class Settings:
@@ -115,13 +125,22 @@ def collect(classes: tuple[type, ...]) -> dict[str, Parameter]:
             hint = narrow(hints[field.name], [plain(choice) for choice in field.metadata.get("choices", ())])
             hint = hint | None if default is None else hint
             check_kind(hint, where)
-            if default is not MISSING:
-                check_default(hint, default, where)
             meaning = " ".join(str(field.metadata.get("help", "")).split())
-            twin = found.setdefault(field.name, Parameter(field.name, hint, default, meaning, cls))
-            if (twin.hint, twin.default) != (hint, default):
-                raise TypeError(f"{where} differs in type or default from the one of {twin.owner.__name__}")
+            parameter = Parameter(field.name, hint, default, meaning, cls, field.metadata.get("range"))
+            if default is not MISSING:
+                check_default(parameter, where)
+            twin = found.setdefault(field.name, parameter)
+            if (twin.hint, twin.default, twin.range) != (hint, default, parameter.range):
+                raise TypeError(f"{where} differs in type, default or range from the one of {twin.owner.__name__}")
     return found
+
+
+def check_default(parameter: Parameter, where: str) -> None:
+    """A default has to be one that a user could write, or saved settings could not be read back."""
+    try:
+        parameter.accept(parameter.default)
+    except ValueError as error:
+        raise TypeError(f"{where}: its default {parameter.default!r} does not fit: {error}") from error
 
 
 def is_secret(name: str) -> bool:
@@ -129,5 +148,5 @@ def is_secret(name: str) -> bool:
 
 
 def problem(place: str, name: str, text: str, why: str) -> str:
-    key = name if name.isascii() and name.isidentifier() else show(name)
+    key = name if len(name) <= LONGEST_NAME and name.isascii() and name.isidentifier() else show(name)
     return f"{place}: {key} = {HIDDEN if is_secret(name) else text}: {why}"

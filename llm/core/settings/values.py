@@ -52,15 +52,6 @@ def check_kind(hint: Any, where: str) -> None:
             raise TypeError(f"{where}: {kind} is not a type for a setting")
 
 
-def check_default(hint: Any, default: Any, where: str) -> None:
-    """A default has to be one that a user could write, or saved settings could not be read back."""
-    try:
-        check_sound(default)
-        accept(hint, default)
-    except ValueError as error:
-        raise TypeError(f"{where}: its default {default!r} does not fit: {error}") from error
-
-
 def options(hint: Any) -> tuple:
     return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 

@@ -35,7 +35,7 @@ class SentencePieceTokenizer(Tokenizer):
         self._patterns: dict[bool, re.Pattern] = {}
         self._length = self.sp_model.get_piece_size()
         self._add_listed_tokens()
-        self.prefix, self.suffix = ([self.token_id(token) for token in tokens] for tokens in self._llama_ends())  # type: ignore[assignment]
+        self.prefix, self.suffix = ([self.token_id(token) for token in tokens] for tokens in self._llama_ends())  # type: ignore[assignment]  # two lists, one for each side
 
     def _encode(self, text: str, split_special_tokens: bool) -> list[int]:
         if split_special_tokens not in self._patterns:

@@ -20,7 +20,7 @@ NAME, VERSION, HEAD = "reasoneval", 1, "classes"
 def convention_of(tokenizer: Tokenizer, limit: int) -> Convention:
     separator = tokenizer.named["pad_token"]
     if separator is None:
-        raise ValueError(f"convention {NAME}: this tokenizer names no pad_token, which stands between the steps")
+        raise ValueError(f"convention {NAME}: this tokenizer has no pad_token, which separates the steps")
     between = one_id(tokenizer, separator, NAME)
 
     def encode(solution: Record) -> list[Sequence]:

@@ -1,4 +1,4 @@
-"""Runs of the same settings under one layout or another: the same rows in every update, dealt out otherwise."""
+"""Runs of the same settings under different layouts: every update has the same rows, on other ranks."""
 
 from __future__ import annotations
 

@@ -194,7 +194,7 @@ def test_an_adapter_is_no_model_to_start_from(settings_of, tmp_path, capsys):
         ),
         (
             {"lora_rank": 0, "lora_alpha": -1},
-            ["lora_rank = 0: must be 1 or more", "lora_alpha = -1: must be 1 or more"],
+            ["lora_rank = 0: must be from 1 to 65536", "lora_alpha = -1: must be from 1 to 65536"],
         ),
         ({"prm_loss": "vocabulary"}, ['prm_loss = "vocabulary": with lora only two rows of the head train']),
         ({"lora_target_modules": ["q_proj", "query"]}, ["no layer that can have adapters is called 'query';"]),

@@ -1,25 +1,17 @@
-"""Every documented setting: its default, and that it is obeyed or refused."""
+"""Every documented setting: its default, and when it is changed or refused."""
 
-import json
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from llm.alignment.rm.flashmask import reward_checks, run_reward
-from llm.alignment.rm.flashmask.data import RewardRows, RowCounts
+from llm.alignment.rm.flashmask import reward_checks
 from llm.alignment.rm.flashmask.reward_argument import CLASSES, MISPRINTS, is_unobeyed
-from llm.alignment.rm.flashmask.reward_run import RewardRun, fit_to_data
 from llm.core.model import attention
-from llm.core.model.sizes import KNOWN
-from llm.core.records.records import LABELLED
 from llm.core.settings.display import render
 from llm.core.settings.parse import parse
 from llm.core.settings.settings import SettingsError
-
-REPOSITORY = Path(__file__).resolve().parents[3]
-NEEDED = ["--model_name_or_path", "m", "--train_dataset_path", "t", "--dev_dataset_path", "d"]
+from tests.alignment.rm.reward_settings import LLAMA, refusal, resolved, run_of, settings_from, steps_of
 
 # As the document has them; None where it names no default.
 DOCUMENTED = {
@@ -65,42 +57,6 @@ DOCUMENTED = {
     "placeholder_token": "ки",
     "reward_tokens": "+,-",
 }
-
-
-LLAMA = KNOWN["meta-llama/Meta-Llama-3.1-8B"]
-
-
-def settings_from(*flags: str):
-    settings = parse(CLASSES, [*NEEDED, *flags], "", MISPRINTS, is_unobeyed)
-    settings.check()
-    return settings
-
-
-def run_of(*flags: str, **machine) -> RewardRun:
-    settings = resolved(*flags, **machine)
-    return RewardRun(settings, *settings.build(), "m", LLAMA, LABELLED, machine.get("ranks", 1))
-
-
-def steps_of(run: RewardRun, rows: int) -> tuple[int, int | None]:
-    """(updates of the run, updates in a pass) with so many rows of data."""
-    fitted = fit_to_data(run, RewardRows([], None, None, RowCounts(rows=rows), lazy=False))
-    return fitted.steps, fitted.steps_per_pass
-
-
-def resolved(*flags: str, ranks: int = 1, has_cuda: bool = False):
-    settings = settings_from(*flags)
-    reward_checks.resolve(settings, ranks, has_cuda)
-    return settings
-
-
-def refusal(*flags: str, **machine) -> str:
-    with pytest.raises(SettingsError) as error:
-        resolved(*flags, **machine)
-    return str(error.value)
-
-
-def logs(output_dir: Path) -> list[dict]:
-    return json.loads((output_dir / "trainer_state.json").read_text())["log_history"]
 
 
 def test_every_documented_setting_exists_with_its_default():
@@ -184,7 +140,7 @@ def test_load_best_gives_way_by_default_and_is_refused_when_written(flags, why):
     settings = resolved(*flags)
     assert settings["load_best_model_at_end"] is False
     assert why in "".join(settings.changes)
-    if flags[0] != "--evaluation_strategy":  # there save_strategy gives way instead
+    if flags[0] != "--evaluation_strategy":  # there the default of save_strategy is changed instead
         assert why in refusal(*flags, "--load_best_model_at_end", "true")
     else:
         assert resolved(*flags, "--load_best_model_at_end", "true")["save_strategy"] == "epoch"
@@ -220,7 +176,7 @@ def test_the_window_of_prefix_sharing_is_all_of_the_data_unless_it_is_streamed()
     assert streamed["prefix_sharing_window"] == 4096 and "prefix_sharing_window" in "".join(streamed.changes)
     assert resolved("--prefix_sharing_window", "7")["prefix_sharing_window"] == 7
     assert "prefix_sharing is false" in refusal("--prefix_sharing", "false", "--prefix_sharing_window", "7")
-    assert "1 or more" in refusal("--prefix_sharing_window", "0")
+    assert "from 1 to" in refusal("--prefix_sharing_window", "0")
     assert "prefix_sharing_window" not in "".join(
         resolved("--lazy", "true", "--prefix_sharing", "false", "--max_steps", "1").changes
     )
@@ -232,126 +188,3 @@ def test_attention_is_chosen_by_device_and_both_settings(monkeypatch):
     assert attention.choose(True, False)[0] is attention.dense_attention
     monkeypatch.setattr(attention.paddle, "is_compiled_with_cuda", lambda: False)
     assert attention.choose(True, True)[0] in (attention.kernel_attention, attention.block_attention)
-
-
-# ---- effects that a run shows
-
-
-@pytest.mark.runs
-def test_schedule_and_strategies_are_obeyed(settings_of, tmp_path):
-    """120 rows in updates of 24: 5 updates an epoch."""
-    run_reward.main(
-        settings_of(
-            num_train_epochs=2,
-            max_steps=...,
-            zero_padding=False,
-            prefix_sharing=False,
-            per_device_train_batch_size=12,
-            learning_rate=0.5,
-            warmup_steps=4,
-            lr_scheduler_type="constant_with_warmup",
-            logging_steps=2,
-            evaluation_strategy="epoch",
-            save_strategy="epoch",
-            eval_steps=...,
-            save_steps=...,
-        )
-    )
-    history = logs(tmp_path / "out")
-    training = [log for log in history if "loss" in log]
-    assert [log["step"] for log in training] == [2, 4, 6, 8, 10]
-    assert [log["learning_rate"] for log in training] == pytest.approx([0.125, 0.375, 0.5, 0.5, 0.5])
-    assert [log["step"] for log in history if "eval_loss" in log] == [5, 10]
-    assert {path.name for path in (tmp_path / "out").glob("checkpoint-*")} == {"checkpoint-5", "checkpoint-10"}
-
-
-@pytest.mark.runs
-def test_without_evaluation_and_saving_there_is_neither(settings_of, tmp_path):
-    results = run_reward.main(settings_of(do_eval=False, save_strategy="no", max_steps=2))
-    assert not any(name.startswith("eval") for name in results)
-    assert not list((tmp_path / "out").glob("checkpoint-*")) and not (tmp_path / "out/eval_results.json").exists()
-
-
-@pytest.mark.runs
-def test_evaluation_no_means_at_the_end_only(settings_of, tmp_path):
-    run_reward.main(settings_of(evaluation_strategy="no", max_steps=4))
-    assert [log["step"] for log in logs(tmp_path / "out") if "eval_loss" in log] == [4]
-
-
-@pytest.mark.runs
-@pytest.mark.parametrize("mode", ["benchmark", "autotuner_benchmark"])
-def test_benchmarks_train_only_and_leave_no_model(settings_of, tmp_path, capsys, mode):
-    changes = dict.fromkeys(("eval_steps", "save_steps"), ...) | ({"max_steps": ...} if mode != "benchmark" else {})
-    results = run_reward.main(settings_of(**{mode: True}, **changes))
-    assert results["train_steps"] == (6 if mode == "benchmark" else 5)
-    assert results["train_tokens_per_second"] > 0
-    assert not list((tmp_path / "out").glob("*.safetensors")) and not list((tmp_path / "out").glob("checkpoint-*"))
-
-
-@pytest.mark.runs
-def test_outcome_reward_scores_once_per_answer(settings_of, capsys):
-    results = run_reward.main(settings_of(process_reward=False, max_steps=2))
-    assert results["eval_answers"] == 24 and "eval_steps" not in results
-
-
-@pytest.mark.runs
-def test_a_plain_checkpoint_is_written_without_unified_checkpoint_and_resumed(settings_of, tmp_path):
-    run_reward.main(settings_of(unified_checkpoint=False, max_steps=3, load_best_model_at_end=False))
-    assert (tmp_path / "out/checkpoint-3/model_state.pdparams").exists()
-    assert (tmp_path / "out/model_state.pdparams").exists()
-
-
-@pytest.mark.runs
-@pytest.mark.parametrize("granularity", ["full", "full_attn", "core_attn"])
-def test_recomputing_changes_time_and_memory_only(settings_of, tmp_path, monkeypatch, granularity):
-    calls = []
-    attend, _ = attention.choose(False, False)
-    monkeypatch.setattr(attention, "choose", lambda *flags: (lambda *inputs: calls.append(1) or attend(*inputs), ""))
-    losses = []
-    for recompute in (False, True):
-        calls.clear()
-        out = tmp_path / str(recompute)
-        run_reward.main(
-            settings_of(
-                output_dir=out,
-                recompute=recompute,
-                recompute_granularity=granularity,
-                max_steps=2,
-                do_eval=False,
-                gradient_accumulation_steps=1,
-            )
-        )
-        losses.append([log["loss"] for log in logs(out)])
-        assert len(calls) == 2 * 2 * (2 if recompute else 1)  # layers x updates, again in the backward pass
-    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
-
-
-@pytest.mark.runs
-def test_long_solutions_and_prompts_are_cut_and_counted(settings_of, capsys):
-    run_reward.main(settings_of(max_seq_len=120, max_prompt_len=60, max_steps=1))
-    shown = capsys.readouterr().out
-    assert re.search(r"[1-9]\d* prompts cut from the left to max_prompt_len", shown)
-    assert re.search(r"[1-9]\d* solutions lost [1-9]\d* steps from the end to max_seq_len", shown)
-
-
-@pytest.mark.runs
-def test_the_tokenizer_may_stand_elsewhere(settings_of, tiny, tmp_path, capsys):
-    import shutil
-
-    model, tokenizer = tmp_path / "model", tmp_path / "tokenizer"
-    shutil.copytree(tiny / "model", model)
-    tokenizer.mkdir()
-    for file in model.iterdir():
-        if "token" in file.name or file.name.endswith(".model"):
-            shutil.move(file, tokenizer / file.name)
-    with pytest.raises(SystemExit):
-        run_reward.main(settings_of(model_name_or_path=model, max_steps=1))
-    assert "tokenizer" in capsys.readouterr().err
-    run_reward.main(settings_of(model_name_or_path=model, tokenizer_name_or_path=tokenizer, max_steps=1))
-
-
-def test_placeholder_and_reward_tokens_are_those_that_were_written(settings_of, capsys):
-    with pytest.raises(SystemExit):
-        run_reward.main(settings_of(placeholder_token="Zwölf", reward_tokens="yes,no"))
-    message = capsys.readouterr().err
-    assert "'yes'" in message or "labels" in message or "placeholder_token" in message

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,24 +16,7 @@ from llm.core.checkpoint.checkpoints import (
 )
 from llm.core.checkpoint.compatibility import identity_differences
 from llm.core.files import read_json, write_json
-
-
-def make(output_dir, step: int, complete=True):
-    folder = output_dir / f"checkpoint-{step}"
-    (folder / "rank").mkdir(parents=True)
-    (folder / "model.safetensors").write_bytes(b"weights" * 10)
-    (folder / "rank/optimizer.pdopt").write_bytes(b"moments")
-    (folder / "empty").touch()
-    if complete:
-        mark_complete(folder)
-    return folder
-
-
-def steps(folders) -> list[int]:
-    return [checkpoints.step_of(folder) for folder in folders]
-
-
-# ---- whole or not
+from tests.core.checkpoint.made_checkpoints import make, steps
 
 
 def test_a_folder_is_whole_once_it_is_marked_and_as_long_as_its_files_are(tmp_path):
@@ -193,82 +172,6 @@ def test_a_kill_while_deleting_leaves_no_checkpoint_that_looks_whole(tmp_path, m
     monkeypatch.setattr(checkpoints.shutil, "rmtree", lambda folder: seen.append(is_complete(folder)))
     delete_old(tmp_path, 1, None)
     assert seen == [False]
-
-
-# ---- writing
-
-
-def test_json_is_written_and_read_back(tmp_path):
-    content = {"ки": [1, 2.5, None, True], "nested": {"a": "é"}}
-    write_json(tmp_path / "a.json", content)
-    assert read_json(tmp_path / "a.json") == content
-    assert "ки" in (tmp_path / "a.json").read_text(encoding="utf-8")
-    assert os.listdir(tmp_path) == ["a.json"]
-
-
-@pytest.mark.parametrize("broken", ["open", "fsync", "replace"])
-def test_a_write_that_fails_leaves_what_was_there_before(tmp_path, monkeypatch, broken):
-    """A full disk shows while writing or flushing: the old file stays whole, and no part of a new one is left."""
-
-    def full(*args, **kwargs):
-        raise OSError(28, "No space left on device")
-
-    path = tmp_path / "state.json"
-    write_json(path, {"step": 1})
-    monkeypatch.setattr(type(path) if broken == "open" else os, broken, full)
-    with pytest.raises(OSError, match="No space left"):
-        write_json(path, {"step": 2})
-    monkeypatch.undo()
-    assert json.loads(path.read_text()) == {"step": 1}
-    assert os.listdir(tmp_path) == ["state.json"]
-
-
-def test_a_reader_never_meets_half_a_file(tmp_path, monkeypatch):
-    """Until the one rename, the name holds the old content; what is renamed is on the disk already."""
-    path = tmp_path / "state.json"
-    write_json(path, {"step": 1})
-    order, replace, fsync = [], os.replace, os.fsync
-    monkeypatch.setattr(os, "fsync", lambda file: (order.append("on the disk"), fsync(file)))
-
-    def rename(source, target):
-        order.append(json.loads(path.read_text())["step"])
-        assert json.loads(source.read_text()) == {"step": 2}
-        replace(source, target)
-
-    monkeypatch.setattr(os, "replace", rename)
-    write_json(path, {"step": 2})
-    assert order == ["on the disk", 1]
-
-
-@pytest.fixture
-def flushed(monkeypatch) -> list:
-    """What is flushed to the disk and renamed, in that order."""
-    order: list = []
-    fsync, replace = os.fsync, os.replace
-
-    def note(descriptor):
-        order.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
-        fsync(descriptor)
-
-    def rename(source, target):
-        order.append(("renamed", Path(target)))
-        replace(source, target)
-
-    monkeypatch.setattr(os, "fsync", note)
-    monkeypatch.setattr(os, "replace", rename)
-    return order
-
-
-def test_all_files_and_folders_are_on_the_disk_before_the_list_is_there(tmp_path, flushed):
-    folder = make(tmp_path, 5, complete=False)
-    mark_complete(folder)
-    listed = flushed.index(("renamed", folder / FILE_LIST))
-    before = {"model.safetensors", "rank/optimizer.pdopt", "empty", "rank", "."}
-    assert {folder / name for name in before} | {tmp_path} <= set(flushed[:listed])
-    assert folder in flushed[listed:]  # the rename of the list
-
-
-# ---- which run
 
 
 def test_what_differs_from_the_run_of_a_checkpoint_is_told_by_name(tmp_path):

@@ -1,4 +1,4 @@
-"""The compiled kernels are built once for a machine, and where they cannot be had the reason is told."""
+"""The compiled kernels are built once for a machine, and where that fails the reason is given."""
 
 from __future__ import annotations
 

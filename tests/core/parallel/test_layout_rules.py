@@ -68,8 +68,8 @@ def test_layouts_that_there_are(ranks, values, with_data):
 
 
 REFUSED = [  # (processes, settings, the setting that is refused, what is to be done)
-    (2, tensor(0), "tensor_parallel_degree", "1 or more, or -1"),
-    (2, pipeline(-2), "pipeline_parallel_degree", "1 or more, or -1"),
+    (2, tensor(0), "tensor_parallel_degree", "-1 or from 1 to"),
+    (2, pipeline(-2), "pipeline_parallel_degree", "-1 or from 1 to"),
     (1, tensor(2), "tensor_parallel_degree", "start it with python -m paddle.distributed.launch"),
     (3, pipeline(2), "pipeline_parallel_degree", "as many processes"),
     (3, {"sharding_parallel_degree": 2}, "sharding_parallel_degree", "as many processes"),
@@ -80,7 +80,12 @@ REFUSED = [  # (processes, settings, the setting that is refused, what is to be 
     (2, pipeline(2) | {"sharding": "stage2"}, "sharding", "write stage1"),
     (2, pipeline(2) | {"sharding": "stage3"}, "sharding", "write stage1"),
     (2, {"sequence_parallel": True}, "sequence_parallel", "write tensor_parallel_degree, too"),
-    (2, pipeline(2) | {"virtual_pp_degree": 2}, "virtual_pp_degree", "write 1 or leave it out"),
+    (
+        2,
+        pipeline(2) | {"virtual_pp_degree": 2},
+        "virtual_pp_degree",
+        "must be 1: a rank has one stage of the pipeline here",
+    ),
     (2, pipeline(2) | {"lora": True}, "lora", "write tensor_parallel_degree or sharding"),
     (2, {"sharding": "stage3", "lora": True}, "sharding", "write stage1 or stage2"),
     (2, tensor(2) | {"unified_checkpoint": False}, "unified_checkpoint", "write true, or leave it out"),

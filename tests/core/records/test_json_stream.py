@@ -1,4 +1,4 @@
-"""The JSON values of a file are read one at a time; what cannot be read is told and costs little else."""
+"""The JSON values of a file are read one at a time; what cannot be read is reported, and costs little else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm.core.records.json_stream import LONGEST, read_values
+from llm.core.records.json_stream import LONGEST, MOST_LOST, read_values, read_written
 from llm.core.records.problem import Problem
 
 G = '{"q": ["How many?", "x {\\"y\\"} ], ["], "n": [1, -2.5e-3, true, null]}'
@@ -32,7 +32,7 @@ def write(path: Path, text: str | bytes) -> Path:
     return path
 
 
-def told(path: Path, chunk: int) -> list:
+def reported(path: Path, chunk: int) -> list:
     return [(place, v.reason if isinstance(v, Problem) else v) for place, v in read_values(path, chunk)]
 
 
@@ -56,6 +56,7 @@ def test_any_list_reads_as_json_does(values, indent, ascii_only, chunk):
     with tempfile.TemporaryDirectory() as folder:
         path = write(Path(folder) / "a", json.dumps(values, indent=indent, ensure_ascii=ascii_only))
         assert [value for _, value in read_values(path, chunk)] == values
+        assert [json.loads(text) for _, _, text in read_written(path, chunk)] == values
 
 
 @settings(deadline=None, max_examples=200)
@@ -71,7 +72,7 @@ def test_a_damaged_list_is_told_alike_whatever_the_chunks(values, data):
     text = text[:at] + data.draw(st.sampled_from(DAMAGE)) + text[end:]
     with tempfile.TemporaryDirectory() as folder:
         path = write(Path(folder) / "a.json", text.encode(errors="surrogatepass"))
-        assert told(path, data.draw(st.integers(1, 60))) == told(path, 1 << 18)
+        assert reported(path, data.draw(st.integers(1, 60))) == reported(path, 1 << 18)
 
 
 def test_places(tmp_path, monkeypatch):
@@ -239,14 +240,26 @@ ZIPPED = gzip.compress(f"{G}\n".encode() * 3, mtime=0)
         ),
         (G.encode("utf-16"), "not a text file"),
         (json.dumps(GOOD, indent=2).encode(), "an object over several lines (neither JSON Lines nor a list)"),
+        (b"[" * 1_500_000, "unreadable JSON (nested too deeply)"),
+        (b"[" + b'{"a":' * 300_000, "unreadable JSON (nested too deeply)"),
     ],
 )
 def test_a_file_that_is_broken_as_a_whole(tmp_path, monkeypatch, raw, message):
-    """It is told once, not once for each line, and marked as no matter of one record."""
+    """It is reported once, not for each line, and as a fault of the file rather than of a record."""
     monkeypatch.chdir(tmp_path)
     *_, (_, problem) = read_values(write(tmp_path / "a", raw))
     assert problem.whole_file
     assert problem.place.startswith("a") and message in str(problem)
+
+
+def test_a_list_of_broken_elements_alone_is_given_up(tmp_path):
+    """Where the end of thousands of elements is unknown, the number of the others is, too; the file is refused."""
+    text = f"[{G}," + '{"q": x},' * (MOST_LOST + 5) + f"{G}]"
+    (_, first), *lost, (_, last) = read_values(write(tmp_path / "a.json", text))
+    assert first == GOOD and len(lost) == MOST_LOST + 1 and not any(problem.whole_file for _, problem in lost)
+    assert last.whole_file and f"more than {MOST_LOST:,} of its elements" in str(last)
+    *lost, (_, last) = read_values(write(tmp_path / "b.json", "[" + '{"q": x},' * MOST_LOST + f"{G}]"))
+    assert len(lost) == MOST_LOST and last == GOOD
 
 
 def test_what_a_truncated_gzip_still_holds_is_read(tmp_path):
@@ -258,6 +271,6 @@ def test_what_a_truncated_gzip_still_holds_is_read(tmp_path):
 
 
 def test_a_file_without_permission_or_gone(tmp_path):
-    """An error of the system is told like any other."""
+    """An error of the system is reported like any other."""
     ((_, problem),) = read_values(tmp_path / "gone")
     assert problem.whole_file and "No such file or directory" in str(problem)

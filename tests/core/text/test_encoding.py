@@ -2,104 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from llm.core.records.records import Record
-from llm.core.text.encoding import StepEncoder
-from llm.core.text.reward_tokens import RewardTokens, find_reward_tokens, ids_in_context
-
-PLACEHOLDER = "ки"
-# U+2581 is SentencePiece's own sign for a blank: next to one it means something else than to a reader.
-LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="▁")
-FRAGMENTS = st.sampled_from(
-    [
-        "She spends 40 * 3 = <<40*3=120>>120",
-        "day",
-        "day.",
-        "7",
-        "1,000.5%",
-        r"\frac{1}{2}$",
-        r"\[x^2\]",
-        "=",
-        "+",
-        "-",
-        "- + -",
-        PLACEHOLDER,
-        f" {PLACEHOLDER}",
-        f"{PLACEHOLDER}\n",
-        f"is {PLACEHOLDER} is",
-        "日本語の手順。",
-        "Шаг один",
-        "عربى",
-        "e\u0301",
-        "🙂",
-        " ",
-        "  ",
-        "\n",
-        "\n\n",
-        "\n  ",
-        "\t",
-        "\r\n",
-        "\u00a0",
-        "a\u200bb",
-        "\ufeff",
-        "[INST]",
-        " </s>",
-        "<0x0A>",
-        "…",
-    ]
-)
-# As records arrive: without white space around a text, and not blank.
-TEXT = (st.lists(FRAGMENTS, min_size=1, max_size=5).map("".join) | st.text(LETTERS, max_size=12)).map(str.strip)
-STEPS = st.lists(TEXT.filter(bool), min_size=1, max_size=5).map(tuple)
-quick = settings(max_examples=150, deadline=None)
-
-
-def record(steps, src=("What is 2 + 3?",), tgt=(), labels=None) -> Record:
-    labels = labels or tuple(float(number % 2) for number in range(len(steps)))
-    return Record(tuple(src), tuple(tgt), tuple(steps), tuple(labels), "data.jsonl:1")
-
-
-def solution_text(prompt: str, steps) -> str:
-    """The documented text, written out: `question step ки\\nstep ки`."""
-    return (f"{prompt} " if prompt else "") + "\n".join(f"{step} {PLACEHOLDER}" for step in steps)
-
-
-def encoder_of(tokenizer, tokens, max_seq_len=100_000, max_prompt_len=100_000) -> StepEncoder:
-    return StepEncoder(tokenizer, tokens, max_seq_len, max_prompt_len)
-
-
-def lengths(encoder: StepEncoder, one: Record) -> tuple[int, list[int]]:
-    """Of an uncut record: the prompt's length and each step's, its placeholder included."""
-    sequence = encoder.encode(one)
-    prompt = len(encoder._prompts.encode(one).ids)
-    return prompt, np.diff([prompt - 1, *sequence.scored]).tolist()
-
-
-@pytest.fixture(scope="session")
-def byte_level(tmp_path_factory):
-    """(tokenizer, reward tokens) of Qwen's kind: byte-level BPE that splits by a pattern and puts no start token."""
-    from paddlenlp.transformers import Qwen2Tokenizer
-    from paddlenlp.transformers.gpt.tokenizer import bytes_to_unicode
-
-    letters = bytes_to_unicode()
-    vocabulary, merges = list(letters.values()), []
-    for word in (" ки", " +", " -", " step"):
-        first, *others = [letters[byte] for byte in word.encode()]
-        for other in others:
-            merges.append(f"{first} {other}")
-            first += other
-            vocabulary.append(first)
-    folder = tmp_path_factory.mktemp("byte_level")
-    (folder / "vocab.json").write_text(json.dumps({text: number for number, text in enumerate(vocabulary)}))
-    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *dict.fromkeys(merges)]) + "\n")
-    tokenizer = Qwen2Tokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
-    return tokenizer, find_reward_tokens(tokenizer, PLACEHOLDER, ("+", "-"))
+from tests.core.text.solutions import PLACEHOLDER, STEPS, TEXT, encoder_of, lengths, quick, record, solution_text
 
 
 def assert_ids_of_the_documented_text(tokenizer, tokens, prompt, steps):
@@ -108,9 +16,6 @@ def assert_ids_of_the_documented_text(tokenizer, tokens, prompt, steps):
     assert sequence.ids.tolist() == tokenizer(solution_text(prompt, steps))["input_ids"]
     assert len(sequence) == len(sequence.ids)
     assert sequence.labels.tolist() == list(one.labels)
-
-
-# ---- the text
 
 
 @quick
@@ -178,9 +83,6 @@ def test_encoding_again_gives_the_same(tokenizer, tokens):
     for steps in (("a b", "other"), ("a b", "c d", "e")):
         encoder.encode(record(steps))
     assert encoder.encode(one).ids.tolist() == first.ids.tolist()
-
-
-# ---- the limits
 
 
 @quick
@@ -263,64 +165,3 @@ def test_what_was_cut_and_dropped_adds_up(tokenizer, tokens):
     assert counts.tokens == sum(len(sequence) for _, sequence in kept)
     assert counts.positive_share == pytest.approx(np.concatenate([sequence.labels for _, sequence in kept]).mean())
     assert 0 < counts.prompts_cut < len(kept)
-
-
-# ---- the reward tokens
-
-
-def test_reward_tokens_are_the_ids_that_they_have_inside_a_text(tokenizer, tokens):
-    """Alone, a tokenizer may give them other ids, at which a model was never trained."""
-    ids = tokenizer("a ки + -", add_special_tokens=False)["input_ids"]
-    assert ids[-3:] == [tokens.placeholder, tokens.positive, tokens.negative]
-
-
-@pytest.mark.parametrize(
-    "placeholder, reward, shown",
-    [
-        ("many pieces", ("+", "-"), ["placeholder_token: 'many pieces' is", "tokens of"]),
-        ("ки", ("Ω", "-"), ["reward_tokens (first): 'Ω'", "<0xCE>", "<0xA9>"]),
-        ("ки", ("+", "Ω"), ["reward_tokens (second): 'Ω'"]),
-        ("ки", ("+", "+"), ["'+,+'", "two of them are the same"]),
-        ("+", ("+", "-"), ["placeholder_token '+'", "two of them are the same"]),
-    ],
-)
-def test_a_token_that_cannot_carry_the_score_is_refused(tokenizer, placeholder, reward, shown):
-    with pytest.raises(ValueError) as error:
-        find_reward_tokens(tokenizer, placeholder, reward)
-    for text in (*shown, "Choose"):
-        assert text in str(error.value)
-
-
-def test_all_unusable_tokens_are_told_at_once_with_their_pieces(tokenizer):
-    with pytest.raises(ValueError) as error:
-        find_reward_tokens(tokenizer, "Ωmega", ("good!", "bad?"))
-    lines = str(error.value).splitlines()
-    assert [line.split(":")[0] for line in lines] == [
-        "placeholder_token",
-        "reward_tokens (first)",
-        "reward_tokens (second)",
-    ]
-    for line, text in zip(lines, ("Ωmega", "good!", "bad?"), strict=True):
-        for piece in tokenizer.convert_ids_to_tokens(ids_in_context(tokenizer, " " + text)):
-            assert piece in line
-
-
-class WordTokenizer:
-    """Splits at blanks, knows few words, and gives every other one the id of the unknown word."""
-
-    words = ("<unk>", "a", "ки", "+", "-")
-    unk_token_id, bos_token_id = 0, None
-
-    def __call__(self, text, add_special_tokens=True):
-        ids = [self.words.index(word) if word in self.words else self.unk_token_id for word in text.split()]
-        return {"input_ids": ids}
-
-    def convert_ids_to_tokens(self, ids):
-        return [self.words[number] for number in ids]
-
-
-def test_a_token_that_the_vocabulary_lacks_is_refused():
-    """An unknown word is one token, too: all steps of the world would be scored at it."""
-    assert find_reward_tokens(WordTokenizer(), "ки", ("+", "-")) == RewardTokens(2, 3, 4)
-    with pytest.raises(ValueError, match=r"(?s)'good' is unknown to this tokenizer \(<unk>\).*'bad' is unknown"):
-        find_reward_tokens(WordTokenizer(), "ки", ("good", "bad"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -11,13 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from llm.alignment.rm.flashmask.reward_argument import DataArgument
 from llm.alignment.rm.flashmask.reward_format import RewardFormat
 from llm.core.console import count_of
 from llm.core.paths import find_files
 from llm.core.records.json_stream import no_progress
+from llm.core.records.reading_bar import reading_bar
 from llm.core.records.records import (
     FIELDS,
     LABELLED,
@@ -167,15 +165,6 @@ def _nothing_left(paths: list[str], data: DataArgument, encoded: EncodeCounts) -
     if any("max_seq_len" in reason for reason in encoded.dropped):
         advice = f"Raise max_seq_len ({data.max_seq_len}) or lower max_prompt_len ({data.max_prompt_len})."
     return f"{', '.join(paths)}: no record can be scored: {reasons}. {advice}"
-
-
-@contextlib.contextmanager
-def reading_bar(files: list[Path], shown: bool) -> Iterator[Callable[[int], object]]:
-    """A function that takes the number of bytes read since the last call. Reading that takes less than a second shows
-    no bar."""
-    size = sum(file.stat().st_size for file in files)
-    with tqdm(total=size, desc="reading", unit="B", unit_scale=True, delay=1, leave=False, disable=not shown) as bar:
-        yield bar.update
 
 
 @dataclass(frozen=True)

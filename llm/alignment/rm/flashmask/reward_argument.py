@@ -13,12 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from llm.core.model.families import GRANULARITIES
+from llm.core.records.fields import LARGEST
+from llm.core.records.records import LEAST_WEIGHT
 from llm.core.rows.packing import STREAM_WINDOW
+from llm.core.settings.ranges import Range
 from llm.core.settings.reports import REPORTS
 
 MISPRINTS = {"max_seq_le": "max_seq_len", "eval_strategy": "evaluation_strategy", "lr": "learning_rate"}
 STRATEGIES = ["no", "steps", "epoch"]
 SCHEDULES = ["linear", "cosine", "constant", "constant_with_warmup", "polynomial"]
+
+COUNTED = 2**31 - 1  # as Paddle counts
+COUNT, COUNT_OR_NONE = Range(1, COUNTED), Range(0, COUNTED)
+COUNT_OR_MINUS_ONE = Range(1, COUNTED, also=-1)
+WIDEST = 2**16  # no layer that gets adapters is as wide
+BETA = Range(0, 0.999999, why="in float32 a larger one may be 1")
+SMALL = 1e-30  # what is much smaller is 0 in float32
 
 
 def setting(default: Any, meaning: str, **metadata: Any) -> Any:
@@ -28,18 +38,24 @@ def setting(default: Any, meaning: str, **metadata: Any) -> Any:
 @dataclass(frozen=True)
 class TrainingArguments:
     output_dir: str = setting("./checkpoints/dpo_ckpts", "Folder for the model, checkpoints, log and results.")
-    per_device_train_batch_size: int = setting(1, "Rows per process in one micro-batch of training.")
-    gradient_accumulation_steps: int = setting(8, "Micro-batches in one update.")
-    per_device_eval_batch_size: int = setting(1, "Rows per process and batch of evaluation; changes no metric.")
+    per_device_train_batch_size: int = setting(1, "Rows per process in one micro-batch of training.", range=COUNT)
+    gradient_accumulation_steps: int = setting(8, "Micro-batches in one update.", range=Range(1, 1_000_000))
+    per_device_eval_batch_size: int = setting(
+        1, "Rows per process and batch of evaluation; changes no metric.", range=COUNT
+    )
     num_train_epochs: float = setting(
-        1, "Passes over the data; used if max_steps is -1, or if this is written and max_steps is not."
+        1,
+        "Passes over the data; used if max_steps is -1, or if this is written and max_steps is not.",
+        range=Range(0, 1e6, above=True),
     )
-    max_steps: int = setting(100, "Updates to run; -1: as many as num_train_epochs needs.")
-    learning_rate: float = setting(1e-6, "Peak learning rate.")
+    max_steps: int = setting(100, "Updates to run; -1: as many as num_train_epochs needs.", range=COUNT_OR_MINUS_ONE)
+    learning_rate: float = setting(1e-6, "Peak learning rate.", range=Range(SMALL, 1))
     warmup_steps: int = setting(
-        10, "Updates of linear warm-up; the first one runs at a rate of 0. Above 0 it replaces warmup_ratio."
+        10,
+        "Updates of linear warm-up; the first one runs at a rate of 0. Above 0 it replaces warmup_ratio.",
+        range=COUNT_OR_NONE,
     )
-    logging_steps: int = setting(1, "Updates between two lines of the log.")
+    logging_steps: int = setting(1, "Updates between two lines of the log.", range=COUNT)
     evaluation_strategy: str = setting(
         "steps",
         "When to evaluate: steps (every eval_steps updates), epoch (after each pass), no (only after training).",
@@ -48,8 +64,8 @@ class TrainingArguments:
     save_strategy: str = setting(
         "steps", "When to save a checkpoint; no: never, only the final model is saved.", choices=STRATEGIES
     )
-    eval_steps: int = setting(100, "Updates between two evaluations.")
-    save_steps: int = setting(500, "Updates between two checkpoints.")
+    eval_steps: int = setting(100, "Updates between two evaluations.", range=COUNT)
+    save_steps: int = setting(500, "Updates between two checkpoints.", range=COUNT)
     bf16: bool = setting(True, "Train in bfloat16. On a CPU the default changes to false, and true is refused.")
     fp16_opt_level: str = setting(
         "O2", "With bf16: O1 is mixed precision, O2 keeps the weights in bfloat16, too.", choices=["O1", "O2"]
@@ -57,13 +73,19 @@ class TrainingArguments:
     do_train: bool = setting(True, "Train.")
     do_eval: bool = setting(True, "Evaluate during training and after it; changes to false without dev_dataset_path.")
     load_best_model_at_end: bool = setting(True, "The final model is the checkpoint with the best evaluation.")
-    tensor_parallel_degree: int = setting(-1, "Ranks that share each layer's matrices; -1: none.")
+    tensor_parallel_degree: int = setting(
+        -1, "Ranks that share each layer's matrices; -1: none.", range=COUNT_OR_MINUS_ONE
+    )
     sequence_parallel: bool = setting(
         False, "With tensor_parallel_degree: split norms and residuals along the tokens among these ranks, too."
     )
-    pipeline_parallel_degree: int = setting(-1, "Pipeline stages that the layers are divided into; -1: one.")
+    pipeline_parallel_degree: int = setting(
+        -1, "Pipeline stages that the layers are divided into; -1: one.", range=COUNT_OR_MINUS_ONE
+    )
     sharding_parallel_degree: int = setting(
-        -1, "Ranks that share the optimizer's state; -1: all ranks that have data of their own."
+        -1,
+        "Ranks that share the optimizer's state; -1: all ranks that have data of their own.",
+        range=COUNT_OR_MINUS_ONE,
     )
     sharding: str = setting(
         "stage1",
@@ -81,37 +103,55 @@ class TrainingArguments:
         "Cross entropy over the two reward tokens, or over the whole vocabulary as in next-token prediction.",
         choices=["reward_tokens", "vocabulary"],
     )
-    label_smoothing: float = setting(0.0, "A label y becomes y * (1 - label_smoothing) + label_smoothing / 2.")
+    label_smoothing: float = setting(
+        0.0,
+        "A label y becomes y * (1 - label_smoothing) + label_smoothing / 2.",
+        range=Range(0, 1, below=True, why="with 1 every label would be 0.5"),
+    )
     positive_weight: float = setting(
-        1.0, "Weight of the positive part of a label in the loss; the negative part has weight 1."
+        1.0,
+        "Weight of the positive part of a label in the loss; the negative part has weight 1.",
+        range=Range(LEAST_WEIGHT, LARGEST),
     )
     balance_labels: bool = setting(
         False, "Choose positive_weight so that both parts of the training labels have the same total weight."
     )
-    reward_margin: float = setting(0.0, "Margin of preferences whose record has no margin.")
+    reward_margin: float = setting(0.0, "Margin of preferences whose record has no margin.", range=Range(0, LARGEST))
     reward_centering: float = setting(
-        0.0, "Weight of (reward of chosen + reward of rejected)^2, which keeps rewards around 0; 0.01 is usual."
+        0.0,
+        "Weight of (reward of chosen + reward of rejected)^2, which keeps rewards around 0; 0.01 is usual.",
+        range=Range(0, LARGEST),
     )
     nan_policy: str = setting(
         "stop",
         "When a loss or gradient is NaN or infinite: stop and name the records, or skip the update and count it.",
         choices=["stop", "skip"],
     )
-    seed: int = setting(42, "Seed of the order of rows and of everything else that is random.")
-    weight_decay: float = setting(0.0, "Weight decay of AdamW.")
-    adam_beta1: float = setting(0.9, "beta1 of AdamW.")
-    adam_beta2: float = setting(0.999, "beta2 of AdamW.")
-    adam_epsilon: float = setting(1e-8, "epsilon of AdamW.")
-    max_grad_norm: float = setting(1.0, "Gradients are clipped to this norm; 0: no clipping.")
-    lr_scheduler_type: str = setting("linear", "Schedule of the learning rate after warm-up.", choices=SCHEDULES)
-    warmup_ratio: float = setting(0.0, "Warm-up as a share of all updates; used if warmup_steps is 0.")
-    num_cycles: float = setting(0.5, "Waves of the cosine schedule.")
-    lr_end: float = setting(1e-7, "Final rate of the polynomial schedule.")
-    power: float = setting(1.0, "Power of the polynomial schedule.")
-    save_total_limit: int | None = setting(
-        None, "How many checkpoints to keep, not counting the best one; null or 0: all."
+    seed: int = setting(
+        42, "Seed of the order of rows and of everything else that is random.", range=Range(0, 2**32 - 1)
     )
-    overwrite_output_dir: bool = setting(False, "Start afresh and delete the checkpoints in output_dir.")
+    weight_decay: float = setting(0.0, "Weight decay of AdamW.", range=Range(0, LARGEST))
+    adam_beta1: float = setting(0.9, "beta1 of AdamW.", range=BETA)
+    adam_beta2: float = setting(0.999, "beta2 of AdamW.", range=BETA)
+    adam_epsilon: float = setting(
+        1e-8, "epsilon of AdamW.", range=Range(1e-20, 1, why="float32 loses the square of a gradient that is smaller")
+    )
+    max_grad_norm: float = setting(
+        1.0, "Gradients are clipped to this norm; 0: no clipping.", range=Range(SMALL, 1e30, also=0)
+    )
+    lr_scheduler_type: str = setting("linear", "Schedule of the learning rate after warm-up.", choices=SCHEDULES)
+    warmup_ratio: float = setting(
+        0.0, "Warm-up as a share of all updates; used if warmup_steps is 0.", range=Range(0, 1)
+    )
+    num_cycles: float = setting(0.5, "Waves of the cosine schedule.", range=Range(0, LARGEST))
+    lr_end: float = setting(1e-7, "Final rate of the polynomial schedule.", range=Range(0, 1))
+    power: float = setting(1.0, "Power of the polynomial schedule.", range=Range(0, 1000))
+    save_total_limit: int | None = setting(
+        None, "How many checkpoints to keep, not counting the best one; null or 0: all.", range=COUNT_OR_NONE
+    )
+    overwrite_output_dir: bool = setting(
+        False, "Start afresh: delete the checkpoints in output_dir, and replace its model at the end."
+    )
     resume_from_checkpoint: str | None = setting(
         None, "Resume from this checkpoint instead of the last one in output_dir."
     )
@@ -146,9 +186,11 @@ class DataArgument:
     )
     dev_dataset_path: list[str] | None = setting(None, "Held-out data: files, folders or patterns.")
     max_seq_len: int = setting(
-        4096, "Tokens of a packed row, and of one solution at most; lowered if the model attends over fewer."
+        4096,
+        "Tokens of a packed row, and of one solution at most; lowered if the model attends over fewer.",
+        range=Range(4, COUNTED, why="a start, a prompt, a step and its placeholder"),
     )
-    max_prompt_len: int = setting(2048, "Tokens of a prompt at most; a longer one is cut from the left.")
+    max_prompt_len: int = setting(2048, "Tokens of a prompt at most; a longer one is cut from the left.", range=COUNT)
     autotuner_benchmark: bool = setting(False, "5 updates without evaluation and saving, for an autotuner.")
     benchmark: bool = setting(False, "Measure the speed of training: no evaluation, no checkpoints, no model.")
     zero_padding: bool = setting(True, "Pack several solutions into a row instead of padding each one.")
@@ -159,7 +201,9 @@ class DataArgument:
         True, "Compute shared prefixes of solutions to a prompt once; loss, gradients and metrics stay the same."
     )
     prefix_sharing_window: int | None = setting(
-        None, f"Number of solutions within which equal prompts are found; null: all, or {STREAM_WINDOW} with lazy."
+        None,
+        f"Number of solutions within which equal prompts are found; null: all, or {STREAM_WINDOW} with lazy.",
+        range=COUNT,
     )
     lazy: bool = setting(False, "Stream the data: constant memory, no shuffling, needs max_steps.")
     use_chat_template: bool = setting(False, "Write the dialogue in the tokenizer's chat template.")
@@ -177,15 +221,17 @@ class ModelArgument:
     flash_mask: bool = setting(
         False, "FlashMask; needs use_flash_attention. Without both a GPU uses a dense mask. No effect on a CPU."
     )
-    virtual_pp_degree: int = setting(1, "Pipeline stages per rank; only 1 is supported.")
+    virtual_pp_degree: int = setting(
+        1, "Pipeline stages per rank.", range=Range(1, 1, why="a rank has one stage of the pipeline here")
+    )
     placeholder_token: str = setting("ки", "The token at whose position a step is scored; one token.")
     reward_tokens: str = setting("+,-", "The positive and the negative token, separated by a comma; one token each.")
     add_placeholder_token: bool = setting(
         False, "Add placeholder_token to the vocabulary if it is more than one token."
     )
     lora: bool = setting(False, "Train low-rank adapters and the two reward rows instead of all weights.")
-    lora_rank: int = setting(8, "Rank of the adapters.")
-    lora_alpha: int = setting(16, "Adapters are scaled by lora_alpha / lora_rank.")
+    lora_rank: int = setting(8, "Rank of the adapters.", range=Range(1, WIDEST))
+    lora_alpha: int = setting(16, "Adapters are scaled by lora_alpha / lora_rank.", range=Range(1, WIDEST))
     lora_target_modules: list[str] | None = setting(
         None, "Layers that get adapters, such as q_proj; null: every projection of attention and MLP."
     )

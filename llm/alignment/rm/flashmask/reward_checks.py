@@ -11,8 +11,7 @@ from llm.alignment.rm.flashmask.reward_metrics import OUTCOME_METRICS, PREFERENC
 from llm.core.model import lora_settings
 from llm.core.model.sizes import Sizes
 from llm.core.parallel import layout
-from llm.core.records.fields import LARGEST
-from llm.core.records.records import LABELLED, LEAST_WEIGHT, PREFERENCES
+from llm.core.records.records import LABELLED, PREFERENCES
 from llm.core.rows.packing import STREAM_WINDOW
 from llm.core.settings.reports import problem_of_reports
 from llm.core.settings.settings import Settings
@@ -37,7 +36,7 @@ def note_problems(settings: Settings, ranks: int, has_cuda: bool) -> None:
     _resolve_data(settings)
     _resolve_reward(settings)
     lora_settings.check_settings(settings)
-    _check_ranges(settings)
+    _check_optimizer(settings, ranks)
 
 
 def _resolve_purpose(settings: Settings) -> None:
@@ -122,6 +121,8 @@ def fit_to_model(settings: Settings, sizes: Sizes) -> None:
     """What can only be judged with the model's configuration."""
     layout.fit_to_model(settings, sizes)
     longest = sizes.longest_solution
+    if longest < 4:
+        raise ValueError(f"model_name_or_path: the model attends over {longest} tokens, too few for a solution")
     if settings["max_seq_len"] > longest:
         settings.change_default("max_seq_len", longest, f"this model attends over {longest} tokens at most")
     fit_lengths(settings)
@@ -163,8 +164,6 @@ def _resolve_data(settings: Settings) -> None:
         settings.change_default("prefix_sharing_window", STREAM_WINDOW, "lazy reads a part of the data at a time")
     elif settings["prefix_sharing_window"] is not None and not settings["prefix_sharing"]:
         settings.refuse("prefix_sharing_window", "prefix_sharing is false; write prefix_sharing true, or leave it out")
-    elif settings["prefix_sharing_window"] is not None and settings["prefix_sharing_window"] < 1:
-        settings.refuse("prefix_sharing_window", "must be 1 or more")
     tokens = split_reward_tokens(settings["reward_tokens"])
     if len(tokens) != 2 or not all(tokens) or tokens[0] == tokens[1]:
         settings.refuse("reward_tokens", 'needs two different tokens separated by one comma, such as "+,-"')
@@ -183,28 +182,16 @@ def _resolve_reward(settings: Settings) -> None:
         settings.refuse("score_last_step_only", "with process_reward false there is one score per answer; leave it out")
     if settings["balance_labels"] and settings.is_written("positive_weight"):
         settings.refuse("positive_weight", "balance_labels chooses it from the data; leave one of them out")
-    for name, least in {"positive_weight": LEAST_WEIGHT, **dict.fromkeys(PAIR_SETTINGS, 0)}.items():
-        if not least <= settings[name] <= LARGEST:
-            settings.refuse(name, f"must be from {least:g} to {LARGEST:g}")
-    if not 0 <= settings["label_smoothing"] < 1:
-        settings.refuse("label_smoothing", "must be from 0 to below 1, where every label would be 0.5")
 
 
-def _check_ranges(settings: Settings) -> None:
-    at_least_one = (
-        "per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps logging_steps eval_steps "
-        "save_steps max_prompt_len"
-    ).split()
-    for name in at_least_one:
-        if settings[name] < 1:
-            settings.refuse(name, "must be 1 or more")
-    if settings["max_seq_len"] < 4:
-        settings.refuse("max_seq_len", "must be 4 or more: a start, a prompt, a step and its placeholder")
-    if settings["max_steps"] < 1 and settings["max_steps"] != -1:
-        settings.refuse("max_steps", "must be 1 or more, or -1 to count epochs")
-    for name in ("learning_rate", "num_train_epochs"):
-        if settings[name] <= 0:
-            settings.refuse(name, "must be above 0")
-    for name in ("warmup_steps", "weight_decay", "max_grad_norm"):
-        if settings[name] < 0:
-            settings.refuse(name, "must not be negative")
+def _check_optimizer(settings: Settings, ranks: int) -> None:
+    """What numbers that are in their ranges cannot be together."""
+    rate, decay = settings["learning_rate"], settings["weight_decay"]
+    if rate * decay >= 1:
+        why = f"times learning_rate {rate} it is {rate * decay:.4g}; at 1 an update removes the whole of a weight"
+        settings.refuse("weight_decay", f"{why}. Write less than {1 / rate:.4g}, or lower learning_rate")
+    if settings["lr_scheduler_type"] == "polynomial" and settings["lr_end"] >= rate:
+        settings.refuse("lr_end", f"the schedule falls from learning_rate {rate} to it; write less than that")
+    data_ranks = layout.layout_of(settings, ranks).data_ranks
+    if settings["seed"] + data_ranks > 2**32:
+        settings.refuse("seed", f"the last of {data_ranks} ranks has a seed of {data_ranks - 1} more; write less")

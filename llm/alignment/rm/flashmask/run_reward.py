@@ -59,8 +59,9 @@ def main(argv: list[str]) -> dict:
         from llm.core.parallel import rank_failure
         from llm.core.train.resumable_trainer import SaveError
 
-        patches.apply_to_processes()
-        arguments = meet_ranks(run)
+        with rank_failure.reported():
+            patches.apply_to_processes()
+            arguments = meet_ranks(run)
     with plain_errors(SaveError, OSError, ValueError), rank_failure.reported(), output_folder.locked(run.output_dir):
         start = find_start(run, reward_format, arguments, train, dev)
         attend, why = attention.choose(run.model.use_flash_attention, run.model.flash_mask)

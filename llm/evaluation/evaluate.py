@@ -1,0 +1,159 @@
+"""python -m llm evaluate SUITE MODEL [MODEL ...] DATA --output DIR: how good reward models are on a benchmark.
+
+    python -m llm evaluate processbench checkpoints/tiny/prm processbench/ --output results
+    python -m llm evaluate steps run-1 run-2 dev.jsonl --output results --fit_threshold train.jsonl
+    python -m llm evaluate prmbench prmbench/ --scores scores.jsonl --output results
+
+DATA is a file, a folder or a pattern in the published files' own form; each file of ProcessBench is a subset. Scores
+are kept in DIR, so that the same command continues a run that was broken off. DIR/results.json has every figure, and
+DIR/results.html the tables.
+
+suites:
+{suites}
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llm.core.console import ArgumentParser, count_of, plain_errors, refuse
+from llm.core.files import checksum, write_json, write_text
+from llm.core.paths import find_files
+from llm.core.records.reading_bar import reading_bar
+from llm.evaluation import best_of_n, preference, prmbench, processbench, steps
+from llm.evaluation.scored import as_given, by_model
+from llm.evaluation.suite import Judged, Suite, Table
+from llm.evaluation.tables import page_of, text_of
+from llm.evaluation.threshold import fitted
+from llm.scoring.conventions import implicit
+from llm.scoring.conventions.find import CHOICES
+from llm.scoring.score import DTYPES
+from llm.scoring.scores import THRESHOLD
+
+SUITES = {suite.name: suite for suite in (one.SUITE for one in (steps, processbench, prmbench, best_of_n, preference))}
+
+
+@dataclass(frozen=True)
+class Results:
+    """Of one model, or one file of scores."""
+
+    name: str
+    about: dict[str, Any]
+    judged: list[Judged]
+    fit: list[Judged] | None  # of the set that the threshold is fitted on
+
+
+def main(argv: list[str]) -> None:
+    options = _parser().parse_args(argv)
+    *models, data = options.names
+    suite = SUITES[options.SUITE]
+    if not models and not options.scores:
+        refuse("give SUITE MODEL DATA, or SUITE DATA with --scores FILE")
+    if options.fit_threshold and not suite.has_threshold:
+        refuse(f"--fit_threshold: {suite.name} has no threshold, so there is none to fit")
+    if options.scores and options.fit_threshold and len(options.fit_scores) != len(options.scores):
+        refuse("--fit_threshold: give a file of --fit_scores for each of --scores")
+    with plain_errors(ValueError, OSError):
+        files = find_files(data)
+        fit_files = find_files(options.fit_threshold) if options.fit_threshold else []
+        options.output.mkdir(parents=True, exist_ok=True)
+        with reading_bar([*files, *fit_files], shown=True) as progress:
+            items = suite.read(files, progress)
+            fit_items = suite.read(fit_files, progress) if fit_files else None
+        solutions = sum(len(item.solutions) for item in items)
+        print(f"{data}: {count_of(len(items), 'row')}, {count_of(solutions, 'solution')}", flush=True)
+        names = iter(_names([*models, *(str(file.with_suffix("")) for file in options.scores)]))
+        data_sets = (files, items), (fit_files, fit_items)
+        results = [_of_model(suite, next(names), model, *data_sets, options) for model in models]
+        for file, fit_file in zip(options.scores, options.fit_scores or [None] * len(options.scores), strict=True):
+            fit = as_given(fit_file, fit_items) if fit_file and fit_items else None
+            results.append(Results(next(names), {"scores": str(file)}, as_given(file, items), fit))
+        print(report(suite, results, files, options))
+
+
+def _parser() -> ArgumentParser:
+    suites = "\n".join(f"  {name:<13} {suite.fields}" for name, suite in SUITES.items())
+    parser = ArgumentParser(
+        description=(__doc__ or "").format(suites=suites), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("SUITE", choices=SUITES, help="what is measured")
+    parser.add_argument("names", nargs="+", metavar="MODEL ... DATA", help="folders of reward models, then the data")
+    parser.add_argument("--output", type=Path, required=True, help="folder for scores and results")
+    parser.add_argument("--scores", type=Path, action="append", default=[], help="a file of scores instead of a model")
+    parser.add_argument("--threshold", type=float, default=THRESHOLD, help="a step is right above it (default 0.5)")
+    parser.add_argument("--fit_threshold", metavar="DATA", help="data of the same form, to find the best threshold on")
+    parser.add_argument(
+        "--fit_scores", type=Path, action="append", default=[], help="with --scores: those of that data"
+    )
+    parser.add_argument("--convention", choices=CHOICES, help="how a published model is read, if its files do not tell")
+    parser.add_argument("--reference", help="with --convention implicit: the model that MODEL was trained from")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the weights (default float32)")
+    parser.add_argument("--device", help="cpu, gpu or gpu:N; the GPU where this PaddlePaddle has one")
+    return parser
+
+
+def _names(given: Sequence[str]) -> list[str]:
+    """The shortest ends of the paths that differ."""
+    parts = [Path(one).absolute().parts for one in given]
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["-".join(path[-length:]) for path in parts]
+        if len(set(names)) == len(names):
+            return names
+    raise ValueError(f"{', '.join(given)}: a model or a file of scores is given twice. Give each once.")
+
+
+def _of_model(
+    suite: Suite, name: str, model: str, data: tuple, fit_data: tuple, options: argparse.Namespace
+) -> Results:
+    from llm.scoring.scorer import Scorer
+
+    reference = options.reference if options.convention == implicit.NAME else None
+    scorer = Scorer.load(model, options.dtype, options.device, options.convention, reference)
+    if suite.needs_steps and not scorer.convention.of_steps:
+        raise ValueError(
+            f"{model}: this model scores whole answers, and {suite.name} is about steps. Give a process reward model."
+        )
+    print(f"{name}: {scorer.describe()}", flush=True)
+    judged, fit = (
+        by_model(scorer, model, items, files, options.output / f"{name}.{kind}.jsonl") if items else None
+        for kind, (files, items) in (("scores", data), ("fit_scores", fit_data))
+    )
+    return Results(
+        name, {"model": model, "convention": scorer.convention.label, "dtype": scorer.dtype}, judged or [], fit
+    )
+
+
+def report(suite: Suite, results: list[Results], files: Sequence[Path], options: argparse.Namespace) -> str:
+    """Writes results.json and results.html; returns the tables."""
+    tables: list[Table] = []
+    found, headlines, notes = {}, [], []
+    for one in results:
+        thresholds = {"": options.threshold}
+        if one.fit is not None:
+            thresholds["fitted"] = fitted(suite, one.fit)
+        unscored = sum(not scores for _, scores in one.judged)
+        found[one.name] = {**one.about, "rows": len(one.judged), "without_scores": unscored}
+        if unscored:
+            notes.append(f"{one.name}: {count_of(unscored, 'row')} could not be scored; {options.output} says why")
+        for kind, threshold in thresholds.items():
+            outcome = suite.evaluate(one.judged, threshold)
+            label = (
+                f"{one.name}, threshold {threshold:g}{' (fitted)' if kind else ''}" if suite.has_threshold else one.name
+            )
+            tables += [Table(f"{label}: {table.title}", table.columns, table.rows) for table in outcome.tables]
+            headlines.append((label, suite.headline(outcome.metrics)))
+            of_kind = {"threshold": threshold} if suite.has_threshold else {}
+            found[one.name][kind or "results"] = {**of_kind, **outcome.metrics}
+    if len(headlines) > 1:
+        columns = list(dict.fromkeys(name for _, figures in headlines for name in figures))
+        rows = [(label, *(figures.get(name) for name in columns)) for label, figures in headlines]
+        tables.append(Table("side by side", ("model", *columns), rows))
+    data = {str(file): checksum(file) for file in files}
+    write_json(options.output / "results.json", {"suite": suite.name, "data": data, "models": found})
+    page = page_of(f"{suite.name}: {', '.join(found)}", [f"data: {', '.join(data)}", *notes], tables)
+    write_text(options.output / "results.html", page)
+    return "\n\n".join([*map(text_of, tables), *notes, f"results: {options.output}/results.json and results.html"])

@@ -1,0 +1,123 @@
+"""The scores of items: by a model, into a file that a broken run continues, or as given in a file."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from llm.core.console import count_of
+from llm.core.files import checksum
+from llm.core.records.json_stream import read_values
+from llm.core.records.problem import Problem, excerpt
+from llm.evaluation.suite import SHOWN, BadData, Item, Judged
+from llm.scoring.result_file import rows_done, write_row
+from llm.scoring.scores import DIGITS, Scores
+
+if TYPE_CHECKING:
+    from llm.scoring.scorer import Scorer
+
+LEAST = 1e-12  # a given probability of 0 or 1 is taken to be so far from it
+
+
+def by_model(scorer: Scorer, model: str, items: list[Item], files: Sequence[Path], output: Path) -> list[Judged]:
+    """Scores are in `output` after each group of items; those that are there are not computed again. An item that
+    cannot be scored has none."""
+    from llm.scoring.scorer import AT_A_TIME
+
+    made_of = {
+        "model": str(Path(model).absolute()),
+        "weights": scorer.weights,
+        "convention": scorer.convention.label,
+        "dtype": scorer.dtype,
+        "input": {str(file): checksum(file) for file in files},
+        "items": len(items),
+    }
+    done = rows_done(output, made_of)
+    with ExitStack() as stack:
+        file = stack.enter_context(output.open("a", encoding="utf-8"))
+        bar = stack.enter_context(tqdm(total=len(items), initial=done, desc="scoring", unit="row", disable=None))
+        left = iter(items[done:])
+        while some := list(islice(left, AT_A_TIME)):
+            for row in _rows(scorer, some):
+                write_row(file, row)
+            file.flush()
+            bar.update(len(some))
+    return [(item, scores) for item, scores in zip(items, _kept(output, scorer.convention.of_steps), strict=True)]
+
+
+def _rows(scorer: Scorer, items: list[Item]) -> Iterator[dict[str, Any]]:
+    encoded: list[list[list]] = []  # of each item its solutions; none of one that cannot be scored
+    errors: list[str] = []
+    for item in items:
+        try:
+            encoded.append([scorer.convention.encode(solution) for solution in item.solutions])
+            errors.append("")
+        except ValueError as error:
+            encoded.append([])
+            errors.append(str(error))
+    scores = iter(scorer.score_encoded([one for of_item in encoded for one in of_item]))
+    for item, of_item, why_not in zip(items, encoded, errors, strict=True):
+        found = [[round(r, DIGITS) for r in one.log_odds.tolist()] for one in islice(scores, len(of_item))]
+        yield {"place": item.place, **({"error": why_not} if why_not else {"log_odds": found})}
+
+
+def _kept(output: Path, of_steps: bool) -> Iterator[list[Scores]]:
+    with output.open(encoding="utf-8") as file:
+        for line in file:
+            yield [Scores(np.array(one), of_steps) for one in json.loads(line).get("log_odds", [])]
+
+
+def as_given(file: Path, items: list[Item]) -> list[Judged]:
+    """One line for each row of the data, in its order: what `python -m llm score` writes, or {"scores": [p, ...]} with
+    a probability for each step, or a list of such lists where a row has several solutions."""
+    rows = list(read_values(file))
+    if len(rows) != len(items):
+        raise BadData(f"{file}: {count_of(len(rows), 'row')} of scores for {count_of(len(items), 'row')} of data.")
+    judged, problems = [], []
+    for (place, value), item in zip(rows, items, strict=True):
+        try:
+            judged.append((item, _given(place, value, item)))
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        more = f"\n... and {len(problems) - SHOWN:,} more" if len(problems) > SHOWN else ""
+        raise BadData("\n".join(problems[:SHOWN]) + more)
+    return judged
+
+
+def _given(place: str, value: object, item: Item) -> list[Scores]:
+    if isinstance(value, Problem):
+        raise ValueError(str(value))
+    if isinstance(value, dict) and "error" in value:
+        return []
+    scores = value.get("scores") if isinstance(value, dict) else None
+    several = scores if isinstance(scores, list) and scores and isinstance(scores[0], list | dict) else [scores]
+    if len(several) != len(item.solutions):
+        raise ValueError(f"{place}: scores of {len(several)} solutions; {item.place} has {len(item.solutions)}.")
+    return [
+        _of_solution(place, one, len(solution.steps)) for one, solution in zip(several, item.solutions, strict=True)
+    ]
+
+
+def _of_solution(place: str, given: object, steps: int) -> Scores:
+    if isinstance(given, dict) and isinstance(given.get("reward"), int | float):
+        return Scores(np.array([float(given["reward"])]), of_steps=False)
+    values = given.get("steps") if isinstance(given, dict) else given
+    if not isinstance(values, list) or not all(_is_probability(p) for p in values):
+        raise ValueError(f"{place}: scores are {excerpt(given)}. They are a list of probabilities, one for each step.")
+    if len(values) != steps:
+        raise ValueError(f"{place}: {count_of(len(values), 'score')} for {count_of(steps, 'step')}.")
+    p = np.clip(np.array(values, "float64"), LEAST, 1 - LEAST)
+    return Scores(np.log(p) - np.log1p(-p))
+
+
+def _is_probability(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and 0 <= value <= 1
