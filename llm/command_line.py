@@ -17,6 +17,7 @@ VERBS = {
     "demo": ("llm.demo.run_demo", "generate data, train a tiny process reward model on a CPU, score three solutions"),
     "generate": ("llm.data.generate_arithmetic", "write arithmetic word problems with labelled solutions"),
     "convert": ("llm.data.convert.convert", "write other data sets' files as this project's records"),
+    "check": ("llm.check.check", "what training would refuse, drop or cut of a data set; with --config a dry run"),
     "split": ("llm.data.split.split", "divide a data set by question into training, held-out and test data"),
     "inspect": ("llm.inspection.inspect_row", "show a row of training data as the model gets it: tokens, labels, mask"),
     "estimate": (
@@ -25,6 +26,8 @@ VERBS = {
     ),
     "score": ("llm.scoring.score", "score the solutions in a file with a trained model"),
     "evaluate": ("llm.evaluation.evaluate", "how good reward models are: ProcessBench, PRMBench, best-of-N, ..."),
+    "calibrate": ("llm.evaluation.calibrate", "fit the scores of a reward model to labels: temperature or platt"),
+    "audit": ("llm.evaluation.audit", "what a model's scores depend on besides the truth, and suspect labels"),
     "serve": ("llm.serving.serve", "scores over HTTP, with a page for people"),
     "export": ("llm.export.export", "write a reward model as transformers, TRL or vLLM read it"),
     "merge-lora": ("llm.export.merge_lora", "write LoRA adapters and their base as one model"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from llm.core.model.families import FAMILIES
+
 SIZES = {
     "hidden_size": 32,
     "intermediate_size": 64,
@@ -21,13 +23,13 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json")
 
 
 def random_model(family: str, vocab_size: int, seed: int = 3, **changes):
-    """A causal LM of PaddleNLP's `family` (Llama, Qwen2, Mistral) with random weights."""
+    """A causal LM of a `family` (Llama, Mistral, Qwen2, Qwen3) with random weights."""
     import paddle
-    from paddlenlp import transformers
 
+    causal_lm = FAMILIES[family.lower()].causal_lm()
     paddle.seed(seed)
-    config = getattr(transformers, f"{family}Config")(vocab_size=vocab_size, **SIZES | changes)
-    return getattr(transformers, f"{family}ForCausalLM")(config)
+    own = {"head_dim": 12} if family == "Qwen3" else {}
+    return causal_lm(causal_lm.config_class(vocab_size=vocab_size, **SIZES | own | changes))
 
 
 def save_model(model, folder: Path, tokenizer_of: Path | None = None) -> Path:

@@ -21,6 +21,7 @@ MODELS = {
     "llama": "meta-llama/Meta-Llama-3.1-8B",
     "mistral": "mistralai/Mistral-7B-v0.1",
     "qwen": "Qwen/Qwen2.5-Math-7B-Instruct",
+    "qwen3": "Qwen/Qwen3-8B",
 }
 EXPECTED = {
     f"llm/config/{folder}/{kind}_{form}_argument.json": (folder, kind, form)

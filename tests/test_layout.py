@@ -36,11 +36,13 @@ MAY_IMPORT = {
     "estimate": TASK | {"alignment.rm"},
     "export": TASK | {"alignment.rm", "scoring"},
     "data": PLAIN,
+    "check": TASK | {"alignment.rm", "data", "estimate"},
     "demo": TASK | {"alignment.rm", "data", "scoring"},
     "benchmark": TASK | {"alignment.rm", "data", "estimate", "scoring"},
 }
 WITHOUT_PADDLE = (
     "benchmark/run_benchmark",
+    "check",
     "core/console",
     "core/files",
     "core/paths",

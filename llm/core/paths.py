@@ -30,11 +30,16 @@ def resolve_path(path: str | os.PathLike) -> Path:
     raise ValueError(_not_found(path))
 
 
-def find_files(paths: PathSetting) -> list[Path]:
+def shown_path(path: Path) -> str:
+    """As short as it can be said from the working directory."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def find_files(paths: PathSetting, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
     """The files that a path setting means, in the order in which they are read.
 
     `paths` is one entry or a list of them; an entry is a file, a folder, a glob (`**` enters sub-folders), or
-    several of these with commas between. A folder means the files in it that end in `SUFFIXES`, by name and
+    several of these with commas between. A folder means the files in it that end in `suffixes`, by name and
     without its sub-folders, hidden files or other names; a glob means what it matches, by path. Entries are
     looked up as in `resolve_path`; a file named twice is read twice. Raises ValueError for all entries that
     mean no file.
@@ -46,7 +51,7 @@ def find_files(paths: PathSetting) -> list[Path]:
     for entry in entries:
         for part in _parts(entry):
             try:
-                files += _files_of(part)
+                files += _files_of(part, suffixes)
             except ValueError as error:
                 problems.append(str(error))
     if problems:
@@ -75,12 +80,12 @@ def _parts(entry: str | os.PathLike) -> list[str | os.PathLike]:
     return [part.strip() for part in entry.split(",") if part.strip()]
 
 
-def _files_of(entry: str | os.PathLike) -> list[Path]:
+def _files_of(entry: str | os.PathLike, suffixes: tuple[str, ...]) -> list[Path]:
     for place in _places(entry):
         if os.path.isfile(place):
             return [place]
         if os.path.isdir(place):
-            return _files_in(place)
+            return _files_in(place, suffixes)
         if os.path.exists(place):
             raise ValueError(f"{place} is neither a file nor a folder; give what can be read more than once")
     pattern = os.path.expanduser(entry)
@@ -91,12 +96,12 @@ def _files_of(entry: str | os.PathLike) -> list[Path]:
     raise ValueError(_not_found(entry))
 
 
-def _files_in(folder: Path) -> list[Path]:
-    names = sorted(n for n in os.listdir(folder) if n.lower().endswith(SUFFIXES) and n[0] != ".")
+def _files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    names = sorted(n for n in os.listdir(folder) if n.lower().endswith(suffixes) and n[0] != ".")
     files = [folder / name for name in names if os.path.isfile(folder / name)]
     if not files:
         raise ValueError(
-            f"the folder {folder} has no file that ends in {', '.join(SUFFIXES)}; name another folder, "
+            f"the folder {folder} has no file that ends in {', '.join(suffixes)}; name another folder, "
             f"or a glob such as {folder}/**/*.json for files in sub-folders"
         )
     return files

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from llm.core.records.json_stream import no_progress, read_written
+from llm.core.records.problem import Problem
 from llm.data.output import new_file
 
 LINE_BREAK = re.compile(r"[ \t]*[\r\n]+[ \t]*")
@@ -26,7 +27,7 @@ def copy_records(
     outputs: Mapping[int, Path],
     progress: Callable[[int], object] = no_progress,
 ) -> None:
-    """A second pass over files that could be read: each record goes to the output whose number `destinations` has for
+    """A second pass over files: each record goes to the output whose number `destinations` has for
     it. `read_at` are the stamps from before the first pass; ValueError, and no output, if they have changed."""
     with contextlib.ExitStack() as opened:
         streams = {number: opened.enter_context(new_file(path)) for number, path in outputs.items()}
@@ -40,8 +41,9 @@ def copy_records(
 
 def _texts(files: Sequence[Path], progress: Callable[[int], object]) -> Iterator[str]:
     for path in files:
-        for _, _, text in read_written(path, progress=progress):
-            yield on_one_line(text)
+        for _, value, text in read_written(path, progress=progress):
+            if not (isinstance(value, Problem) and value.whole_file):  # which is no record
+                yield on_one_line(text)
 
 
 def on_one_line(text: str) -> str:

@@ -48,8 +48,10 @@ def main(argv: list[str]) -> None:
     run("the process reward model", "train", CONFIG, "--overwrite_output_dir", "true")
     output_dir = (WORKSPACE / settings["output_dir"]).resolve()
     show_scores(output_dir, WORKSPACE / dev)
+    report = f"{settings['output_dir']}/report"
+    run("a report on the held-out data", "evaluate", "steps", settings["output_dir"], dev, "--output", report)
     print(f"\ndata {Path(train).parent}, base model {base}, reward model and its log {settings['output_dir']}")
-    print(f"picture: {settings['output_dir']}/demo.svg")
+    print(f"picture: {settings['output_dir']}/demo.svg, report: {report}/report.html")
     print(f"curves: {Path(sys.executable).parent / 'visualdl'} --logdir {settings['output_dir']}/runs")
     print(f"total time {time.perf_counter() - begin:.0f} s")
     print(json.dumps(outcome(output_dir)))

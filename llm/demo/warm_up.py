@@ -70,7 +70,7 @@ def warm_up(model, tokenizer, tokens: int, seed: int) -> float:
     )
     rows = pack_sequential((lone_tree(as_sequence(tokenizer, text)) for text in texts(seed)), ROW)
     losses, read = [], 0
-    with tqdm(total=tokens, desc="warm-up", unit="token", unit_scale=True) as bar:
+    with tqdm(total=tokens, desc="warm-up", unit="token", unit_scale=True, disable=None) as bar:
         while read < tokens:
             batch = collate(list(islice(rows, ROWS)), pad_id=0)
             optimizer.set_lr(PEAK_LEARNING_RATE * min((read + 1) / WARM_UP_TOKENS, 1 - 0.9 * read / tokens))

@@ -6,7 +6,7 @@ update takes at least, before any GPU is paid for.
 CONFIG.json is a configuration of run_reward.py, whose settings may all be written as flags (run_reward.py --help lists
 them). Only the model's config.json is read. The models named in llm/config do not need even that; for others without a
 folder give --model_type, --vocab_size, --hidden_size, --intermediate_size, --num_hidden_layers, --num_attention_heads,
---num_key_value_heads, --max_position_embeddings, --tie_word_embeddings, as in its config.json.
+--num_key_value_heads, --head_dim (Qwen3), --max_position_embeddings, --tie_word_embeddings, as in its config.json.
 
 --gpus N            GPUs of the run; if not written, as many as the configuration's degrees of parallelism need
 --memory GIB        memory of each (80)
@@ -76,6 +76,7 @@ class EstimateArgument:
     num_hidden_layers: int | None = setting(None, "Its layers.")
     num_attention_heads: int | None = setting(None, "Its query heads.")
     num_key_value_heads: int | None = setting(None, "Its key and value heads.")
+    head_dim: int | None = setting(None, "Features of a head, where they are not hidden size / heads: Qwen3's 128.")
     max_position_embeddings: int | None = setting(None, "Positions that it has.")
     tie_word_embeddings: bool | None = setting(None, "Whether embedding and head are one matrix.")
 
@@ -113,18 +114,24 @@ def main(argv: list[str]) -> None:
 def read_settings(argv: list[str]) -> tuple[Settings, Sizes]:
     """Resolved as run_reward.py does it, for as many GPUs as the layout needs."""
     settings = parse(CLASSES, argv, __doc__, reward_argument.MISPRINTS, reward_argument.is_unobeyed)
-    machine = reward_run.machine_for(settings)
-    gpus = settings["gpus"] or machine.ranks
-    for name, least, most in RANGES:
-        if settings[name] is not None and not least <= settings[name] <= most:
-            settings.refuse(name, f"must be from {least} to {most:,.0f}")
+    gpus, has_cuda = machine_of(settings)
     if not settings["do_train"]:
         settings.refuse("do_train", "this estimates the memory of training; leave it out")
-    reward_checks.resolve(settings, max(gpus, 1), machine.has_cuda)
-    settings.change_default("gpus", gpus, "the configuration's degrees of parallelism need as many")
+    reward_checks.resolve(settings, gpus, has_cuda)
     sizes = find_sizes(settings)
     reward_run.fit(settings, sizes)
     return settings, sizes
+
+
+def machine_of(settings: Settings) -> reward_run.Machine:
+    """The one that is asked for, with as many GPUs as the configuration needs if no number is given."""
+    needed = reward_run.machine_for(settings)
+    gpus = settings["gpus"] or needed.ranks
+    for name, least, most in RANGES:
+        if settings[name] is not None and not least <= settings[name] <= most:
+            settings.refuse(name, f"must be from {least} to {most:,.0f}")
+    settings.change_default("gpus", max(gpus, 1), "the configuration's degrees of parallelism need as many")
+    return needed._replace(ranks=max(gpus, 1))
 
 
 def find_sizes(settings: Settings) -> Sizes:

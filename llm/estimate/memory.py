@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from llm.core.model.families import family_of
-from llm.core.model.shapes import projections
+from llm.core.model.shapes import head_width, projections
 from llm.core.model.sizes import Sizes
 from llm.estimate.model_sizes import VECTORS, adapters, count, parts, stages, tensors
 from llm.estimate.plan import FLOAT32, Plan
@@ -73,8 +73,7 @@ def fused(plan: Plan, trained: int, free_by_then: int) -> int:
 
 def tables(sizes: Sizes) -> int:
     """The rotary embedding's cosines and sines of all positions in float32, which the layers share."""
-    head_size = sizes.hidden_size // sizes.num_attention_heads
-    return 2 * FLOAT32 * sizes.max_position_embeddings * head_size
+    return 2 * FLOAT32 * sizes.max_position_embeddings * head_width(sizes)
 
 
 def trained_tensors(sizes: Sizes, plan: Plan) -> list[tuple[str, int]]:
@@ -136,12 +135,16 @@ def stream(sizes: Sizes, plan: Plan) -> int:
 
 
 def norm(sizes: Sizes, plan: Plan) -> int:
-    """Of a token: the norm's input in float32 (in some families twice if it comes in bf16), and what is multiplied by
+    """Of a token: what a norm of the hidden states keeps."""
+    return of_norm(sizes, plan) * sizes.hidden_size // plan.parts_of_tokens
+
+
+def of_norm(sizes: Sizes, plan: Plan) -> int:
+    """Of a value: the norm's input in float32 (in some families twice if it comes in bf16), and what is multiplied by
     its weights."""
-    hidden = sizes.hidden_size // plan.parts_of_tokens
     if plan.precision != "bf16 O2":
-        return 2 * FLOAT32 * hidden
-    return (family_of(sizes).float32_inputs_of_norm * FLOAT32 + 2) * hidden
+        return 2 * FLOAT32
+    return family_of(sizes).float32_inputs_of_norm * FLOAT32 + 2
 
 
 def inputs_of_products(sizes: Sizes, plan: Plan, products: int) -> int:
@@ -169,17 +172,19 @@ def of_attention(sizes: Sizes, plan: Plan) -> int:
     batch = plan.rows * plan.tokens
     if granularity(sizes, plan) == "full_attn":
         return batch * (norm(sizes, plan) + plan.bytes_of_value * sizes.hidden_size // plan.parts_of_tokens)
+    t = plan.tensor_parallel
     values = attending(sizes, plan) + low_rank(plan, "q_proj", "k_proj", "v_proj", "o_proj")
     token = norm(sizes, plan) + inputs_of_products(sizes, plan, 3) + plan.bytes_of_value * values
+    if family_of(sizes).norms_heads:
+        token += of_norm(sizes, plan) * sum(projections(sizes)[name][1] for name in ("q_proj", "k_proj")) // t
     return batch * token + (0 if granularity(sizes, plan) == "core_attn" else of_scores(sizes, plan))
 
 
 def attending(sizes: Sizes, plan: Plan) -> int:
     """Values of a token: q and k before the rotary embedding, and with their halves exchanged; q, k and v that attend;
     their result; cosine and sine."""
-    t, head_size = plan.tensor_parallel, sizes.hidden_size // sizes.num_attention_heads
-    hidden, key_value = (projections(sizes)[name][1] // t for name in ("q_proj", "k_proj"))
-    return 4 * hidden + 4 * key_value + 2 * head_size
+    queries, keys = (projections(sizes)[name][1] // plan.tensor_parallel for name in ("q_proj", "k_proj"))
+    return 4 * queries + 4 * keys + 2 * head_width(sizes)
 
 
 def of_scores(sizes: Sizes, plan: Plan) -> int:
@@ -200,14 +205,14 @@ def working(sizes: Sizes, plan: Plan) -> int:
     """What the backward pass needs in addition to what is kept, at the largest of three moments: the head's gradient,
     the last layer's MLP, its attention, for which what the MLP kept has gone. Recomputed parts are there again."""
     a, t, batch = plan.bytes_of_value, plan.tensor_parallel, plan.rows * plan.tokens
-    hidden, inner = sizes.hidden_size // t, sizes.intermediate_size // t
+    heads, inner = projections(sizes)["q_proj"][1] // t, sizes.intermediate_size // t
     whole = replace(plan, recompute="")
     again = of_layer(sizes, whole) - of_layer(sizes, plan) if granularity(sizes, plan) == "full" else 0
     attention_again = of_attention(sizes, whole) - of_attention(sizes, plan) if plan.recompute and not again else 0
     residual = 2 * batch * plan.bytes_of_stream * sizes.hidden_size  # whole where what follows gathers its tokens
     product = 0 if plan.lora_rank else plan.bytes_of_weight * sizes.hidden_size * inner
     mlp = again + residual + batch * 3 * a * inner + product
-    gradients = batch * (4 * a + FLOAT32) * hidden  # of q, k, v and the result; FlashMask sums those of q in float32
+    gradients = batch * (4 * a + FLOAT32) * heads  # of q, k, v and the result; FlashMask sums those of q in float32
     if not plan.flash_mask:
         gradients += 2 * FLOAT32 * plan.rows * sizes.num_attention_heads // t * plan.tokens**2
     attention = again + attention_again + residual + gradients - of_mlp(sizes, whole)

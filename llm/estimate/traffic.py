@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llm.core.model.shapes import ATTENTION, COLUMN_PARALLEL, MLP, ROW_PARALLEL, projections
+from llm.core.model.families import family_of
+from llm.core.model.shapes import ATTENTION, COLUMN_PARALLEL, MLP, ROW_PARALLEL, head_width, projections
 from llm.core.model.sizes import Sizes
 from llm.estimate.memory import granularity, trained_tensors
 from llm.estimate.model_sizes import VECTORS, count, parts, stages, tensors
@@ -111,9 +112,12 @@ def of_tensors(sizes: Sizes, plan: Plan) -> list[Transfer]:
     embedding = stream if sizes.is_first and parts(sizes, "embed_tokens", t) > 1 else 0
     head = 2 * plan.micro_batches * plan.bytes_of_value * sizes.hidden_size if sizes.is_last else 0
     inputs = BYTES_OF_INPUTS * tokens if plan.pipeline == 1 else 0
+    has_head_norms = family_of(sizes).norms_heads and not plan.lora_rank
+    head_norms = layers * plan.micro_batches * plan.bytes_of_weight * 2 * head_width(sizes) if has_head_norms else 0
     common = [
         Transfer("tensor", "all_reduce", embedding, "embeddings"),
         Transfer("tensor", "all_reduce", head if not plan.lora_rank else 0, "two rows of the head"),
+        Transfer("tensor", "all_reduce", head_norms, "gradients of the norms of heads"),
         Transfer("tensor", "broadcast", inputs, "inputs"),
     ]
     if not plan.sequence_parallel:
@@ -131,7 +135,9 @@ def of_whole(sizes: Sizes, plan: Plan) -> int:
     """Elements that train and are not divided by tensor parallelism. With sequence parallelism every rank has their
     gradient of its own tokens."""
     if not plan.lora_rank:
-        return sum(elements for name, elements in tensors(sizes, plan.tensor_parallel) if name == "norm")
+        norms = sum(elements for name, elements in tensors(sizes, plan.tensor_parallel) if name == "norm")
+        of_heads = 2 * head_width(sizes) if family_of(sizes).norms_heads else 0  # sent with every micro-batch instead
+        return norms - sizes.num_hidden_layers * of_heads
     shapes = projections(sizes)
     whole = {name: shapes[name][name in ROW_PARALLEL] for name in plan.lora_targets or shapes}
     return sizes.num_hidden_layers * plan.lora_rank * sum(whole.values())

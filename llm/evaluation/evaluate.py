@@ -6,7 +6,7 @@
 
 DATA is a file, a folder or a pattern in the published files' own form; each file of ProcessBench is a subset. Scores
 are kept in DIR, so that the same command continues a run that was broken off. DIR/results.json has every figure, and
-DIR/results.html the tables.
+DIR/report.html tables and charts.
 
 suites:
 {suites}
@@ -25,13 +25,12 @@ from llm.core.files import checksum, write_json, write_text
 from llm.core.paths import find_files
 from llm.core.records.reading_bar import reading_bar
 from llm.evaluation import best_of_n, preference, prmbench, processbench, steps
+from llm.evaluation.report.page import page_of, pictures_of, section_of
+from llm.evaluation.report.tables import text_of
 from llm.evaluation.scored import as_given, by_model
 from llm.evaluation.suite import Judged, Suite, Table
-from llm.evaluation.tables import page_of, text_of
 from llm.evaluation.threshold import fitted
-from llm.scoring.conventions import implicit
-from llm.scoring.conventions.find import CHOICES
-from llm.scoring.score import DTYPES
+from llm.scoring.score import add_reading_flags, load
 from llm.scoring.scores import THRESHOLD
 
 SUITES = {suite.name: suite for suite in (one.SUITE for one in (steps, processbench, prmbench, best_of_n, preference))}
@@ -89,10 +88,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument(
         "--fit_scores", type=Path, action="append", default=[], help="with --scores: those of that data"
     )
-    parser.add_argument("--convention", choices=CHOICES, help="how a published model is read, if its files do not tell")
-    parser.add_argument("--reference", help="with --convention implicit: the model that MODEL was trained from")
-    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the weights (default float32)")
-    parser.add_argument("--device", help="cpu, gpu or gpu:N; the GPU where this PaddlePaddle has one")
+    add_reading_flags(parser)
     return parser
 
 
@@ -109,10 +105,7 @@ def _names(given: Sequence[str]) -> list[str]:
 def _of_model(
     suite: Suite, name: str, model: str, data: tuple, fit_data: tuple, options: argparse.Namespace
 ) -> Results:
-    from llm.scoring.scorer import Scorer
-
-    reference = options.reference if options.convention == implicit.NAME else None
-    scorer = Scorer.load(model, options.dtype, options.device, options.convention, reference)
+    scorer = load(options, model, options.convention)
     if suite.needs_steps and not scorer.convention.of_steps:
         raise ValueError(
             f"{model}: this model scores whole answers, and {suite.name} is about steps. Give a process reward model."
@@ -128,32 +121,36 @@ def _of_model(
 
 
 def report(suite: Suite, results: list[Results], files: Sequence[Path], options: argparse.Namespace) -> str:
-    """Writes results.json and results.html; returns the tables."""
+    """Writes results.json and report.html; returns the tables."""
     tables: list[Table] = []
-    found, headlines, notes = {}, [], []
+    found, headlines, notes, sections = {}, [], [], []
     for one in results:
-        thresholds = {"": options.threshold}
-        if one.fit is not None:
-            thresholds["fitted"] = fitted(suite, one.fit)
+        thresholds = {"results": options.threshold} | ({"fitted": fitted(suite, one.fit)} if one.fit else {})
         unscored = sum(not scores for _, scores in one.judged)
         found[one.name] = {**one.about, "rows": len(one.judged), "without_scores": unscored}
         if unscored:
             notes.append(f"{one.name}: {count_of(unscored, 'row')} could not be scored; {options.output} says why")
         for kind, threshold in thresholds.items():
             outcome = suite.evaluate(one.judged, threshold)
-            label = (
-                f"{one.name}, threshold {threshold:g}{' (fitted)' if kind else ''}" if suite.has_threshold else one.name
+            at = f", threshold {threshold:g}" + " (fitted)" * (kind == "fitted") if suite.has_threshold else ""
+            tables += [Table(f"{one.name}{at}: {table.title}", table.columns, table.rows) for table in outcome.tables]
+            headlines.append((f"{one.name}{at}", suite.headline(outcome.metrics)))
+            found[one.name][kind] = (
+                {"threshold": threshold} | outcome.metrics if suite.has_threshold else outcome.metrics
             )
-            tables += [Table(f"{label}: {table.title}", table.columns, table.rows) for table in outcome.tables]
-            headlines.append((label, suite.headline(outcome.metrics)))
-            of_kind = {"threshold": threshold} if suite.has_threshold else {}
-            found[one.name][kind or "results"] = {**of_kind, **outcome.metrics}
+            pictures = pictures_of(suite, one.judged, outcome.metrics, threshold, one.about.get("model"))
+            sections.append(section_of(f"{one.name}{at}", outcome.tables, pictures))
     if len(headlines) > 1:
-        columns = list(dict.fromkeys(name for _, figures in headlines for name in figures))
-        rows = [(label, *(figures.get(name) for name in columns)) for label, figures in headlines]
-        tables.append(Table("side by side", ("model", *columns), rows))
+        tables.append(_side_by_side(headlines))
+        sections.insert(0, section_of("all models", tables[-1:]))
     data = {str(file): checksum(file) for file in files}
     write_json(options.output / "results.json", {"suite": suite.name, "data": data, "models": found})
-    page = page_of(f"{suite.name}: {', '.join(found)}", [f"data: {', '.join(data)}", *notes], tables)
-    write_text(options.output / "results.html", page)
-    return "\n\n".join([*map(text_of, tables), *notes, f"results: {options.output}/results.json and results.html"])
+    page = page_of(f"{suite.name}: {', '.join(found)}", [f"data: {', '.join(data)}", *notes], sections)
+    write_text(options.output / "report.html", page)
+    return "\n\n".join([*map(text_of, tables), *notes, f"results: {options.output}/results.json and report.html"])
+
+
+def _side_by_side(headlines: list[tuple[str, dict[str, float | None]]]) -> Table:
+    columns = list(dict.fromkeys(name for _, figures in headlines for name in figures))
+    rows = [(label, *(figures.get(name) for name in columns)) for label, figures in headlines]
+    return Table("side by side", ("model", *columns), rows)

@@ -95,6 +95,10 @@ def headline(metrics: dict[str, Any]) -> dict[str, float | None]:
     return {name: metrics["overall"][name] for name in ("prm_score", "f1", "negative_f1")}
 
 
+def labels(item: Item) -> list[float]:
+    return [0.0 if is_wrong else 1.0 for is_wrong in item.truth]
+
+
 SUITE = Suite(
     "prmbench",
     "modified_question, modified_process, error_steps (from 1), classification",
@@ -102,4 +106,5 @@ SUITE = Suite(
     read,
     evaluate,
     headline,
+    labels=labels,
 )

@@ -25,6 +25,8 @@ from llm.evaluation.suite import (
     wanted,
 )
 
+ANSWER = "final_answer_correct"
+
 
 def item_of(place: str, row: dict, subset: str) -> Item:
     problem, steps, label = wanted(place, row, problem=str, steps=list, label=int)
@@ -33,7 +35,8 @@ def item_of(place: str, row: dict, subset: str) -> Item:
             f"{place}: label {label} is not a step of {len(steps)}. It is the number of the first wrong step, "
             "counted from 0, or -1 where all are right."
         )
-    return Item(place, (solution(place, problem, steps),), label, subset)
+    known = {name: row[name] for name in (ANSWER,) if name in row}
+    return Item(place, (solution(place, problem, steps),), label, subset, known)
 
 
 def read(files: Sequence[Path], progress: Progress) -> list[Item]:
@@ -76,4 +79,18 @@ def headline(metrics: dict[str, Any]) -> dict[str, float | None]:
     return {"F1": average["f1"], "on wrong": average["error"], "on right": average["correct"]}
 
 
-SUITE = Suite("processbench", "problem, steps, label (first wrong step from 0, or -1)", True, read, evaluate, headline)
+def labels(item: Item) -> list[float | None]:
+    """Nothing is known of the steps behind the first wrong one."""
+    steps = len(item.solutions[0].steps)
+    return [1.0] * steps if item.truth == -1 else [1.0] * item.truth + [0.0] + [None] * (steps - item.truth - 1)
+
+
+SUITE = Suite(
+    "processbench",
+    "problem, steps, label (first wrong step from 0, or -1)",
+    True,
+    read,
+    evaluate,
+    headline,
+    labels=labels,
+)

@@ -37,6 +37,7 @@ def by_model(scorer: Scorer, model: str, items: list[Item], files: Sequence[Path
         "weights": scorer.weights,
         "convention": scorer.convention.label,
         "dtype": scorer.dtype,
+        "calibration": scorer.calibration and scorer.calibration.describe(),
         "input": {str(file): checksum(file) for file in files},
         "items": len(items),
     }

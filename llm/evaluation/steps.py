@@ -121,4 +121,8 @@ def headline(metrics: dict[str, Any]) -> dict[str, float | None]:
     return {name: metrics["overall"][name] for name in (*SHOWN[:-1], OF_SOLUTIONS)}
 
 
-SUITE = Suite("steps", "src, responses, labels (records of training)", True, read, evaluate, headline)
+def labels(item: Item) -> Sequence[float | None]:
+    return item.truth
+
+
+SUITE = Suite("steps", "src, responses, labels (records of training)", True, read, evaluate, headline, labels=labels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,10 @@ class Item:
     solutions: tuple[Record, ...]
     truth: Any
     subset: str = ""
+    known: dict[str, Any] = field(default_factory=dict)  # more that the data says, for the audits
 
 
+Labels = Callable[[Item], Sequence[float | None]]  # of each step of an item's first solution
 Judged = tuple[Item, list[Scores]]  # an item, and the scores of its solutions
 
 
@@ -58,6 +60,7 @@ class Suite:
     evaluate: Callable[[list[Judged], float], Outcome]
     headline: Callable[[dict[str, Any]], dict[str, float | None]]  # of metrics, what a table of several models shows
     has_threshold: bool = True
+    labels: Labels | None = None  # where the data says which steps are right
 
 
 class BadData(ValueError):

@@ -20,7 +20,7 @@ from llm.export.hugging_face import config_of, padding_of, write_weights
 from llm.export.source import EMBEDDING, Source, open_source
 
 NOT_OF_QWEN = (
-    "the tokenizer is not of Qwen's kind, but AutoTokenizer of transformers 5 reads that of every qwen2 model as if it "
+    "the tokenizer is not of Qwen's kind, but AutoTokenizer of transformers 5 reads that of every Qwen model as if it "
     "were: read it there with PreTrainedTokenizerFast.from_pretrained"
 )
 
@@ -51,7 +51,7 @@ def export(model: Path, out: Path, form_name: str, dtype: str | None = None) -> 
     ]
     if source.note and not head:
         lines.append(source.note)
-    if source.config.model_type == "qwen2" and reward_format.tokenizer.byte_decoder is None:
+    if source.config.model_type in ("qwen2", "qwen3") and reward_format.tokenizer.byte_decoder is None:
         lines.append(NOT_OF_QWEN)
     return lines
 

@@ -22,6 +22,7 @@ bos_token_id eos_token_id""".split()
 OF_FAMILY = {
     "llama": {"attention_bias": False, "mlp_bias": False},
     "qwen2": {"use_sliding_window": False},
+    "qwen3": {"use_sliding_window": False, "attention_bias": False},
 }
 
 
@@ -30,6 +31,8 @@ def config_of(config: Any, dtype: str) -> dict:
     settings = {name: getattr(config, name) for name in ALWAYS}
     if config.model_type == "mistral":
         settings["sliding_window"] = config.sliding_window
+    if config.model_type == "qwen3":
+        settings["head_dim"] = config.head_dim
     return settings | {
         "num_key_value_heads": config.num_key_value_heads or config.num_attention_heads,
         "hidden_act": "silu",

@@ -57,7 +57,9 @@ def main(argv: list[str]) -> None:
         _parser().error("give MODEL INPUT OUTPUT, or MODEL with --interactive")
     with plain_errors(ValueError, OSError):
         files = find_files(options.INPUT) if options.INPUT else []
-        scorers = [load(options, convention) for convention in options.conventions or [options.convention]]
+        scorers = [
+            load(options, options.MODEL, convention) for convention in options.conventions or [options.convention]
+        ]
         for scorer in scorers:
             print(scorer.describe(), flush=True)
         if options.interactive:
@@ -86,17 +88,23 @@ def add_model_flags(parser: ArgumentParser) -> None:
     parser.add_argument(
         "MODEL", help="output_dir of a training, one of its checkpoints, LoRA adapters, or a published reward model"
     )
+    add_reading_flags(parser)
+
+
+def add_reading_flags(parser: ArgumentParser) -> None:
+    """How a model is loaded and its scores are read."""
     parser.add_argument("--convention", choices=CHOICES, help="how a published model is read, if its files do not tell")
     parser.add_argument("--reference", help="with --convention implicit: the model that MODEL was trained from")
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the weights (default float32)")
     parser.add_argument("--device", help="cpu, gpu or gpu:N; the GPU where this PaddlePaddle has one")
+    parser.add_argument("--calibrated", action="store_true", help="scores as python -m llm calibrate has fitted them")
 
 
-def load(options: argparse.Namespace, convention: str | None) -> Scorer:
+def load(options: argparse.Namespace, model: str, convention: str | None) -> Scorer:
     from llm.scoring.scorer import Scorer
 
     reference = options.reference if convention == implicit.NAME else None
-    return Scorer.load(options.MODEL, options.dtype, options.device, convention, reference)
+    return Scorer.load(model, options.dtype, options.device, convention, reference, options.calibrated)
 
 
 def _conventions(text: str) -> list[str]:
@@ -115,6 +123,7 @@ def score_files(scorers: list[Scorer], files: list[Path], options: argparse.Name
         "weights": scorers[0].weights,
         "conventions": [scorer.convention.label for scorer in scorers],
         "dtype": options.dtype,
+        "calibration": [scorer.calibration and scorer.calibration.describe() for scorer in scorers],
         "threshold": options.threshold,
         "split_steps": options.split_steps,
         "input": {str(file): checksum(file) for file in files},

@@ -22,6 +22,8 @@ from llm.core.cpu import environment
 from llm.core.model.replacement import read_whole
 from llm.core.records.records import Record
 from llm.core.text.encoding import Sequence
+from llm.scoring import calibration as calibrations
+from llm.scoring.calibration import Calibration
 from llm.scoring.conventions import own
 from llm.scoring.conventions.convention import Convention, Reader
 from llm.scoring.conventions.find import is_of_this_project
@@ -39,6 +41,7 @@ class Scorer:
     convention: Convention
     dtype: str = "float32"  # of the weights
     weights: str = ""  # a fingerprint of them
+    calibration: Calibration | None = None
 
     @classmethod
     def load(
@@ -48,10 +51,12 @@ class Scorer:
         device: str | None = None,
         convention: str | None = None,
         reference: str | Path | None = None,
+        calibrated: bool = False,
     ) -> Scorer:
         """The model in a training's output_dir or in one of its checkpoints; of adapters the base is loaded from where
         it was. Or a published reward model; its `convention` has to be named where its files do not tell, and implicit
-        needs a `reference`. `dtype` is that of the weights; what they compute is float32 on a CPU in any case."""
+        needs a `reference`. `dtype` is that of the weights; what they compute is float32 on a CPU in any
+        case. `calibrated`: scores as `python -m llm calibrate` has fitted them for this model."""
         environment.prepare()
         folder = Path(folder).expanduser()
         if not folder.is_dir():
@@ -69,15 +74,17 @@ class Scorer:
                 chosen, models = load_published(folder, convention, reference, dtype, device)
             from llm.scoring.model import fingerprint_of
 
-            known = " ".join(fingerprint_of(Path(each)) for each in (folder, reference) if each)
-        return cls(models, chosen, dtype, known)
+            weights = " ".join(fingerprint_of(Path(each)) for each in (folder, reference) if each)
+            calibration = calibrations.load(folder, weights, chosen.label) if calibrated else None
+        return cls(models, chosen, dtype, weights, calibration)
 
     def describe(self) -> str:
         import paddle
 
         device = paddle.get_device()
         products = "float32" if device == "cpu" else self.dtype
-        return f"{self.convention.label}, weights in {self.dtype}, products in {products}, on {device}"
+        calibrated = f", {self.calibration.describe()}" if self.calibration else ""
+        return f"{self.convention.label}, weights in {self.dtype}, products in {products}, on {device}{calibrated}"
 
     def score(self, solutions: Iterable[dict], split_steps: str | None = None) -> list[Scores]:
         """Of each solution, in their order; the two answers of a preference record count as two. ValueError with all
@@ -99,9 +106,12 @@ class Scorer:
         outputs = (np.concatenate(columns, axis=1) for columns in zip(*of_models, strict=True))
         of_each = [list(islice(outputs, len(some))) for some in encoded]
         return [
-            Scores(self.convention.log_odds(some, sequences), self.convention.of_steps)
+            Scores(self._calibrated(self.convention.log_odds(some, sequences)), self.convention.of_steps)
             for some, sequences in zip(of_each, encoded, strict=True)
         ]
+
+    def _calibrated(self, log_odds: np.ndarray) -> np.ndarray:
+        return self.calibration.apply(log_odds) if self.calibration else log_odds
 
 
 def _read(solutions: Iterable[dict], split_steps: str | None) -> list[Record]:

@@ -41,7 +41,7 @@ def main(argv: list[str]) -> None:
             from llm.serving.server import Service, make_app
         except ImportError as error:
             raise ValueError(f"{error.name} is not installed: pip install 'paddle-reward[serve]'") from None
-        scorer = load(options, options.convention)
+        scorer = load(options, options.MODEL, options.convention)
         print(scorer.describe(), flush=True)
         limits = Limits(
             body_bytes=options.max_body_bytes,

@@ -65,6 +65,18 @@ QWEN2 = COMMON | {
     "sliding_window": 64,
     "use_sliding_window": False,
 }
+QWEN3 = COMMON | {
+    "architectures": ["Qwen3ForCausalLM"],
+    "attention_bias": False,
+    "head_dim": 12,  # 4 heads are wider than the hidden size
+    "max_window_layers": 2,
+    "model_type": "qwen3",
+    "rms_norm_eps": 1e-06,
+    "rope_scaling": None,
+    "rope_theta": 1000000.0,
+    "sliding_window": None,
+    "use_sliding_window": False,
+}
 MISTRAL = COMMON | {
     "architectures": ["MistralForCausalLM"],
     "head_dim": None,
@@ -81,6 +93,8 @@ FAMILIES = {
     "mistral": MISTRAL,
     "qwen2": QWEN2,
     "qwen2, tied": QWEN2 | {"tie_word_embeddings": True},
+    "qwen3": QWEN3,
+    "qwen3, tied": QWEN3 | {"tie_word_embeddings": True, "head_dim": 6, "num_key_value_heads": 1},
 }
 
 
@@ -88,14 +102,17 @@ def random_weights(config: dict, kind: str = "float32") -> dict[str, np.ndarray]
     """By Hugging Face's names, matrices [out, in]."""
     random = np.random.default_rng(5)
     hidden, inner, vocabulary = (config[name] for name in ("hidden_size", "intermediate_size", "vocab_size"))
-    grouped = hidden // config["num_attention_heads"] * config["num_key_value_heads"]
-    outputs = {"q": hidden, "k": grouped, "v": grouped}
+    size = config.get("head_dim") or hidden // config["num_attention_heads"]
+    heads, grouped = (size * config[f"num_{kind}_heads"] for kind in ("attention", "key_value"))
+    outputs = {"q": heads, "k": grouped, "v": grouped}
     shapes = {"model.embed_tokens.weight": [vocabulary, hidden], "model.norm.weight": [hidden]}
     for layer in (f"model.layers.{number}." for number in range(config["num_hidden_layers"])):
         shapes |= {f"{layer}self_attn.{name}_proj.weight": [size, hidden] for name, size in outputs.items()}
         if config["model_type"] == "qwen2":
             shapes |= {f"{layer}self_attn.{name}_proj.bias": [size] for name, size in outputs.items()}
-        shapes |= {f"{layer}self_attn.o_proj.weight": [hidden, hidden], f"{layer}mlp.down_proj.weight": [hidden, inner]}
+        if config["model_type"] == "qwen3":
+            shapes |= {f"{layer}self_attn.{name}_norm.weight": [size] for name in "qk"}
+        shapes |= {f"{layer}self_attn.o_proj.weight": [hidden, heads], f"{layer}mlp.down_proj.weight": [hidden, inner]}
         shapes |= {f"{layer}mlp.{name}_proj.weight": [inner, hidden] for name in ("gate", "up")}
         shapes |= {f"{layer}{name}_layernorm.weight": [hidden] for name in ("input", "post_attention")}
     if not config["tie_word_embeddings"]:

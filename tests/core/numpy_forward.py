@@ -1,5 +1,5 @@
-"""Llama, Mistral and Qwen2 in plain numpy, from their papers and not from PaddleNLP: the reference for what a model's
-folder means. Weights have Hugging Face's names and orientation, numbers are float64."""
+"""Llama, Mistral, Qwen2 and Qwen3 in plain numpy, from their papers and not from PaddleNLP: the reference for what a
+model's folder means. Weights have Hugging Face's names and orientation, numbers are float64."""
 
 import numpy as np
 
@@ -33,7 +33,7 @@ def rms_norm(x, weight, epsilon: float):
 
 def attention(config: dict, layer: dict, x_SE, positions_S, allowed_SS):
     heads, groups = config["num_attention_heads"], config["num_key_value_heads"]
-    size = config["hidden_size"] // heads
+    size = config.get("head_dim") or config["hidden_size"] // heads
     q_SE, k_SE, v_SE = (
         x_SE @ layer[f"self_attn.{name}_proj.weight"].T + layer.get(f"self_attn.{name}_proj.bias", 0.0)
         for name in "qkv"
@@ -42,8 +42,11 @@ def attention(config: dict, layer: dict, x_SE, positions_S, allowed_SS):
     out = []
     for head in range(heads):
         group = head // (heads // groups)
-        q_SD = turned(q_SE[:, head * size : (head + 1) * size], angles_SF)
-        k_SD = turned(k_SE[:, group * size : (group + 1) * size], angles_SF)
+        q_SD, k_SD = q_SE[:, head * size : (head + 1) * size], k_SE[:, group * size : (group + 1) * size]
+        if config["model_type"] == "qwen3":  # each head by itself
+            q_SD = rms_norm(q_SD, layer["self_attn.q_norm.weight"], config["rms_norm_eps"])
+            k_SD = rms_norm(k_SD, layer["self_attn.k_norm.weight"], config["rms_norm_eps"])
+        q_SD, k_SD = turned(q_SD, angles_SF), turned(k_SD, angles_SF)
         scores_SS = np.where(allowed_SS, q_SD @ k_SD.T / np.sqrt(size), -np.inf)
         shares_SS = np.exp(scores_SS - scores_SS.max(-1, keepdims=True))
         shares_SS /= shares_SS.sum(-1, keepdims=True)

@@ -55,11 +55,15 @@ ROWS, TOKENS = 2, 512
 RECOMPUTE = "off", "core_attn", "full_attn", "full"
 
 
+def config_of(family: str) -> dict:
+    return CONFIG | ({"head_dim": 48} if FAMILIES[family].norms_heads else {})
+
+
 def build(family: str, attending: str, recompute: str, lora_rank: int, embeddings: str):
     attend = attention.kernel_attention if attending == "flash" else attention.dense_attention
     patches.apply(patches._attention(attend))  # the layers stay those of PaddleNLP, as on a GPU
     causal_lm = FAMILIES[family].causal_lm()
-    config = causal_lm.config_class(**CONFIG, tie_word_embeddings=embeddings == "tied")
+    config = causal_lm.config_class(**config_of(family), tie_word_embeddings=embeddings == "tied")
     config.recompute, config.recompute_granularity = recompute != "off", "full" if recompute == "off" else recompute
     model = causal_lm(config)
     load.share_rotary_tables(model)
@@ -118,7 +122,7 @@ def expected(family: str, attending: str, recompute: str, lora_rank: int, embedd
         lora_rank=lora_rank,
         flash_mask=attending == "flash",
     )
-    config = {"model_type": family, "tie_word_embeddings": embeddings == "tied", **CONFIG}
+    config = {"model_type": family, "tie_word_embeddings": embeddings == "tied", **config_of(family)}
     terms = estimate(sizes_of(config, "here"), plan)
     stays = sum(terms[name] for name in ("weights", "gradients", "optimiser", "tables"))
     return {"stays": stays, "kept": terms["activations"], "peak": sum(terms.values())}
@@ -126,10 +130,10 @@ def expected(family: str, attending: str, recompute: str, lora_rank: int, embedd
 
 def norm_in_bf16(family: str) -> float:
     """Bytes that a norm keeps for each value of a bfloat16 input, which itself is kept by others."""
-    kinds = {"llama": LlamaRMSNorm, "qwen2": Qwen2RMSNorm, "mistral": MistralRMSNorm}
+    kinds = {"llama": LlamaRMSNorm, "mistral": MistralRMSNorm}
     config = FAMILIES[family].causal_lm().config_class(**CONFIG)
     paddle.set_default_dtype("bfloat16")
-    norm = kinds[family](CONFIG["hidden_size"] if family == "mistral" else config)
+    norm = kinds.get(family, Qwen2RMSNorm)(CONFIG["hidden_size"] if family == "mistral" else config)
     paddle.set_default_dtype("float32")
     given = paddle.zeros([TOKENS, CONFIG["hidden_size"]]).astype("bfloat16")
     given.stop_gradient = False

@@ -130,7 +130,15 @@ def test_a_dense_mask_keeps_a_softmax_in_float32_and_rounded():
 
 def test_published_parameter_counts():
     totals = {name: count(tensors(sizes)) for name, sizes in KNOWN.items()}
-    assert list(totals.values()) == [8_030_261_248, 7_241_732_096, 7_615_616_512, 70_553_706_496, 72_706_203_648]
+    assert list(totals.values()) == [
+        8_030_261_248,
+        7_241_732_096,
+        7_615_616_512,
+        8_190_735_360,
+        70_553_706_496,
+        72_706_203_648,
+        32_762_123_264,
+    ]
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -165,7 +173,7 @@ def test_parameters_are_those_that_paddle_counts(family, tied):
 
 CASES = (
     "llama:dense:off:0:untied llama:flash:full:0:untied mistral:dense:full:8:untied mistral:flash:off:0:untied "
-    "qwen2:flash:full_attn:8:untied qwen2:dense:core_attn:0:tied"
+    "qwen2:flash:full_attn:8:untied qwen2:dense:core_attn:0:tied qwen3:flash:off:0:untied"
 ).split()
 
 
@@ -184,6 +192,7 @@ def test_measured_memory():
         "llama": 10 + of_float32_number,
         "mistral": 6 + of_float32_number,
         "qwen2": 10 + of_float32_number,
+        "qwen3": 10 + of_float32_number,
     }
     assert len(lines) == len(cases)
     for line in lines:

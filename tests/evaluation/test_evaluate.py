@@ -49,8 +49,8 @@ def test_given_scores_side_by_side_and_as_a_page(data, tmp_path, capsys):
     assert (models["good"]["without_scores"], models["bad"]["without_scores"]) == (0, 1)
     screen = capsys.readouterr().out
     assert "bad: 1 row could not be scored" in screen and "side by side" in screen
-    page = (tmp_path / "out/results.html").read_text()
-    assert "<td>good, threshold 0.5</td><td>1.000</td>" in page and "http" not in page
+    page = (tmp_path / "out/report.html").read_text()
+    assert "<td>good, threshold 0.5</td><td>1.000</td>" in page and "reliability" in page
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ OUTCOME_TEXT = f"{QUESTION} {STEPS[0]}\n{STEPS[1]} ки"
 IN_PADDLENLPS_FORM = {
     "Llama": ("Llama", {}),
     "Mistral": ("Mistral", {}),
+    "Qwen3": ("Qwen3", {"rope_theta": 1e6}),
     "Qwen2, tied": ("Qwen2", {"tie_word_embeddings": True, "rope_theta": 1e6}),
 }
 MODELS = (*model_folders.FAMILIES, *IN_PADDLENLPS_FORM)
@@ -31,7 +32,7 @@ def make_model(name: str, folder: Path, tokenizer, process_reward: bool = True, 
         return model_folders.write(folder, config, model_folders.random_weights(config, kind))
     family, changes = IN_PADDLENLPS_FORM[name]
     model = random_model(family, len(tokenizer), seed=11, **changes)
-    for parameter_name, parameter in model.named_parameters():
-        if parameter_name.endswith("bias"):
-            parameter.set_value(paddle.randn(parameter.shape) * 0.1)
+    for parameter in model.parameters():
+        if parameter.ndim == 1:  # biases start as 0 and norms as 1
+            parameter.set_value(parameter + paddle.randn(parameter.shape) * 0.1)
     return save_model(model, folder)

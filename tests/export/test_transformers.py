@@ -40,7 +40,7 @@ def text_of(solution: dict, each_step: bool) -> str:
 
 @pytest.fixture(scope="module")
 def of_qwen(tmp_path_factory):
-    """A tokenizer of Qwen's kind, as which transformers 5 reads that of every Qwen2 model."""
+    """A tokenizer of Qwen's kind, as which transformers 5 reads that of every Qwen model."""
     folder = tmp_path_factory.mktemp("qwen2")
     write_qwen2(folder)
     tokenizer = load_tokenizer(str(folder))
@@ -54,9 +54,8 @@ def jobs(tokenizer, of_qwen, tmp_path_factory) -> list[tuple[dict, list[list[flo
     found = []
     for number, name in enumerate(MODELS):
         folder = tmp_path_factory.mktemp(f"model{number}")
-        is_qwen = name.lower().startswith("qwen2")
-        own = of_qwen if is_qwen else tokenizer
-        for form in FORMS if is_qwen else FORMS[:-1]:
+        own = of_qwen if name.lower().startswith("qwen") else tokenizer
+        for form in FORMS if name.lower().startswith("qwen2") else FORMS[:-1]:
             each_step = form != "sequence-classification"
             model = make_model(name, folder / f"{form} source", own, process_reward=each_step)
             main([str(model), str(folder / form), "--to", form])

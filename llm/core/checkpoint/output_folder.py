@@ -34,9 +34,12 @@ COMPLETED = "the model that the last run had finished is in its place now: that 
 class Asked(Protocol):
     """The settings of a run that decide it."""
 
-    do_train: bool
-    overwrite_output_dir: bool
-    resume_from_checkpoint: str | None
+    @property
+    def do_train(self) -> bool: ...
+    @property
+    def overwrite_output_dir(self) -> bool: ...
+    @property
+    def resume_from_checkpoint(self) -> str | None: ...
 
 
 def find_checkpoint(

@@ -1,6 +1,7 @@
-"""The model families: what PaddleNLP 3.0.0b4 has for each of them, and what each does differently.
+"""The model families: what the code of each of them has, and what each does differently.
 
-A new family is an entry here and its code in attention.py. PaddleNLP is imported only when a class is asked for.
+A new family is an entry here and its code in attention.py, or in a package of its own where PaddleNLP 3.0.0b4 lacks it.
+That code is imported only when a class is asked for.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ GRANULARITIES = ("full", "full_attn", "core_attn")  # of recompute: whole layers
 
 @dataclass(frozen=True)
 class Family:
-    model_type: str  # in config.json; PaddleNLP's package and its names of weights begin with it, too
-    name: str  # PaddleNLP's classes begin with it
-    defaults: dict  # what PaddleNLP assumes where config.json lacks a size
+    model_type: str  # in config.json; PaddleNLP's names of weights begin with it, too
+    name: str  # its classes begin with it
+    defaults: dict  # what its configuration assumes where config.json lacks a size
+    package: str = "paddlenlp.transformers.{model_type}"  # of its classes
     has_pipeline: bool = True
     has_sequence_parallel: bool = True
     recomputes_parts: bool = True  # whether recompute can be of less than a layer
     can_tie_head: bool = True
     biased: tuple[str, ...] = ()  # projections with a bias
+    norms_heads: bool = False  # whether the heads of queries and keys have norms; their width is a size of its own then
     window_counts: bool = False  # whether sliding_window limits what a token attends to
     rope_scalings: tuple[str, ...] = ()
     mask_argument: str = "attn_mask_startend_row_indices"  # of the model's forward, for end_row
@@ -42,7 +45,7 @@ class Family:
         return self._class_of("modeling_pp", f"{self.name}LMHeadPipe")
 
     def _class_of(self, module: str, name: str) -> type[Any]:
-        return getattr(import_module(f"paddlenlp.transformers.{self.model_type}.{module}"), name)
+        return getattr(import_module(f"{self.package.format(model_type=self.model_type)}.{module}"), name)
 
 
 FAMILIES = {
@@ -72,6 +75,13 @@ FAMILIES = {
             "Qwen2",
             {"num_key_value_heads": 32, "max_position_embeddings": 32768},
             biased=("q_proj", "k_proj", "v_proj"),
+        ),
+        Family(
+            "qwen3",
+            "Qwen3",
+            {"num_key_value_heads": 32, "max_position_embeddings": 32768, "head_dim": 128},
+            package="llm.core.model.qwen3",
+            norms_heads=True,
         ),
     )
 }

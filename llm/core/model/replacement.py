@@ -29,8 +29,9 @@ PART = re.compile(r"\.\d+\.part$")  # how a file ends that a killed process was 
 # what weights are saved in: whole or as adapters, safetensors or not, in one file or several
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.pdparams", "*.pdparams.index.json")
 MODEL_FILES = (*WEIGHTS, "lora_config.json")
-# what else may be there of a model of earlier versions, which left no list
+# what else may be there of a model: of earlier versions, which left no list, and of what was measured of it later
 OTHERS = (
+    "calibration.json",
     *("config.json", "generation_config.json", "training_args.bin", "lora_base.json", "reward_format.json"),
     *("settings.json", "settings_origin.json", *TOKENIZER_FILES, *OTHER_FILES, CONFIG_FILE),
 )

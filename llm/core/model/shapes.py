@@ -17,15 +17,23 @@ ROW_PARALLEL, COLUMN_PARALLEL = ("o_proj", "down_proj"), ("q_proj", "k_proj", "v
 EMBEDDING, NORM, HEAD = "embed_tokens.weight", "norm.weight", "lm_head.weight"
 
 
+def head_width(config: Any) -> int:
+    """Features of a head."""
+    if family_of(config).norms_heads:
+        return config.head_dim
+    return config.hidden_size // config.num_attention_heads
+
+
 def projections(config: Any) -> dict[str, tuple[int, int]]:
     """{name of a matrix of every layer: (inputs, outputs)}"""
     hidden, inner = config.hidden_size, config.intermediate_size
-    grouped = hidden // config.num_attention_heads * config.num_key_value_heads
+    heads = head_width(config) * config.num_attention_heads
+    grouped = head_width(config) * config.num_key_value_heads
     return {
-        "q_proj": (hidden, hidden),
+        "q_proj": (hidden, heads),
         "k_proj": (hidden, grouped),
         "v_proj": (hidden, grouped),
-        "o_proj": (hidden, hidden),
+        "o_proj": (heads, hidden),
         "gate_proj": (hidden, inner),
         "up_proj": (hidden, inner),
         "down_proj": (inner, hidden),
@@ -34,12 +42,14 @@ def projections(config: Any) -> dict[str, tuple[int, int]]:
 
 def of_layer(config: Any) -> dict[str, list[int]]:
     """Of every layer, in the model's order."""
-    biased, found = family_of(config).biased, {}
+    family, found = family_of(config), {}
     for name, (inputs, outputs) in projections(config).items():
         path = f"{'self_attn' if name in ATTENTION else 'mlp'}.{name}"
         found[f"{path}.weight"] = [inputs, outputs]
-        if name in biased:
+        if name in family.biased:
             found[f"{path}.bias"] = [outputs]
+    if family.norms_heads:
+        found |= {f"self_attn.{name}_norm.weight": [head_width(config)] for name in "qk"}
     norms = ("input_layernorm.weight", "post_attention_layernorm.weight")
     return found | {name: [config.hidden_size] for name in norms}
 

@@ -20,6 +20,7 @@ class Sizes:
     tie_word_embeddings: bool
     max_position_embeddings: int
     sliding_window: int | None = None
+    head_dim: int | None = None  # of a head, in a family where this is a size of its own
     spare_rows: int = 0  # known rows of the embedding that no token of its tokenizer has
     is_first: bool = True  # false of a stage of a pipeline that lacks the embedding
     is_last: bool = True  # false of one that lacks the last norm and the head
@@ -37,8 +38,10 @@ KNOWN = {
     "meta-llama/Meta-Llama-3.1-8B": Sizes("llama", 128256, 4096, 14336, 32, 32, 8, False, 131072),
     "mistralai/Mistral-7B-v0.1": Sizes("mistral", 32000, 4096, 14336, 32, 32, 8, False, 32768, 4096),
     "Qwen/Qwen2.5-Math-7B-Instruct": Sizes("qwen2", 152064, 3584, 18944, 28, 28, 4, False, 4096, spare_rows=399),
+    "Qwen/Qwen3-8B": Sizes("qwen3", 151936, 4096, 12288, 36, 32, 8, False, 40960, head_dim=128, spare_rows=267),
     "meta-llama/Meta-Llama-3.1-70B": Sizes("llama", 128256, 8192, 28672, 80, 64, 8, False, 131072),
     "Qwen/Qwen2.5-Math-72B-Instruct": Sizes("qwen2", 152064, 8192, 29568, 80, 64, 8, False, 4096, spare_rows=399),
+    "Qwen/Qwen3-32B": Sizes("qwen3", 151936, 5120, 25600, 64, 64, 8, False, 40960, head_dim=128, spare_rows=267),
 }
 
 
@@ -47,4 +50,6 @@ def sizes_of(config: dict, where: str) -> Sizes:
     config = check(config, where)
     known = {"tie_word_embeddings": False, **FAMILIES[config["model_type"]].defaults, **config}
     values = {field.name: known[field.name] for field in fields(Sizes) if field.name in known}
+    if not FAMILIES[config["model_type"]].norms_heads:
+        values["head_dim"] = None  # which can only be written as what it is anyway
     return Sizes(**values | {"num_key_value_heads": values["num_key_value_heads"] or values["num_attention_heads"]})

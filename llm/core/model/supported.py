@@ -167,7 +167,12 @@ def _problems_of_sizes(settings: dict) -> list[str]:
     hidden, heads = settings["hidden_size"], settings["num_attention_heads"]
     groups, head_dim = settings["num_key_value_heads"] or heads, settings.get("head_dim")
     problems = []
-    if hidden % heads:
+    if FAMILIES[settings["model_type"]].norms_heads:
+        if settings["head_dim"] % 2:
+            problems.append(
+                f"head_dim {settings['head_dim']}: an even number is needed, as the rotary embedding turns pairs"
+            )
+    elif hidden % heads:
         problems.append(f"num_attention_heads {heads}: hidden_size {hidden} is not a multiple of it")
     elif head_dim is not None and (type(head_dim) is not int or head_dim * heads != hidden):
         problems.append(

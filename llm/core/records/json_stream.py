@@ -1,23 +1,24 @@
 """The JSON values in a file, one at a time and in constant memory.
 
-A file is a JSON array or JSON Lines, plain or gzip; both are recognised by the content, never by the name. What
+A file is a JSON array or JSON Lines, plain, gzip or zstd; all are recognised by the content, never by the name. What
 cannot be read is passed on as a `Problem` in place of the value, so that one pass finds every problem.
 """
 
 from __future__ import annotations
 
 import codecs
-import gzip
 import json
 import re
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
+from llm.core.paths import shown_path
 from llm.core.records.json_decoder import decoder_and_flaws
-from llm.core.records.problem import Problem, excerpt
+from llm.core.records.problem import Problem
+from llm.core.records.unpacked import DAMAGE, unpacked
+from llm.core.records.unreadable import broken_file, cut_short, no_utf8, too_long, unreadable
 
 CHUNK = 1 << 15  # json counts the lines before every error, so a large window makes many errors slow
 HEAD = 1 << 12
@@ -55,61 +56,37 @@ def read_values(
 
 
 def read_written(path: Path, chunk: int = CHUNK, progress: Callable[[int], object] = no_progress) -> Iterator[Item]:
-    """(place, value, its text in the file), as `read_values`; the text is "" where the value cannot be read."""
-    name = str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    """(place, value, its text in the file), as `read_values`; the text of what cannot be read is "" where its end is
+    not known."""
+    name = shown_path(path)
     count = place = 0
     try:
-        with open(path, "rb") as file, _text_of(file) as stream:
-            for item in _values(stream, name, chunk):
+        head = _head_of(path)
+        if b"\0" in head:  # one problem instead of one for each line of a tar or UTF-16 file
+            remedy = "write it as JSON Lines or a JSON list, in UTF-8"
+            yield name, broken_file(name, "not a text file", f"it begins {head[:8]!r}", remedy), ""
+            return
+        read = _elements if head[:1] == b"[" else _lines
+        with open(path, "rb") as file, unpacked(file) as stream:
+            for item in read(stream, name, chunk):
                 yield item
                 count += 1
                 if (here := file.tell()) != place:
                     progress(here - place)
                     place = here
         if not count:
-            yield name, _broken(name, "no record in the file", "it is empty", "remove it from the paths"), ""
-    except (OSError, EOFError, zlib.error) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        where = f"after {count} records: {why}"
-        yield name, _broken(name, "file cannot be read", where, "fetch or write it again"), ""
+            yield name, broken_file(name, "no record in the file", "it is empty", "remove it from the paths"), ""
+    except DAMAGE as error:
+        yield name, cut_short(name, count, error), ""
 
 
-def _text_of(file: BinaryIO) -> BinaryIO:
-    """The file, unpacked if it is compressed."""
-    zipped = file.read(2) == b"\x1f\x8b"
-    file.seek(0)
-    return cast(BinaryIO, gzip.open(file)) if zipped else file
-
-
-def _values(stream: BinaryIO, name: str, chunk: int) -> Iterator[Item]:
-    head = stream.read(HEAD).removeprefix(codecs.BOM_UTF8).lstrip(b" \t\r\n")
-    while not head and (head := stream.read(HEAD)):
-        head = head.lstrip(b" \t\r\n")
-    stream.seek(0)
-    if b"\0" in head:  # one problem instead of one for each line of a Parquet, tar or UTF-16 file
-        remedy = "write it as JSON Lines or a JSON list, in UTF-8"
-        return iter([(name, _broken(name, "not a text file", f"it begins {head[:8]!r}", remedy), "")])
-    return (_elements if head[:1] == b"[" else _lines)(stream, name, chunk)
-
-
-def _broken(place: str, reason: str, detail: str, remedy: str) -> Problem:
-    return Problem(place, "", reason, detail, remedy, whole_file=True)
-
-
-def _unreadable(place: str, text: str, at: int, detail: str, reason: str = "unreadable JSON") -> Problem:
-    return Problem(place, _around(text, at), reason, detail, "repair it, or write the file again")
-
-
-def _no_utf8(place: str, text: str, at: int, detail: str) -> Problem:
-    return Problem(place, _around(text, at), "invalid UTF-8", detail, "save the file as UTF-8")
-
-
-def _too_long(place: str) -> Problem:
-    return Problem(place, "", "record too long", f"more than {LONGEST:,} characters", "split or repair it")
-
-
-def _around(text: str, at: int) -> str:
-    return excerpt(text[max(0, at - 20) : at + 20])
+def _head_of(path: Path) -> bytes:
+    """The beginning of the text, without what is blank."""
+    with open(path, "rb") as file, unpacked(file) as stream:
+        head = stream.read(HEAD).removeprefix(codecs.BOM_UTF8).lstrip(b" \t\r\n")
+        while not head and (head := stream.read(HEAD)):
+            head = head.lstrip(b" \t\r\n")
+        return head
 
 
 def _lines(stream: BinaryIO, name: str, chunk: int) -> Iterator[Item]:
@@ -119,7 +96,7 @@ def _lines(stream: BinaryIO, name: str, chunk: int) -> Iterator[Item]:
         number += 1
         place = f"{name}:{number}"
         if len(line) == LONGEST:
-            yield place, _too_long(place), ""
+            yield place, too_long(place, LONGEST), ""
             while line and not line.endswith(b"\n"):
                 line = stream.readline(chunk)
             continue
@@ -128,13 +105,13 @@ def _lines(stream: BinaryIO, name: str, chunk: int) -> Iterator[Item]:
         line = line.strip(b" \t\r\n")
         if empty and line == b"{":
             how = "write each object on one line, or a list [...] of objects"
-            yield place, _broken(place, "an object over several lines", "neither JSON Lines nor a list", how), ""
+            yield place, broken_file(place, "an object over several lines", "neither JSON Lines nor a list", how), ""
             return
         if line:
             empty = False
             flaws.clear()
             value, text = _line_value(line, place, decoder)
-            yield (place, Problem(place, *flaws[0]), "") if flaws else (place, value, text)
+            yield place, Problem(place, *flaws[0]) if flaws else value, text
 
 
 def _line_value(line: bytes, place: str, decoder: json.JSONDecoder) -> tuple[object, str]:
@@ -144,15 +121,15 @@ def _line_value(line: bytes, place: str, decoder: json.JSONDecoder) -> tuple[obj
         shown = line.decode("utf-8", "backslashreplace")
         at = len(line[: error.start].decode("utf-8"))
         byte = f"0x{line[error.start]:02x} at byte {error.start + 1} of the line"
-        return _no_utf8(place, shown, at, byte), ""
+        return no_utf8(place, shown, at, byte), shown
     try:
         value, end = decoder.raw_decode(text)
     except json.JSONDecodeError as error:
-        return _unreadable(place, text, error.pos, f"{error.msg} at column {error.pos + 1}"), ""
+        return unreadable(place, text, error.pos, f"{error.msg} at column {error.pos + 1}"), text
     except RecursionError:
-        return _unreadable(place, text, 0, TOO_DEEP), ""
+        return unreadable(place, text, 0, TOO_DEEP), text
     if end < len(text):
-        return _unreadable(place, text, end, f"a line is one value, but more follows at column {end + 1}"), ""
+        return unreadable(place, text, end, f"a line is one value, but more follows at column {end + 1}"), text
     return value, text
 
 
@@ -165,7 +142,7 @@ class _Window:
         self.to_text = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
         self.decoder, self.flaws = decoder_and_flaws()
         self.text, self.at, self.line, self.ended, self.lost = "", 0, 1, False, False
-        self.written = ""  # the text of the value that was read last, if it could be read
+        self.written = ""  # the text of the value that was read last, where its end is known
 
     def more(self) -> bool:
         """Read on; by as much again as is kept, so that a long element is not scanned once per chunk."""
@@ -206,19 +183,19 @@ class _Window:
             if self.ended or (stop <= len(self.text) - CUT and not unclosed):
                 break
             if len(self.text) - self.at > LONGEST:
-                return self.lose(_too_long(place))
+                return self.lose(too_long(place, LONGEST))
             self.more()
         if not why:
             return self._accepted(value, stop, place)
         if unclosed or stop == len(self.text):
-            return self.lose(_unreadable(place, self.text, stop, *UNCLOSED), stop)
+            return self.lose(unreadable(place, self.text, stop, *UNCLOSED), stop)
         line = self.line + self.text.count("\n", self.at, stop)
-        return self.lose(_unreadable(place, self.text, stop, f"{why} at line {line}"), stop)
+        return self.lose(unreadable(place, self.text, stop, f"{why} at line {line}"), stop)
 
     def _too_deep(self, place: str) -> Problem:
         """Move past it at once, for its inner objects are as deep, each of them. If it is never closed, whole values
         may follow behind the last bracket that is not."""
-        problem = _unreadable(place, self.text, self.at, TOO_DEEP)
+        problem = unreadable(place, self.text, self.at, TOO_DEEP)
         while True:
             depth = 0
             for at, before, depth in _depths(self.text, self.at):
@@ -251,8 +228,8 @@ class _Window:
             except UnicodeEncodeError as error:
                 line = self.line + written.count("\n", 0, error.start)
                 byte = f"0x{ord(written[error.start]) - 0xDC00:02x} in line {line}"
-                value = _no_utf8(place, written, error.start, byte)
-        self.written = "" if isinstance(value, Problem) else written
+                value = no_utf8(place, written, error.start, byte)
+        self.written = written
         self.move(stop)
         return value
 
@@ -299,10 +276,10 @@ def _elements(stream: BinaryIO, name: str, chunk: int) -> Iterator[Item]:
         number += 1
         place = f"{name}, element {number} (line {window.line})"
         if not char:
-            yield place, _unreadable(place, window.text, window.at, *UNCLOSED), ""
+            yield place, unreadable(place, window.text, window.at, *UNCLOSED), ""
             return
         if trouble:
-            yield place, window.lose(_unreadable(place, window.text, window.at, trouble)), ""
+            yield place, window.lose(unreadable(place, window.text, window.at, trouble)), ""
         else:
             value = window.value(place)
             yield place, value, window.written
@@ -312,7 +289,7 @@ def _elements(stream: BinaryIO, name: str, chunk: int) -> Iterator[Item]:
         if lost > MOST_LOST:
             how = "write the list again with a JSON library"
             detail = f"more than {MOST_LOST:,} of its elements are unreadable"
-            yield name, _broken(name, "no JSON list", detail, how), ""
+            yield name, broken_file(name, "no JSON list", detail, how), ""
             return
         need_comma = not window.lost
         if window.lost and not window.next_object():

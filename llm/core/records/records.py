@@ -126,7 +126,7 @@ def find_form(paths: PathSetting) -> tuple[str, str] | None:
         for place, value in read_values(path):
             if _is_of_both(value):
                 raise BadRecords(str(_of_both(place, value)))
-            if len(forms := _forms(value)) == 1:
+            if len(forms := forms_of(value)) == 1:
                 return forms[0], place
     return None
 
@@ -227,14 +227,14 @@ def parser_of(form: str, reward_tokens: Sequence[str] = ("+", "-")) -> Parse:
             return [value]
         if _is_of_both(value):
             return [_of_both(place, value)]
-        if isinstance(value, dict) and (forms := _forms(value)) and form not in forms:
+        if isinstance(value, dict) and (forms := forms_of(value)) and form not in forms:
             return [_other_form(place, value, form)]
         return parse(value, place)
 
     return parse_value
 
 
-def _forms(value: object) -> list[str]:
+def forms_of(value: object) -> list[str]:
     """The forms of which a record has all fields, or else some."""
     if not isinstance(value, dict):
         return []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, NoReturn
+from datetime import date
+from typing import NoReturn
 
 import jinja2
 from jinja2.ext import Extension
@@ -13,6 +14,7 @@ from llm.core.console import in_short
 from llm.core.text.bounded_jinja import BoundedEnvironment
 from llm.core.text.tokenizer import Tokenizer
 
+A_DAY = date(2024, 7, 26)  # the one that Llama 3's templates write where there is no clock
 REMEDY = "Set use_chat_template to false, or give a tokenizer whose template can be used."
 
 
@@ -22,15 +24,15 @@ def compile_template(tokenizer: Tokenizer) -> Callable[..., str]:
         trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationBlock, "jinja2.ext.loopcontrols"]
     )
     environment.globals["raise_exception"] = _refuse
-    environment.filters["tojson"] = lambda value, **options: environment.pay(
-        _as_json(environment.pay(value), **options)
+    environment.filters["tojson"] = lambda value, *args, **options: environment.pay(
+        _as_json(environment.pay(value), *args, **options)
     )
     source = find_template(tokenizer)
     try:
         template = environment.compile_bounded(source)
     except jinja2.TemplateError as error:
         raise ValueError(f"use_chat_template: its template is not valid Jinja ({in_short(error)}). {REMEDY}") from None
-    # No date: strftime_now, which some templates ask for, would give a prompt other ids from day to day.
+    environment.globals["strftime_now"] = _Clock(name="strftime_now")
     names: dict[str, str | None] = {name: token for name, token in tokenizer.named.items() if token is not None}
     names |= {"tools": None, "documents": None}
 
@@ -74,10 +76,30 @@ def find_template(tokenizer: Tokenizer) -> str:
     return template
 
 
-def _as_json(value: object, indent: int | None = None, **options: Any) -> str:
+class _Clock(jinja2.Undefined):
+    """With the day's date a prompt would have other ids from day to day. So there is no clock for templates that look
+    for one, and one that has stopped for those that do not."""
+
+    unsafe_callable = alters_data = False  # what the sandbox asks for
+    jinja_pass_arg = None
+
+    def __call__(self, form: str) -> str:  # type: ignore[override]  # others fail at it
+        return A_DAY.strftime(form)
+
+
+def _as_json(
+    value: object,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    """With the arguments of transformers."""
     if indent is not None and not (isinstance(indent, int) and 0 <= indent <= 8):
         raise jinja2.TemplateError(f"tojson: indent {indent!r} is not a number from 0 to 8")
-    return json.dumps(value, ensure_ascii=False, indent=indent, **options)
+    if separators is not None and max(len(separators), *map(len, separators)) > 2:
+        raise jinja2.TemplateError("tojson: separators have at most two characters each")
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
 def _refuse(message: str) -> NoReturn:

@@ -1,217 +1,136 @@
-"""Other data sets' files -> JSON Lines of this project's records.
+"""Data sets in other formats -> JSON Lines of this project's records, and back.
 
-    python -m llm convert FORMAT SOURCE OUTPUT [--overwrite] [--skip_bad_records]
+    python -m llm convert [FORMAT] INPUT... --output OUT.jsonl[.gz] [--to FORMAT]
 
-SOURCE is Parquet, JSON Lines or a JSON list (plain or gzip, recognised by the content): a file, a folder or a pattern,
-as in train_dataset_path. It is read row by row, and OUTPUT appears when all of it is written; a name that ends with .gz
-is compressed.
+An input is a file, a folder or a pattern, as in train_dataset_path: JSON Lines, a JSON list, Parquet, csv or tsv;
+plain, gzip or zstd. Rows are read one by one; the output appears under its name when all of it is written.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
-import os
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import contextlib
+import sys
 from pathlib import Path
 
-from tqdm import tqdm
+from llm.core.console import ArgumentParser, listed, plain_errors
+from llm.core.paths import find_files, shown_path
+from llm.core.records.reading_bar import reading_bar
+from llm.data.convert.counts import refusal, report
+from llm.data.convert.form import Format, Options
+from llm.data.convert.formats.prm800k import NEUTRAL
+from llm.data.convert.registry import FORMATS, WRITABLE
+from llm.data.convert.work import Job, convert_files, find_format
+from llm.data.output import check_outputs, new_file
+from llm.data.reading.rows import ROW_SUFFIXES
 
-from llm.core.console import ArgumentParser, count_of, plain_errors
-from llm.core.paths import find_files
-from llm.core.records.json_stream import read_values
-from llm.core.records.problem import Problem, excerpt
-from llm.core.records.records import Record, label_values, parse_record
-from llm.data.convert.formats import FORMATS, RIGHT, WRONG, Format, Mended, Unfit
-
-SHOWN_PROBLEMS, SHOWN_PLACES = 20, 3
-PARQUET_BATCH = 1024
-EXPECTED = {str: "a string", list: "a list", int: "a whole number", type(None): "null"}
-
-
-@dataclass
-class Counts:
-    """What became of the rows: `read` is `written` plus those `left_out`, plus the `bad` ones, which contradict their
-    format."""
-
-    read: int = 0
-    written: int = 0
-    steps: int = 0
-    positive: float = 0.0
-    left_out: Counter[str] = field(default_factory=Counter)  # by reason
-    mended: Counter[str] = field(default_factory=Counter)  # what was dropped from rows that are kept
-    bad: Counter[str] = field(default_factory=Counter)  # by the first reason
-    places: dict[str, list[str]] = field(default_factory=dict)  # the first of each reason
-    problems: list[Problem] = field(default_factory=list)  # the first of the bad rows
-    broken: list[Problem] = field(default_factory=list)  # files
-
-    def leave_out(self, kind: Counter[str], reason: str, place: str) -> None:
-        kind[reason] += 1
-        first = self.places.setdefault(reason, [])
-        first += [place][: SHOWN_PLACES - len(first)]
+EXAMPLE = """example:
+  python -m llm convert phase1_test.parquet --output prm800k.jsonl
+  python -m llm convert answers.csv --map question=problem,answer=solution,label=correct --output records.jsonl.gz
+  python -m llm convert records.jsonl --to trl --output trl.jsonl"""
 
 
 def main(argv: list[str]) -> None:
     arguments = _parse(argv)
     with plain_errors(ValueError, OSError):
-        files = find_files(arguments.source)
-        _check_output(arguments.output, files, arguments.overwrite)
-        counts = convert(FORMATS[arguments.format], files, arguments.output, arguments.skip_bad_records)
-    print("\n".join(describe(counts, arguments.output)))
+        files = find_files(arguments.inputs, ROW_SUFFIXES)
+        outputs = [path for path in (arguments.output, arguments.rejects) if path is not None]
+        check_outputs(outputs, files, arguments.overwrite)
+        form = FORMATS.get(arguments.format) or find_format(files, arguments.map)
+        target = FORMATS[arguments.to] if arguments.to else None
+        options = _options(arguments, form, target)
+        job = Job(form, options, arguments.map, target, whole_rows=arguments.rejects is not None)
+        print("\n".join(_run(files, job, arguments)))
 
 
-def convert(form: Format, files: list[Path], output: Path, skip_bad: bool) -> Counts:
-    """Write what the files hold; ValueError, and no file, if something in them cannot be used."""
-    counts = Counts()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    part = output.with_name(f"{output.name}.{os.getpid()}.part")
-    try:
-        with gzip.open(part, "wb") if output.suffix == ".gz" else open(part, "wb") as file:
-            for record in tqdm(_records(form, files, counts), "convert", unit=" records", disable=None):
-                file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
-                counts.written += 1
-        _check(counts, skip_bad)
-        part.replace(output)
-    finally:
-        part.unlink(missing_ok=True)
-    return counts
+def _run(files: list[Path], job: Job, arguments: argparse.Namespace) -> list[str]:
+    """The report; ValueError, and no file, if something in the files cannot be used."""
+    with contextlib.ExitStack() as stack:
+        progress = stack.enter_context(reading_bar(files, sys.stderr.isatty()))
+        output = stack.enter_context(new_file(arguments.output))
+        rejects = None if arguments.rejects is None else stack.enter_context(new_file(arguments.rejects))
+        counts = convert_files(files, job, output, rejects, progress)
+        if why := refusal(counts, arguments.skip_bad_records or rejects is not None):
+            raise ValueError(why)
+    named = f"{job.form.name}, named" if arguments.format else f"{job.form.name}, found by the fields"
+    source = f"{listed([shown_path(path) for path in files], most=2)} ({named})"
+    return report(counts, arguments.output, arguments.rejects, source)
 
 
-def describe(counts: Counts, output: Path) -> list[str]:
-    share = counts.positive / counts.steps
-    return [
-        f"{output}: {counts.written:,} records of {counts.read:,} rows; {counts.steps:,} steps, {share:.1%} of them +",
-        *(f"  {number:,} {what}" for what, number in counts.mended.items()),
-        *_left_out(counts),
-    ]
-
-
-def _left_out(counts: Counts) -> list[str]:
-    lines = []
-    for reason, number in (counts.left_out + counts.bad).items():
-        more = "; ..." if number > SHOWN_PLACES else ""
-        lines.append(f"  {number:,} left out: {reason} ({'; '.join(counts.places[reason])}{more})")
-    return lines
-
-
-def _records(form: Format, files: list[Path], counts: Counts) -> Iterator[dict]:
-    values = label_values((RIGHT, WRONG))
-    for place, row in (item for path in files for item in _rows(path, form)):
-        if isinstance(row, Problem) and row.whole_file:
-            counts.broken.append(row)
-            continue
-        counts.read += 1
-        found = _convert_row(form, row, place)
-        if isinstance(found, str):
-            counts.leave_out(counts.left_out, found, place)
-            continue
-        if isinstance(found, Mended):
-            counts.mended[found.what] += found.number
-            found = found.record
-        checked = found if isinstance(found, list) else parse_record(found, place, values)
-        if isinstance(checked, Record):
-            counts.steps += len(checked.steps)
-            counts.positive += sum(label for label in checked.labels if label is not None)
-            yield found  # type: ignore[misc]  # what made a Record is a dict
-        else:
-            counts.leave_out(counts.bad, checked[0].reason, place)
-            counts.problems += checked[: SHOWN_PROBLEMS - len(counts.problems)]
-
-
-def _convert_row(form: Format, row: object, place: str) -> dict | Mended | str | list[Problem]:
-    """The record, why there is none, or what is wrong with the row."""
-    if isinstance(row, Problem):
-        return [row]
-    names = ", ".join(form.fields)
-    if not isinstance(row, dict):
-        return [Problem(place, excerpt(row), "not an object", "", f"a row of this format has {names}")]
-    missing = [name for name in form.fields if name not in row]
-    if missing:
-        detail = f"no {', '.join(missing)}"
-        return [Problem(place, excerpt(list(row)), "missing key", detail, f"a row of this format has {names}")]
-    wrong = [name for name, types in form.fields.items() if type(row[name]) not in types]
-    if wrong:
-        expected = {name: " or ".join(EXPECTED[kind] for kind in form.fields[name]) for name in wrong}
-        return [Problem(place, excerpt(row[name]), "wrong type", name, f"it is {expected[name]}") for name in wrong]
-    try:
-        return form.convert(row)
-    except Unfit as error:
-        value, reason, detail, remedy = error.args
-        return [Problem(place, excerpt(value), reason, detail, remedy)]
-
-
-def _rows(path: Path, form: Format) -> Iterator[tuple[str, object]]:
-    """(place, row) of a file; a Problem in the place of what cannot be read."""
-    with open(path, "rb") as stream:
-        is_parquet = stream.read(4) == b"PAR1"
-    return _parquet_rows(path, form) if is_parquet else read_values(path)
-
-
-def _parquet_rows(path: Path, form: Format) -> Iterator[tuple[str, object]]:
-    import pyarrow
-    from pyarrow import parquet
-
-    name = str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-    number = 0
-    try:
-        with parquet.ParquetFile(path) as file:
-            columns = [column for column in file.schema_arrow.names if column in form.fields]
-            for batch in file.iter_batches(PARQUET_BATCH, columns=columns):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield f"{name}, row {number}", row
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        detail = f"after {number} rows: {' '.join(str(error).split())}"
-        yield name, Problem(name, "", "file cannot be read", detail, "fetch or write it again", whole_file=True)
-
-
-def _check(counts: Counts, skip_bad: bool) -> None:
-    """Raise what is wrong with the file that was written."""
-    bad = 0 if skip_bad else counts.bad.total()
-    if counts.broken or bad:
-        heads = [f"{bad:,} of {counts.read:,} rows cannot be converted"] if bad else []
-        heads += [f"{count_of(len(counts.broken), 'file')} cannot be read"]
-        shown = (counts.broken + (counts.problems if bad else []))[:SHOWN_PROBLEMS]
-        lines = [f"{', and '.join(heads if counts.broken else heads[:1])}; nothing is written:"]
-        lines += [f"  {problem}" for problem in shown]
-        if bad:
-            lines.append("By reason: " + ", ".join(f"{reason} {n:,}" for reason, n in counts.bad.most_common()))
-            lines.append("Repair them, or leave them out and count them with --skip_bad_records.")
+def _options(arguments: argparse.Namespace, form: Format, target: Format | None) -> Options:
+    """ValueError for those that mean nothing here."""
+    options = Options(**{name: getattr(arguments, name) for name in Options.__dataclass_fields__})
+    obeyed = {*form.obeys, *(target.obeys if target else ()), *(("threshold",) if target else ())}
+    unknown = [name for name in options.given() if name not in obeyed]
+    if unknown:
+        lines = []
+        for name in unknown:
+            users = [other.name for other in FORMATS.values() if name in other.obeys]
+            lines.append(
+                f"--{name} means nothing in the format {form.name}; it is for {', '.join(users)}: leave it out"
+            )
         raise ValueError("\n".join(lines))
-    if not counts.written:
-        lines = [f"none of {counts.read:,} rows gives a record; nothing is written:", *_left_out(counts)]
-        raise ValueError("\n".join(lines))
-
-
-def _check_output(output: Path, files: list[Path], overwrite: bool) -> None:
-    if output.is_dir():
-        raise ValueError(f"{output} is a folder; name the file to write.")
-    if output.exists() and any(output.samefile(path) for path in files):
-        raise ValueError(f"{output} is one of the files to convert; give another name.")
-    if output.exists() and not overwrite:
-        raise ValueError(f"{output} exists already; give another name, or replace it with --overwrite.")
+    return options
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    formats = "\n".join(
-        f"  {name:<20}{form.meaning}:\n{'':<22}{', '.join(form.fields)}" for name, form in FORMATS.items()
-    )
+    width = max(map(len, FORMATS)) + 2
+    formats = "\n".join(f"  {name:<{width}}{form.meaning}" for name, form in FORMATS.items())
     parser = ArgumentParser(
         prog="python -m llm convert",
-        description="Other data sets' files -> JSON Lines of this project's records.",
-        epilog=f"formats, and what their rows have:\n{formats}",
+        usage="python -m llm convert [FORMAT] INPUT... --output OUT.jsonl[.gz] [options]",
+        description="Data sets in other formats -> JSON Lines of this project's records, and back.",
+        epilog=f"{EXAMPLE}\n\nformats:\n{formats}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("format", metavar="FORMAT", choices=FORMATS, help="one of those below")
-    parser.add_argument("source", metavar="SOURCE", help="Parquet, JSON Lines or a JSON list: file, folder, pattern")
-    parser.add_argument("output", metavar="OUTPUT", type=Path, help="file to write, .jsonl or .jsonl.gz")
-    parser.add_argument("--overwrite", action="store_true", help="replace OUTPUT if it exists")
-    parser.add_argument(
-        "--skip_bad_records",
-        action="store_true",
-        help="leave out and count rows that cannot be converted, instead of stopping",
+    add = parser.add_argument
+    add(
+        "inputs",
+        metavar="INPUT",
+        nargs="+",
+        help="file, folder or pattern; the name of a format may precede the inputs",
     )
-    return parser.parse_args(argv)
+    add("--output", type=Path, required=True, help="file to write, .jsonl or .jsonl.gz")
+    add("--to", choices=WRITABLE, help="write this format in place of records")
+    add("--map", type=_names, default={}, metavar="FIELD=COLUMN,...", help="which column of the input is which field")
+    add("--rejects", type=Path, metavar="FILE", help="rows that cannot be converted go here, each with the reason")
+    add("--skip_bad_records", action="store_true", help="leave rows out that cannot be converted, and count them")
+    add("--overwrite", action="store_true", help="replace the output if it exists")
+    add("--neutral", choices=NEUTRAL, help="prm800k: what a rating of 0 is (default: good; soft: 0.5; skip: no label)")
+    add("--threshold", type=_share, help="soft labels above it become +, others - (default: they stay soft)")
+    add("--placeholder", help="token after each step (default: the format's own)")
+    add("--step_separator", type=_text, help="columns: where one text is cut into steps, such as '\\n\\n'")
+    add("--repeat_labels", action="store_true", default=None, help="trees: label shared steps in each record, not once")
+    add("--margins", action="store_true", default=None, help="pairs: the difference of the scores as margin")
+    arguments = parser.parse_args(argv)
+    arguments.format = arguments.inputs.pop(0) if arguments.inputs[0] in FORMATS else None
+    if not arguments.inputs:
+        parser.error(f"no input to convert from {arguments.format}; name a file, a folder or a pattern")
+    return arguments
+
+
+def _names(text: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(field.strip() and column.strip() for field, _, column in pairs):
+        raise argparse.ArgumentTypeError(f"{text!r} is not FIELD=COLUMN, or several of these with commas between")
+    names = {field.strip(): column.strip() for field, _, column in pairs}
+    if len(names) < len(pairs):
+        raise argparse.ArgumentTypeError(f"{text!r} names a field twice")
+    return names
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to below 1")
+    return value
+
+
+def _text(text: str) -> str:
+    r"""\n and \t as a shell has them in quotation marks."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; give the text between two steps")
+    return text.replace("\\n", "\n").replace("\\t", "\t")

@@ -27,10 +27,12 @@ def data_sets(tiny, made_once) -> dict[str, dict]:
         write(folder / "few.jsonl", factories.read_lines(tiny / "train.jsonl")[:9])
         write(folder / "few_pairs.jsonl", factories.read_lines(tiny / "pairs.jsonl")[:9])
         for name, changes in (
-            ("four", {"num_hidden_layers": 4, "tie_word_embeddings": False}),
-            ("tied", {"tie_word_embeddings": True}),
+            ("Qwen2 four", {"num_hidden_layers": 4, "tie_word_embeddings": False}),
+            ("Qwen2 tied", {"tie_word_embeddings": True}),
+            ("Qwen3", {}),
         ):
-            factories.save_model(factories.random_model("Qwen2", 640, **changes), folder / name, tiny / "model")
+            family = name.split()[0]
+            factories.save_model(factories.random_model(family, 640, **changes), folder / name, tiny / "model")
 
     folder = made_once("data", make)
     steps = factories.data_of(tiny)
@@ -53,13 +55,14 @@ def data_sets(tiny, made_once) -> dict[str, dict]:
     }
     return {
         "steps": steps,
-        "four layers": steps | {"model_name_or_path": folder / "four"},
+        "four layers": steps | {"model_name_or_path": folder / "Qwen2 four"},
+        "qwen3": steps | {"model_name_or_path": folder / "Qwen3"},
         "few steps": steps | few | {"train_dataset_path": folder / "few.jsonl"},
         "pairs": pairs,
         "few pairs": pairs | few | {"train_dataset_path": folder / "few_pairs.jsonl"},
         "tied": steps
         | {
-            "model_name_or_path": folder / "tied",
+            "model_name_or_path": folder / "Qwen2 tied",
             "train_dataset_path": folder / "train_words.jsonl",
             "dev_dataset_path": folder / "dev_words.jsonl",
             "reward_tokens": "is,answer",

@@ -24,19 +24,24 @@ from llm.core.rows.payload import Labels
 from llm.core.rows.prefix_tree import grow_trees, lone_tree
 from llm.core.rows.row import make_row
 from llm.core.text.encoding import Pair, Sequence
+from tests.factories import random_model, save_model
 
 MAX_SEQ_LEN = 96
 # (prefix_sharing, zero_padding, greedy_zero_padding)
 PACKINGS = [(True, False, False), (True, True, False), (True, True, True), (False, True, False), (False, True, True)]
 
 
-@pytest.fixture(scope="module", params=["kernel", "block", "dense"])
-def model(request, tiny, tokens):
-    """A tiny Llama; put back afterwards is what other tests of the process would install themselves."""
-    if request.param == "kernel" and kernels()[0] is None:
+@pytest.fixture(scope="module", params=["llama kernel", "llama block", "llama dense", "qwen3 kernel", "qwen3 block"])
+def model(request, tiny, tokens, tmp_path_factory):
+    """Tiny, of a family and with an attention; put back afterwards is what other tests of the process would install
+    themselves."""
+    family, name = request.param.split()
+    if name == "kernel" and kernels()[0] is None:
         pytest.skip(f"no compiled kernels: {kernels()[1]}")
-    attend = getattr(attention, f"{request.param}_attention")
+    attend = getattr(attention, f"{name}_attention")
     folder = str(tiny / "model")
+    if family == "qwen3":
+        folder = str(save_model(random_model("Qwen3", 640), tmp_path_factory.mktemp("qwen3")))
     return as_reward_model(patches.load_model(folder, config.load_config(folder), attend, "float32"), tokens)
 
 

@@ -34,6 +34,9 @@ RUNS = [
     ("few steps", "stage3 in files of its own"),
     ("tied", "tensor"),
     ("tied", "pipeline"),
+    ("qwen3", "tensor and stage1"),
+    ("qwen3", "sequence"),
+    ("qwen3", "pipeline"),
 ]
 
 

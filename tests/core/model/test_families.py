@@ -1,4 +1,4 @@
-"""Llama, Mistral and Qwen2, from either form of a folder, compute what their weights say."""
+"""Llama, Mistral, Qwen2 and Qwen3, from either form of a folder, compute what their weights say."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What families.py and shapes.py say of a family is what PaddleNLP has."""
+"""What families.py and shapes.py say of a family is what its code has."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ EVERY_FAMILY = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES
 
 
 @EVERY_FAMILY
-def test_sizes_that_config_json_lacks_are_those_that_paddlenlp_assumes(family):
+def test_sizes_that_config_json_lacks_are_those_that_its_configuration_assumes(family):
     signature = inspect.signature(family.causal_lm().config_class.__init__).parameters
     assert {name: signature[name].default for name in family.defaults} == family.defaults
 
 
 @EVERY_FAMILY
 def test_layouts_and_arguments_that_its_code_has(family):
-    module = f"paddlenlp.transformers.{family.model_type}"
+    module = inspect.getmodule(family.causal_lm()).__package__
     assert family.has_pipeline == (find_spec(f"{module}.modeling_pp") is not None)
     if family.has_pipeline:
         assert issubclass(family.head_in_stages(), paddle.nn.Layer)

@@ -6,7 +6,7 @@ import pytest
 
 from llm.core.model import supported
 from llm.core.model.config import load_config, read_config
-from tests.core.model_folders import FAMILIES, LLAMA, MISTRAL, QWEN2
+from tests.core.model_folders import FAMILIES, LLAMA, MISTRAL, QWEN2, QWEN3
 
 VALUES = (None, True, 0, -1, 0.5, 1e300, "x", "3", [], [1], ["a"], {}, {"a": 1}, [[1]], {"rope_type": []})
 VALUES += (2**31, 2**70, 10**7, [{}], {"1": [1]}, "\u200b")
@@ -38,14 +38,14 @@ def folder_with(folder, content: str | bytes):
         ("to_dict", 5),
     ],
 )
-@pytest.mark.parametrize("family", [LLAMA, MISTRAL, QWEN2], ids=["llama", "mistral", "qwen2"])
+@pytest.mark.parametrize("family", [LLAMA, MISTRAL, QWEN2, QWEN3], ids=["llama", "mistral", "qwen2", "qwen3"])
 def test_what_the_library_would_fail_at_is_named(tmp_path, family, name, value):
     with pytest.raises(ValueError, match=name) as error:
         load_config(folder_with(tmp_path, json.dumps(family | {name: value})))
     assert "model_name_or_path" in str(error.value) and len(str(error.value)) < 900
 
 
-@pytest.mark.parametrize("family", [LLAMA, MISTRAL, QWEN2], ids=["llama", "mistral", "qwen2"])
+@pytest.mark.parametrize("family", [LLAMA, MISTRAL, QWEN2, QWEN3], ids=["llama", "mistral", "qwen2", "qwen3"])
 def test_any_value_of_any_setting_is_read_or_refused(tmp_path, family):
     for name in dict.fromkeys((*family, *supported.KINDS, *supported.SUPPORTED_VALUES, *OF_THE_LIBRARY)):
         for value in VALUES:

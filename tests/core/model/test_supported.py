@@ -8,7 +8,7 @@ import pytest
 
 from llm.core.model import config as config_module
 from llm.core.model.families import FAMILIES
-from tests.core.model_folders import LLAMA, LLAMA3_ROPE, MISTRAL, QWEN2
+from tests.core.model_folders import LLAMA, LLAMA3_ROPE, MISTRAL, QWEN2, QWEN3
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from tests.core.model_folders import LLAMA, LLAMA3_ROPE, MISTRAL, QWEN2
     [
         *(
             (config, "rope_scaling", {"type": kind, "factor": 4.0}, "null")
-            for config in (LLAMA, MISTRAL, QWEN2)
+            for config in (LLAMA, MISTRAL, QWEN2, QWEN3)
             for kind in ("linear", "dynamic", "yarn")
         ),
         (MISTRAL, "rope_scaling", LLAMA3_ROPE, "null"),
@@ -37,6 +37,12 @@ from tests.core.model_folders import LLAMA, LLAMA3_ROPE, MISTRAL, QWEN2
         (MISTRAL, "tie_word_embeddings", True, "False"),
         (QWEN2, "use_sliding_window", True, "False"),
         (QWEN2, "layer_types", ["full_attention", "sliding_attention"], "full_attention"),
+        (QWEN3, "attention_bias", True, "False"),
+        (QWEN3, "use_sliding_window", True, "False"),
+        (QWEN3, "layer_types", ["full_attention", "sliding_attention"], "full_attention"),
+        (QWEN3, "head_dim", 7, "even number"),
+        (QWEN3, "head_dim", None, "whole number"),
+        (QWEN3, "num_key_value_heads", 3, "not a multiple"),
         (LLAMA, "num_attention_heads", 5, "not a multiple"),
         (LLAMA, "num_key_value_heads", 3, "not a multiple"),
         (LLAMA, "num_key_value_heads", "2", "whole number"),
@@ -67,7 +73,8 @@ def test_what_would_be_left_out_of_the_computation_is_refused(config, name, valu
         ("gemma2", "Gemma2ForCausalLM"),
         ("qwen2_moe", "Qwen2MoeForCausalLM"),
         ("qwen2_vl", "Qwen2VLForConditionalGeneration"),
-        ("qwen3", "Qwen3ForCausalLM"),
+        ("qwen3_moe", "Qwen3MoeForCausalLM"),
+        ("qwen3", "Qwen3MoeForCausalLM"),
         ("phi3", "Phi3ForCausalLM"),
         ("deepseek_v3", "DeepseekV3ForCausalLM"),
         ("nobody_knows", "NobodyKnows"),

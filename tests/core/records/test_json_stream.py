@@ -8,6 +8,7 @@ import tempfile
 import tracemalloc
 from pathlib import Path
 
+import pyarrow
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,6 +26,10 @@ VALUES = st.recursive(
 DAMAGE = ["", '"', "{", "}", "]", ",", "\\", "NaN", "9" * 20, "\ud800"]
 
 DEEP = '{"a":' * 2000 + '"[\\"[{"' + "}" * 2000  # with brackets inside a text
+
+
+def zstd(data: bytes) -> bytes:
+    return pyarrow.compress(data, "zstd", asbytes=True)
 
 
 def write(path: Path, text: str | bytes) -> Path:
@@ -90,15 +95,16 @@ def test_places(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.json.gz", "a.txt"])
 @pytest.mark.parametrize("text", [f"[{G}]", f"{G}\n", f"\ufeff[{G}]", f"\ufeff{G}", f"\ufeff\r\n {G}"])
-@pytest.mark.parametrize("pack", [str.encode, lambda text: gzip.compress(text.encode())])
+@pytest.mark.parametrize("pack", [str.encode, lambda text: gzip.compress(text.encode()), lambda x: zstd(x.encode())])
 def test_the_content_says_what_a_file_is(tmp_path, name, text, pack):
     """Published files are often misnamed; a byte order mark may lead."""
     assert [value for _, value in read_values(write(tmp_path / name, pack(text)))] == [GOOD]
 
 
-def test_several_gzip_members(tmp_path):
-    """Files of gzip written one behind the other are one file of gzip."""
-    path = write(tmp_path / "a", gzip.compress(f"{G}\n".encode()) + gzip.compress(G.encode()))
+@pytest.mark.parametrize("pack", [gzip.compress, zstd])
+def test_several_packed_members(tmp_path, pack):
+    """Packed files written one behind the other are one packed file."""
+    path = write(tmp_path / "a", pack(f"{G}\n".encode()) + pack(G.encode()))
     assert [value for _, value in read_values(path)] == [GOOD, GOOD]
 
 
@@ -229,6 +235,9 @@ ZIPPED = gzip.compress(f"{G}\n".encode() * 3, mtime=0)
         (b"[ ]", "no record in the file"),
         (gzip.compress(b"", mtime=0), "no record in the file"),
         (ZIPPED[:-9], "file cannot be read (after 0 records: Compressed file ended before the end-of-stream"),
+        (zstd(b""), "no record in the file"),
+        (zstd(f"{G}\n".encode() * 3)[:-9], "file cannot be read (after 0 records: Truncated compressed stream"),
+        (b"\x28\xb5\x2f\xfd nonsense", "file cannot be read (after 0 records: ZSTD decompress failed"),
         (ZIPPED[:-8] + b"????????", "file cannot be read (after 0 records: CRC check failed"),
         (
             b"\x1f\x8b nonsense",
@@ -274,3 +283,9 @@ def test_a_file_without_permission_or_gone(tmp_path):
     """An error of the system is reported like any other."""
     ((_, problem),) = read_values(tmp_path / "gone")
     assert problem.whole_file and "No such file or directory" in str(problem)
+
+
+@pytest.mark.parametrize("line", [b'{"a":', b'{"a": NaN}', b'{"a": 1, "a": 2}', b'{"a": "\xff"}', b'{"a": 1} x'])
+def test_a_line_that_is_no_value_is_kept_as_it_was(tmp_path, line):
+    ((_, problem, text),) = read_written(write(tmp_path / "a", line + b"\r\n"))
+    assert isinstance(problem, Problem) and text == line.decode("utf-8", "backslashreplace")

@@ -39,6 +39,10 @@ def note_problems(settings: Settings, ranks: int, has_cuda: bool) -> None:
     _check_optimizer(settings, ranks)
 
 
+def writes_model(settings: Settings) -> bool:
+    return settings["do_train"] and not (settings["benchmark"] or settings["autotuner_benchmark"])
+
+
 def _resolve_purpose(settings: Settings) -> None:
     for name in ("benchmark", "autotuner_benchmark"):
         if settings[name]:

@@ -173,7 +173,7 @@ def _judgement(p: np.ndarray, y: np.ndarray, texts: ArrayLike | None) -> Metrics
         "error_recall": accuracy_negative,
         "error_f1": _ratio(2 * found, flagged + n_error),
         "auc": _auc(p if texts is None else _tied(p, np.asarray(texts)), right),
-        "ece": _ratio(_calibration_gap(p, y), n),
+        "ece": calibration_error(p, y),
         "positive_share": _ratio(n_right, n),
     }
 
@@ -231,6 +231,7 @@ def _first_errors_met(predicted: np.ndarray, right: np.ndarray, g: np.ndarray) -
     return int((first(~predicted) == first(~right)).sum())
 
 
-def _calibration_gap(p: np.ndarray, y: np.ndarray) -> float:
+def calibration_error(p: np.ndarray, y: np.ndarray) -> float | None:
+    """The mean distance of score and label over bins of equal width, weighted by what is in them."""
     bins = np.minimum((p * ECE_BINS).astype(np.int64), ECE_BINS - 1)  # a score of 1 belongs to the last bin
-    return float(np.abs(np.bincount(bins, weights=p - y, minlength=ECE_BINS)).sum())
+    return _ratio(np.abs(np.bincount(bins, weights=p - y, minlength=ECE_BINS)).sum(), len(p))

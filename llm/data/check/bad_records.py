@@ -1,0 +1,45 @@
+"""Records that training refuses, or drops with skip_bad_records: grouped by the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from llm.core.console import count_of
+from llm.core.records.problem import Problem
+from llm.core.records.records import OF_OTHER_FORM
+from llm.data.check.finding import Examples, Finding
+
+CONVERT = "If they are of another data set's form, python -m llm convert writes them as records."
+
+
+class BadRecords:
+    def __init__(self) -> None:
+        self.count = 0  # records
+        self.by_reason: dict[str, Examples] = {}  # a record has as many as it has problems
+        self.files: dict[str, Examples] = {}
+
+    def add(self, problems: list[Problem]) -> None:
+        self.count += 1
+        for problem in problems:
+            self.by_reason.setdefault(problem.reason, Examples()).add(str(problem))
+
+    def add_file(self, problem: Problem) -> None:
+        self.files.setdefault(problem.reason, Examples()).add(str(problem))
+
+    @property
+    def is_fatal(self) -> bool:
+        """Whether skip_bad_records does not help."""
+        return bool(self.files or set(OF_OTHER_FORM) & set(self.by_reason))
+
+    def findings(self) -> Iterator[Finding]:
+        for reason, seen in self.files.items():
+            text = f"{count_of(seen.count, 'file')} that training refuses: {reason}"
+            yield from seen.finding("bad file", text, "Repair it or leave it out; skip_bad_records does not skip it.")
+        for reason, seen in sorted(self.by_reason.items(), key=lambda item: -item[1].count):
+            yield from seen.finding("bad record", f"{count_of(seen.count, 'record')}: {reason}", _advice(reason))
+
+
+def _advice(reason: str) -> str:
+    if reason in OF_OTHER_FORM:
+        return "Training refuses data of two forms, also with skip_bad_records."
+    return CONVERT if reason == "missing key" else "Training stops, or drops them with skip_bad_records."

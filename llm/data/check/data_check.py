@@ -1,0 +1,160 @@
+"""One pass over a data set: what training would refuse or drop, and what is measured of the other records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from llm.core.console import count_of
+from llm.core.records.json_stream import no_progress, read_values
+from llm.core.records.problem import Problem
+from llm.core.records.records import LABELLED, PREFERENCES, Preference, Record, forms_of, parser_of
+from llm.core.text.encoding import StepEncoder
+from llm.data.check.bad_records import BadRecords
+from llm.data.check.duplicates import CONTRADICTION, Duplicates
+from llm.data.check.finding import Finding, Measure
+from llm.data.check.labels import Labels
+from llm.data.check.overlap import HeldOutQuestions, Overlap
+from llm.data.check.pairs import Pairs
+from llm.data.check.steps import Steps
+from llm.data.check.tokens import Tokens
+from llm.data.written_records import NOWHERE
+
+LEFT_OUT, KEPT = NOWHERE, 1
+OF_SCORED_PART = (Labels.name, Tokens.name)  # the others look at the whole record
+
+
+def as_it_is(record: Record) -> Record:
+    return record
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How the data is read and what is measured of it."""
+
+    reward_tokens: Sequence[str] = ("+", "-")
+    placeholder: str = "ки"
+    scored_part: Callable[[Record], Record] = as_it_is
+    encoder_of: Callable[[int], StepEncoder] | None = None  # with another max_seq_len
+    max_seq_len: int = 0
+    against: Sequence[Path] = ()
+
+
+@dataclass
+class DataCheck:
+    """What was found, and which records are the clean part."""
+
+    form: str
+    read: int = 0
+    bad: BadRecords = field(default_factory=BadRecords)
+    measures: list[Measure] = field(default_factory=list)
+    destinations: bytearray = field(default_factory=bytearray)  # KEPT or LEFT_OUT for every record
+    left_out: Counter[str] = field(default_factory=Counter)  # by reason, from the clean part
+
+    @property
+    def usable(self) -> int:
+        return self.read - self.bad.count
+
+    def refuses(self, skip_bad_records: bool) -> bool:
+        """Whether training would stop at this data."""
+        return bool(self.bad.is_fatal or not self.usable or (self.bad.count and not skip_bad_records))
+
+    def findings(self) -> list[Finding]:
+        found = list(self.bad.findings())
+        if not self.usable:
+            found.append(Finding("no record", 0, "no usable record", "Training refuses this data."))
+        for measure in self.measures:
+            found += measure.findings()
+        return found
+
+    def facts(self) -> dict[str, Any]:
+        measured = {measure.name: measure.facts() for measure in self.measures}
+        return {"form": self.form, "records": self.read, "usable": self.usable, "bad": self.bad.count} | measured
+
+    def lines(self) -> Iterator[str]:
+        bad = f", {self.bad.count:,} bad" if self.bad.count else ""
+        yield f"{count_of(self.read, self.form)}{bad}"
+        if self.usable:
+            for measure in self.measures:
+                yield from measure.lines()
+
+
+def check_data(files: list[Path], asked: Asked, progress: Callable[[int], object] = no_progress) -> DataCheck:
+    """Faults of the data are findings, never errors."""
+    form = form_of(files)
+    check = DataCheck(form, measures=list(_measures_of(form, asked)))
+    parse = parser_of(form, asked.reward_tokens)
+    for path in files:
+        for place, value in read_values(path, progress=progress):
+            if isinstance(value, Problem) and value.whole_file:
+                check.bad.add_file(value)
+                continue
+            check.read += 1
+            record = parse(value, place)
+            if isinstance(record, list):
+                check.bad.add(record)
+                why = "bad"
+            else:
+                why = _measure(check, record, asked)
+            check.destinations.append(LEFT_OUT if why else KEPT)
+            if why:
+                check.left_out[why] += 1
+    _leave_out_contradicted(check)
+    return check
+
+
+def form_of(files: list[Path]) -> str:
+    """By the first record whose fields decide it; the other form is then a fault of the record that has it."""
+    for path in files:
+        for _, value in read_values(path):
+            forms = forms_of(value)
+            if len(forms) == 1:
+                return forms[0]
+    return LABELLED
+
+
+def _measure(check: DataCheck, record: Record | Preference, asked: Asked) -> str:
+    """Why the clean part does not have it, or ""."""
+    scored = asked.scored_part(record) if isinstance(record, Record) else record
+    number = len(check.destinations)
+    reasons = [measure.add(scored if measure.name in OF_SCORED_PART else record, number) for measure in check.measures]
+    return next(filter(None, reasons), "")
+
+
+def _measures_of(form: str, asked: Asked) -> Iterator[Measure]:
+    if form == PREFERENCES:
+        yield Pairs()
+    else:
+        yield Labels()
+        yield Steps(asked.placeholder)
+    if asked.encoder_of:
+        yield Tokens(asked.encoder_of, asked.max_seq_len)
+    yield Duplicates()
+    if asked.against:
+        yield Overlap(held_out_questions(asked))
+
+
+def held_out_questions(asked: Asked) -> HeldOutQuestions:
+    """Of the records that can be used; the others are another check's business."""
+    questions = HeldOutQuestions()
+    parse = parser_of(form_of(list(asked.against)), asked.reward_tokens)
+    for path in asked.against:
+        for place, value in read_values(path):
+            record = parse(value, place)
+            if not isinstance(record, list):
+                questions.add(record)
+    questions.close()
+    return questions
+
+
+def _leave_out_contradicted(check: DataCheck) -> None:
+    """The first record with a text is only known to be contradicted when another one has been read."""
+    for measure in check.measures:
+        if isinstance(measure, Duplicates):
+            for number in measure.contradicted.values():
+                if check.destinations[number] == KEPT:
+                    check.destinations[number] = LEFT_OUT
+                    check.left_out[CONTRADICTION] += 1

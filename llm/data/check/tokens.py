@@ -1,0 +1,109 @@
+"""Tokens of a solution, encoded as in training, and what does not fit into max_seq_len."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from llm.core.console import count_of
+from llm.core.records.records import Preference, Record
+from llm.core.text.encoding import EncodeCounts, Pair, Sequence, StepEncoder
+from llm.data.check.finding import Chart, Examples, Finding
+from llm.data.check.histogram import Histogram
+
+WITHOUT_LIMIT = 1 << 30
+
+
+class Tokens:
+    name = "tokens"
+
+    def __init__(self, encoder_of: Callable[[int], StepEncoder], max_seq_len: int) -> None:
+        """`encoder_of` gives the encoder of training with another max_seq_len."""
+        self.max_seq_len = max_seq_len
+        self.encoder, self.whole = encoder_of(max_seq_len), encoder_of(WITHOUT_LIMIT)
+        self.lengths = Histogram()
+        self.prompts_cut, self.cut, self.dropped, self.refused = Examples(), Examples(), Examples(), Examples()
+
+    @property
+    def counts(self) -> EncodeCounts:
+        return self.encoder.counts
+
+    def add(self, record: Record | Preference, number: int) -> str:
+        counts = self.counts
+        before = counts.prompts_cut, counts.solutions_cut + counts.answers_cut
+        try:
+            encoded = _encode(self.encoder, record)
+        except ValueError as error:  # of a chat template that takes no such dialogue
+            self.refused.add(str(error))
+            return "refused by the chat template"
+        if counts.prompts_cut > before[0]:
+            self.prompts_cut.add(record.place)
+        is_cut = counts.solutions_cut + counts.answers_cut > before[1]
+        whole = _encode(self.whole, record) if encoded is None or is_cut else encoded
+        if whole is None:  # without a label it is not encoded, whatever the limit
+            return ""
+        length = _length(whole)
+        self.lengths.add(length)
+        if is_cut:
+            self.cut.add(f"{record.place}: {length:,} tokens")
+        if encoded is None:
+            self.dropped.add(f"{record.place}: {length:,} tokens")
+            return "does not fit into max_seq_len"
+        return ""
+
+    @property
+    def share_cut(self) -> float:
+        total = self.lengths.counts.total()
+        return (self.cut.count + self.dropped.count) / total if total else 0.0
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "per record": self.lengths.facts(),
+            "max_seq_len": self.max_seq_len,
+            "share cut by max_seq_len": round(self.share_cut, 6),
+            "records cut": self.cut.count,
+            "steps cut": self.counts.steps_cut,
+            "first wrong steps cut": self.counts.errors_cut,
+            "records dropped": self.dropped.count,
+            "prompts cut": self.prompts_cut.count,
+        }
+
+    def lines(self) -> Iterator[str]:
+        yield f"tokens per record: {self.lengths.line()}"
+        yield f"  {self.share_cut:.1%} do not fit into max_seq_len {self.max_seq_len:,}"
+
+    def charts(self) -> Iterator[Chart]:
+        yield Chart("Tokens per record", self.lengths.bars())
+
+    def findings(self) -> Iterator[Finding]:
+        text = f"{count_of(self.refused.count, 'record')} that the chat template refuses"
+        yield from self.refused.finding("refused by the chat template", text, "Training stops at the first one.")
+        dropped = count_of(self.dropped.count, "record")
+        raise_it = f"Raise max_seq_len ({self.max_seq_len:,}), or leave them out."
+        text = f"{dropped} dropped: nothing that is scored fits into max_seq_len"
+        yield from self.dropped.finding("dropped by max_seq_len", text, raise_it)
+        counts = self.counts
+        lost = f"{count_of(counts.steps_cut, 'step')} from the end; {counts.errors_cut:,} lose the first wrong step"
+        if counts.pairs:
+            lost = f"{count_of(counts.answer_tokens_cut, 'token')} from the ends of their answers"
+        text = f"{count_of(self.cut.count, 'record')} cut to max_seq_len: {lost}"
+        yield from self.cut.finding("cut by max_seq_len", text, raise_it)
+        text = f"{count_of(self.prompts_cut.count, 'prompt')} cut from the left to max_prompt_len"
+        yield from self.prompts_cut.finding("prompt cut", text, "Raise max_prompt_len.")
+
+
+def _encode(encoder: StepEncoder, record: Record | Preference) -> Sequence | Pair | None:
+    if isinstance(record, Preference):
+        return encoder.encode_pair(record, default_margin=0.0)
+    return encoder.encode(record)
+
+
+def _length(encoded: Sequence | Pair) -> int:
+    """Of a pair, what it needs in a row: what the answers begin with alike is there once."""
+    if isinstance(encoded, Sequence):
+        return len(encoded)
+    chosen, rejected = encoded.chosen.ids.tolist(), encoded.rejected.ids.tolist()
+    shared = next(
+        (i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b), min(len(chosen), len(rejected))
+    )
+    return len(chosen) + len(rejected) - shared

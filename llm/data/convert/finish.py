@@ -1,0 +1,38 @@
+"""What every record goes through, whatever it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from llm.data.convert.form import RIGHT, WRONG, Made, Note, Options, Unusable
+
+
+def finished(made: Made, options: Options) -> Iterator[Made]:
+    """Labels cut at the threshold, blank steps dropped with their labels; Unusable if nothing is left to learn from."""
+    if (
+        isinstance(made, Note)
+        or not isinstance(made.get("responses"), list)
+        or not isinstance(made.get("labels"), list)
+    ):
+        yield made
+        return
+    steps, labels = made["responses"], made["labels"]
+    if options.threshold is not None:
+        labels = [_cut(label, options.threshold) for label in labels]
+        made = {**made, "labels": labels}
+    if len(steps) == len(labels):
+        kept = [number for number, step in enumerate(steps) if not isinstance(step, str) or step.strip()]
+        if len(kept) < len(steps):
+            yield Note("blank steps left out", len(steps) - len(kept))
+            made = {**made, "responses": [steps[n] for n in kept], "labels": [labels[n] for n in kept]}
+    if not made["responses"]:
+        raise Unusable("no step")
+    if made["labels"] and not any(label is not None for label in made["labels"]):
+        raise Unusable("no label")
+    yield made
+
+
+def _cut(label: object, threshold: float) -> object:
+    if isinstance(label, bool) or not isinstance(label, int | float):
+        return label
+    return RIGHT if label > threshold else WRONG

@@ -1,0 +1,61 @@
+"""Calibrated scores: log-odds r become slope * r + shift, fitted to labels. No paddle here.
+
+`temperature` is a slope of 1 / T without a shift: no verdict at 0.5 changes. `platt` has both. The file lies in the
+model's folder and belongs to its weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from llm.core.files import write_json
+from llm.core.strict_json import object_of
+
+FILE = "calibration.json"
+METHODS = ("temperature", "platt")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    method: str
+    slope: float
+    shift: float
+    weights: str  # the fingerprint of the weights that it was fitted to
+    convention: str
+
+    def apply(self, log_odds: np.ndarray) -> np.ndarray:
+        return self.slope * log_odds + self.shift
+
+    def describe(self) -> str:
+        return f"calibrated by {self.method}: {self.slope:.4g} * log-odds {self.shift:+.4g}"
+
+
+def save(calibration: Calibration, folder: Path, measured: dict[str, Any]) -> Path:
+    write_json(folder / FILE, {**asdict(calibration), "measured": measured})
+    return folder / FILE
+
+
+def load(folder: Path, weights: str, convention: str) -> Calibration:
+    """ValueError where there is none, or one of other weights."""
+    path = folder / FILE
+    if not path.is_file():
+        raise ValueError(f"{folder} has no {FILE}. Fit one: python -m llm calibrate {folder} DATA")
+    values = object_of(path.read_bytes(), str(path))
+    try:
+        found = Calibration(
+            values["method"], float(values["slope"]), float(values["shift"]), values["weights"], values["convention"]
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not a calibration ({error!r}). Fit it again: python -m llm calibrate") from error
+    if not (np.isfinite([found.slope, found.shift]).all() and found.slope > 0):
+        raise ValueError(f"{path}: slope {found.slope} and shift {found.shift} are not a calibration. Fit it again.")
+    if (found.weights, found.convention) != (weights, convention):
+        raise ValueError(
+            f"{path} was fitted to other weights or another convention ({found.convention}), so its scores would be "
+            "wrong for this model. Fit it again: python -m llm calibrate"
+        )
+    return found
