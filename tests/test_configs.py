@@ -26,7 +26,7 @@ MODELS = {
 EXPECTED = {
     f"llm/config/{folder}/{kind}_{form}_argument.json": (folder, kind, form)
     for folder, kind, form in product(MODELS, ("prm", "orm", "rm"), ("flashmask", "lora"))
-}
+} | {"llm/config/tiny/prm_mlp_head_argument.json": ("tiny", "prm", "mlp_head")}
 # [name, command, GPUs, millions trained, GiB], of tiny ones the first two
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if SCRIPT in line]
 OF_CONFIG = {row[1].strip("`").split()[-1]: row for row in ROWS}

@@ -20,7 +20,7 @@ from llm.check.text_settings import asked_of
 from llm.core.checkpoint import folder_settings
 from llm.core.model.config import read_sizes
 from llm.core.model.folder import find_model
-from llm.core.model.sizes import KNOWN, Sizes
+from llm.core.model.sizes import KNOWN, Sizes, with_head
 from llm.core.paths import find_files
 from llm.core.records.records import LABELLED
 from llm.core.settings.parse import parse
@@ -46,7 +46,7 @@ def dry_run(words: list[str], bar: bool) -> Outcome:
     about_settings, about_model, about_tokenizer = Section("settings"), Section("model"), Section("tokenizer")
     machine = _machine(settings)
     folder = _resolve(settings, machine)
-    sizes = _sizes(folder, about_model)
+    sizes = _sizes(folder, settings["reward_head"], about_model)
     run = _run(settings, folder, sizes, machine.ranks, about_settings)
     reward_format = _format(run, about_tokenizer)
     paths, data = _data(asked, run, reward_format, bar)
@@ -83,12 +83,12 @@ def _resolve(settings: Settings, machine: Machine) -> str:
     return ""
 
 
-def _sizes(folder: str, about: Section) -> Sizes | None:
+def _sizes(folder: str, reward_head: str, about: Section) -> Sizes | None:
     if not Path(folder).is_dir() or not folder:
         about.lines = [f"{folder} {NOT_HERE}"] if folder else ["no folder to look at"]
-        return KNOWN.get(folder)
+        return with_head(KNOWN[folder], reward_head) if folder in KNOWN else None
     try:
-        sizes = read_sizes(folder)
+        sizes = read_sizes(folder, reward_head)
     except ValueError as error:
         about.refused(str(error))
         return None

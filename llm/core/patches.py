@@ -68,10 +68,10 @@ def apply_to_models(attend, compiled: bool | None = None) -> None:
     apply([*_attention(attend), *_stages(), *([] if paddle.is_compiled_with_cuda() else _cpu_layers(compiled))])
 
 
-def load_model(name_or_path: str, config, attend, dtype: str, training_args=None):
-    """The causal LM with `attend` in every layer."""
+def load_model(name_or_path: str, config, attend, dtype: str, training_args=None, new_head: int | None = None):
+    """The causal LM, or a reward model with a head of its own, with `attend` in every layer."""
     apply_to_models(attend)
-    return load.load_model(name_or_path, config, dtype, training_args)
+    return load.load_model(name_or_path, config, dtype, training_args, new_head)
 
 
 def _is_true(record) -> bool:

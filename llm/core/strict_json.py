@@ -32,19 +32,27 @@ def read_object(path: Path, most_bytes: int = MOST_BYTES, with_nan: bool = False
     return object_of(content, path.name, most_bytes, with_nan)
 
 
+def text_of(content: bytes, name: str) -> str:
+    """A file's text; ValueError begins with the file's `name`."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        wrong = f"byte {error.start + 1} is 0x{content[error.start]:02x}"
+        raise ValueError(f"{name} is not UTF-8: {wrong}") from None
+
+
 def object_of(content: bytes, name: str, most_bytes: int = MOST_BYTES, with_nan: bool = False) -> dict[str, Any]:
     """The same of a file's content. `with_nan` numbers may be NaN or infinite, as in what the library writes."""
     if len(content) > most_bytes:
         raise ValueError(f"{name} has {len(content):,} bytes, more than {most_bytes:,}: this is another file")
+    text = text_of(content, name)
     try:
         value = json.loads(
-            content.decode("utf-8-sig"),
+            text,
             object_pairs_hook=_unique,
             parse_constant=float if with_nan else _no_constant,
             parse_int=_whole,
         )
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{name} is not UTF-8: byte {error.start + 1} is 0x{content[error.start]:02x}") from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise ValueError(f"{name} is not JSON: {error.msg} at {where}") from None

@@ -32,7 +32,7 @@ from llm.alignment.rm.flashmask.reward_argument import ModelArgument, setting
 from llm.core.console import plain_errors
 from llm.core.model.config import read_sizes
 from llm.core.model.families import FAMILIES
-from llm.core.model.sizes import KNOWN, Sizes, sizes_of
+from llm.core.model.sizes import KNOWN, Sizes, sizes_of, with_head
 from llm.core.parallel import layout
 from llm.core.paths import resolve_path
 from llm.core.settings.parse import parse
@@ -137,10 +137,10 @@ def machine_of(settings: Settings) -> reward_run.Machine:
 def find_sizes(settings: Settings) -> Sizes:
     given = {name: settings[name] for name in GIVEN_SIZES if settings[name] is not None}
     if given:
-        return sizes_of(given, "the sizes written as flags")
+        return with_head(sizes_of(given, "the sizes written as flags"), settings["reward_head"])
     name = settings["model_name_or_path"]
     if name in KNOWN:
-        return KNOWN[name]
+        return with_head(KNOWN[name], settings["reward_head"])
     try:
         folder = resolve_path(name or "(not given)")
     except ValueError:
@@ -149,7 +149,7 @@ def find_sizes(settings: Settings) -> Sizes:
             f"({', '.join(KNOWN)}). Give the folder that holds its config.json, or write its sizes as flags: "
             f"{', '.join(f'--{name}' for name in GIVEN_SIZES)}."
         ) from None
-    return read_sizes(str(folder))
+    return read_sizes(str(folder), settings["reward_head"])
 
 
 def judge(settings: Settings, sizes: Sizes) -> dict:

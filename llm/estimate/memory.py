@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from llm.core.model.families import family_of
+from llm.core.model.head_kinds import kind_of
 from llm.core.model.shapes import head_width, projections
 from llm.core.model.sizes import Sizes
 from llm.estimate.model_sizes import VECTORS, adapters, count, parts, stages, tensors
@@ -217,7 +218,8 @@ def working(sizes: Sizes, plan: Plan) -> int:
         gradients += 2 * FLOAT32 * plan.rows * sizes.num_attention_heads // t * plan.tokens**2
     attention = again + attention_again + residual + gradients - of_mlp(sizes, whole)
     matrix = sizes.hidden_size * sizes.vocab_size // parts(sizes, "lm_head", t)
-    rows = 0 if plan.lora_rank else plan.bytes_of_weight * matrix  # the two rows' gradient is as large as the head
+    # the two rows' gradient is as large as the LM head
+    rows = 0 if plan.lora_rank or kind_of(sizes) else plan.bytes_of_weight * matrix
     head = residual + rows + (of_normaliser(sizes, matrix, plan) if plan.whole_vocabulary else 0)
     largest = max(mlp, attention, head) if sizes.is_last else max(mlp, attention)
     if (

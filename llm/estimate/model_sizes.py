@@ -6,15 +6,17 @@ import math
 from dataclasses import replace
 
 from llm.core.model import shapes
+from llm.core.model.head_kinds import NAMES, kind_of
 from llm.core.model.shapes import ROW_PARALLEL, projections
 from llm.core.model.sizes import Sizes
 
 VECTORS = ("norm", "bias")
+HEAD = "reward head"  # of the model's own
 
 
 def parts(sizes: Sizes, name: str, tensor_parallel: int) -> int:
     """Into how many parts tensor parallelism cuts a tensor."""
-    is_whole = name == "norm" or name in ("embed_tokens", "lm_head") and sizes.vocab_size % tensor_parallel
+    is_whole = name in ("norm", HEAD) or name in ("embed_tokens", "lm_head") and sizes.vocab_size % tensor_parallel
     return 1 if is_whole else tensor_parallel
 
 
@@ -46,18 +48,21 @@ def tensors(sizes: Sizes, tensor_parallel: int = 1) -> list[tuple[str, int]]:
     has_head = sizes.is_last and not (sizes.tie_word_embeddings and sizes.is_first)  # of a tied pair both ends have one
     before = {shapes.EMBEDDING: ends[shapes.EMBEDDING]} if sizes.is_first else {}
     after = {shapes.NORM: ends[shapes.NORM]} if sizes.is_last else {}
-    after |= {shapes.HEAD: ends[shapes.HEAD]} if has_head else {}
+    after |= shapes.of_head(sizes) if has_head else {}
     return on_a_rank(before) + on_a_rank(shapes.of_layer(sizes)) * sizes.num_hidden_layers + on_a_rank(after)
 
 
 def short_name(weight: str) -> str:
     """The projection or table that it belongs to, or which of the VECTORS it is."""
+    if weight in NAMES and weight.endswith("weight"):
+        return HEAD
     owner, kind = weight.split(".")[-2:]
     return "norm" if "norm" in owner else "bias" if kind == "bias" else owner
 
 
 def adapters(sizes: Sizes, rank: int, targets: list[str] | None, tensor_parallel: int = 1) -> list[tuple[str, int]]:
-    """(name, elements on one rank) of what LoRA trains: two matrices a projection, and the two reward rows."""
+    """(name, elements on one rank) of what LoRA trains: two matrices a projection, and the two reward rows or a head of
+    the model's own."""
     matrices = projections(sizes)
     found = []
     for _ in range(sizes.num_hidden_layers):
@@ -66,7 +71,10 @@ def adapters(sizes: Sizes, rank: int, targets: list[str] | None, tensor_parallel
             cut = parts(sizes, name, tensor_parallel)
             whole, divided = (outputs, inputs) if name in ROW_PARALLEL else (inputs, outputs)
             found += [("lora", whole * rank), ("lora", divided // cut * rank)]
-    return [*found, ("reward rows", 2 * sizes.hidden_size)] if sizes.is_last else found
+    if not sizes.is_last:
+        return found
+    head = shapes.of_head(sizes) if kind_of(sizes) else {"rows.weight": [2, sizes.hidden_size]}
+    return [*found, *((HEAD, math.prod(shape)) for shape in head.values())]
 
 
 def count(found: list[tuple[str, int]]) -> int:

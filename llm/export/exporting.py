@@ -13,8 +13,9 @@ from llm.core.files import read_json, write_json
 from llm.core.model import replacement
 from llm.core.model.config import read_config
 from llm.core.model.families import FAMILIES
+from llm.core.model.head_kinds import LM, NAMES, kind_of
 from llm.core.model.shapes import HEAD
-from llm.core.text.tokenizer import CONFIG_FILE
+from llm.core.text.tokenizer_settings import CONFIG_FILE
 from llm.export.forms import FORMS, Form, Head
 from llm.export.hugging_face import config_of, padding_of, write_weights
 from llm.export.source import EMBEDDING, Source, open_source
@@ -31,11 +32,11 @@ def export(model: Path, out: Path, form_name: str, dtype: str | None = None) -> 
     check_folders(model, out)
     with replacement.staged(out) as unfinished, replacement.read_whole(model):
         reward_format = load_format(model)
-        check_family(model, form_name, form)
+        check_form(model, form_name, form)
         source = open_source(model, reward_format.tokens)
-        rows_2E = reward_rows(source, reward_format)
-        dtype = dtype or str(rows_2E.dtype)
-        head = form.make_head(*rows_2E.astype("float32")) if form.make_head else {}
+        head = head_of(source, reward_format)
+        dtype = dtype or str(next(iter(head.values())).dtype)
+        head = head_in_form(head, form_name, form)
         count = write_weights(unfinished, weights_of(source, head), dtype)
         write_config(unfinished, source.config, form, dtype, reward_format)
         if not form.make_head:  # this project reads it, too
@@ -65,26 +66,40 @@ def check_folders(model: Path, out: Path) -> None:
         raise ValueError(f"OUT: {out} exists already and is not an empty folder. Give a new one.")
 
 
-def check_family(model: Path, form_name: str, form: Form) -> None:
-    family = read_config(str(model))["model_type"]
+def check_form(model: Path, form_name: str, form: Form) -> None:
+    config = read_config(str(model))
+    family, kind = config["model_type"], config.get("reward_head", LM)
     if form.families and family not in form.families:
-        others = ", ".join(name for name, other in FORMS.items() if not other.families or family in other.families)
-        raise ValueError(
-            f"--to {form_name}: {model} is a {family} model, and the programs that read this form know it for "
-            f"{', '.join(form.families)} alone. Give another form: {others}."
-        )
+        problem = f"a {family} model, and the programs that read this form know it for {', '.join(form.families)} alone"
+    elif kind not in form.kinds:
+        problem = f"a model with a head of the kind {kind}, which this form cannot hold"
+    else:
+        return
+    fitting = [name for name, other in FORMS.items() if kind in other.kinds and family in (other.families or (family,))]
+    others = f"Give another form: {', '.join(fitting)}" if fitting else "No form can hold it"
+    raise ValueError(f"--to {form_name}: {model} is {problem}. {others}.")
 
 
-def reward_rows(source: Source, reward_format: RewardFormat) -> np.ndarray:
-    """[2, E]: "-" and "+"."""
+def head_of(source: Source, reward_format: RewardFormat) -> Head:
+    """The model's own, or as two classes the rows of its LM head."""
+    if kind := kind_of(source.config):
+        return {name: read() for name, read in source.tensors() if name in kind.names}
     table = EMBEDDING if source.config.tie_word_embeddings else HEAD
     tokens = reward_format.tokens
-    return next(read() for name, read in source.tensors() if name == table)[[tokens.negative, tokens.positive]]
+    rows_2E = next(read() for name, read in source.tensors() if name == table)[[tokens.negative, tokens.positive]]
+    return {"score.weight": rows_2E, "score.bias": np.zeros(2, rows_2E.dtype)}
+
+
+def head_in_form(head: Head, form_name: str, form: Form) -> Head:
+    try:
+        return form.make_head({name: array.astype("float32") for name, array in head.items()}) if form.make_head else {}
+    except ValueError as error:
+        raise ValueError(f"--to {form_name}: {error}") from error
 
 
 def weights_of(source: Source, head: Head) -> Iterator[tuple[str, np.ndarray]]:
     for name, read in source.tensors():
-        if name != HEAD or not head:
+        if not head or name not in {HEAD, *NAMES}:
             yield name, read()
     yield from head.items()
 

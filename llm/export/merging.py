@@ -1,4 +1,4 @@
-"""LoRA adapters and their base -> one plain causal LM."""
+"""LoRA adapters and their base -> one plain model: a causal LM, or one with the head that the adapters have."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from llm.core import patches
 from llm.core.checkpoint.output_folder import SETTINGS_FILE
 from llm.core.files import write_json
 from llm.core.model import attention, folder, heads, lora, replacement
+from llm.core.model.head_kinds import kind_of
 from llm.core.model.shapes import HEAD
 from llm.core.settings.settings import collect
 from llm.core.settings.values import show
@@ -46,7 +47,7 @@ def load_merged(adapter_dir: Path, tokens: RewardTokens) -> tuple[Any, dict, str
     """The model in float32, the weights of a plain causal LM by name, and a note where these are more than it has."""
     patches.apply_to_models(attention.choose(False, False)[0])
     model = lora.load(adapter_dir, "float32", tokens)
-    was_tied = heads.is_tied(model)
+    was_tied = not kind_of(model.config) and heads.is_tied(model)
     state = merged_state(model, tokens)
     model.config.tie_word_embeddings = False
     return model, state, OWN_HEAD if was_tied else None
@@ -80,13 +81,16 @@ def read_settings(file: Path) -> dict[str, Any]:
 
 
 def merged_state(model, tokens: RewardTokens) -> dict:
-    """The weights of a plain causal LM by name; the model's own are changed on the way."""
+    """The weights of a plain model by name, an LM head with its reward rows or the head of its own; the model's own are
+    changed on the way."""
     for layer in model.sublayers():
         if isinstance(layer, LoRALinear):
             layer.merge()
     state = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(lora.ADDED)}
     if hasattr(model, lora.PLACEHOLDER_ROW):
         model.get_input_embeddings().weight[tokens.placeholder] = getattr(model, lora.PLACEHOLDER_ROW)[0]
+    if kind_of(model.config):
+        return state
     head_EV = (model.lm_head.weight.t() if heads.is_tied(model) else model.lm_head.weight).clone()  # t() is a view
     head_EV[:, paddle.to_tensor([tokens.positive, tokens.negative])] = getattr(model, lora.REWARD_ROWS).t()
     return state | {HEAD: head_EV}

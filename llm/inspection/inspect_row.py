@@ -89,7 +89,7 @@ def read_run(argv: list[str]) -> tuple[InspectArgument, RewardRun]:
         )
     machine = reward_run.machine_for(settings)
     model_path = reward_run.resolve(settings, machine)
-    sizes = read_sizes(model_path) if model_path else None
+    sizes = read_sizes(model_path, settings["reward_head"]) if model_path else None
     reward_run.fit(settings, sizes)
     asked, training, data, model = settings.build()
     form = form_of_data({"train_dataset_path": data.train_dataset_path}, training.process_reward)

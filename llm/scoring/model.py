@@ -25,7 +25,7 @@ def load_own(folder: str, reward_format: RewardFormat, dtype: str, device: str |
     model = as_reward_model(model, reward_format.tokens)
     model.eval()
     compute_in_float32_on_a_cpu(model, dtype)
-    return model, lambda hidden_KE, at_M, next_M: model.score(hidden_KE).gather(at_M)
+    return model, lambda hidden_KE, at_M, next_M: model.reward_logits(hidden_KE).gather(at_M)
 
 
 def fingerprint_of(folder: str | Path) -> str:

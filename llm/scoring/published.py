@@ -10,27 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import paddle
-import paddle.nn.functional as F
 
 from llm.alignment.rm.flashmask.reward_format import FORMAT_FILE
-from llm.core.model import heads, load, weights
+from llm.core.model import heads, load, reward_head, weights
 from llm.core.model.chunked_logsumexp import log_normaliser
 from llm.core.model.config import load_backbone_config
 from llm.core.model.folder import find_model
-from llm.core.model.shapes import HEAD
+from llm.core.model.head_kinds import LM, NAMES
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.scoring.conventions import implicit
 from llm.scoring.conventions.convention import Convention, Reader
-from llm.scoring.conventions.find import HEADS, MODEL_HEADS, PUBLISHED, choose
+from llm.scoring.conventions.find import MODEL_HEADS, PUBLISHED, choose
 from llm.scoring.model import compute_in_float32_on_a_cpu, prepare
-
-KNOWN_HEADS = {name for names in HEADS.values() for name in names}
 
 
 def head_tensors(folder: Path) -> dict[str, list[int]]:
     """{name: shape} of the heads that the conventions know."""
     files = sorted(folder.glob("*.safetensors"))
-    return {one.name: one.shape for file in files for one in weights.stored(file) if one.name in KNOWN_HEADS}
+    return {one.name: one.shape for file in files for one in weights.stored(file) if one.name in NAMES}
 
 
 def load_published(
@@ -46,11 +43,12 @@ def load_published(
     prepare(device)
     models = []
     for each in filter(None, (folder, reference)):
-        config, sizes = load_backbone_config(find_model(str(each)))
+        head = PUBLISHED[name].HEAD
+        config, sizes = load_backbone_config(find_model(str(each)), LM if head in MODEL_HEADS else head)
         if each is folder:
             convention = PUBLISHED[name].convention_of(load_tokenizer(str(folder)), sizes.longest_solution)
-        model = _load_backbone(str(each), config, PUBLISHED[name].HEAD in MODEL_HEADS, dtype)
-        models.append((model, _reader(model, PUBLISHED[name].HEAD, convention, folder)))
+        model = _load(str(each), config, dtype)
+        models.append((model, _reader(model, head, convention)))
     return convention, tuple(models)
 
 
@@ -62,19 +60,17 @@ def _check_folder(folder: Path) -> None:
         )
 
 
-def _load_backbone(folder: str, config: Any, with_lm_head: bool, dtype: str) -> Any:
-    if not with_lm_head:
-        config.tie_word_embeddings = True  # there is none, or it is not read: no room for a second V x E matrix
-    model = load.load_model(folder, config, dtype, besides=() if with_lm_head else (*KNOWN_HEADS, HEAD))
+def _load(folder: str, config: Any, dtype: str) -> Any:
+    model = load.load_model(folder, config, dtype)
     model.eval()
     compute_in_float32_on_a_cpu(model, dtype)
     return model
 
 
-def _reader(model: Any, head: str, convention: Convention, folder: Path) -> Reader:
+def _reader(model: Any, head: str, convention: Convention) -> Reader:
     if head == "next token":
         return lambda hidden_KE, at_M, next_M: log_p_of_next(model, hidden_KE, at_M, next_M).unsqueeze(-1)
-    outputs = _lm_head(model, convention) if head == "lm" else _own_head(head, folder)
+    outputs = reward_head.of(model) or _lm_head(model, convention)
     return lambda hidden_KE, at_M, next_M: outputs(hidden_KE).gather(at_M)
 
 
@@ -82,25 +78,6 @@ def _lm_head(model: Any, convention: Convention) -> Callable:
     assert convention.reward_ids
     rows_2E = heads.rows_of(model, convention.reward_ids).astype("float32")
     return lambda hidden_KE: paddle.matmul(hidden_KE.astype("float32"), rows_2E, transpose_y=True)
-
-
-def _own_head(head: str, folder: Path) -> Callable:
-    """In float32, as it is small."""
-    arrays = {
-        one.name: paddle.to_tensor(one.read().astype("float32"))
-        for file in sorted(folder.glob("*.safetensors"))
-        for one in weights.stored(file)
-        if one.name in HEADS[head]
-    }
-
-    def linear(prefix: str, x):
-        product = paddle.matmul(x, arrays[f"{prefix}.weight"], transpose_y=True)
-        return product + arrays[f"{prefix}.bias"] if f"{prefix}.bias" in arrays else product
-
-    if head == "mlp":
-        return lambda hidden_KE: linear("score.2", F.relu(linear("score.0", hidden_KE.astype("float32"))))
-    prefix = HEADS[head][0].removesuffix(".weight")
-    return lambda hidden_KE: linear(prefix, hidden_KE.astype("float32"))
 
 
 def log_p_of_next(model: Any, hidden_KE, at_M, next_M):

@@ -10,9 +10,10 @@ from llm.core.model.shapes import HEAD
 from llm.core.strict_json import read_object
 
 
-def identity_differences(folder: Path, identity: dict) -> list[str]:
-    """What the run that wrote this checkpoint had different; resuming would silently train something else."""
-    before = read_object(folder / IDENTITY) if (folder / IDENTITY).exists() else {}
+def identity_differences(folder: Path, identity: dict, defaults: dict) -> list[str]:
+    """What the run that wrote this checkpoint had different; resuming would silently train something else. A setting
+    that its version did not know had its default."""
+    before = defaults | (read_object(folder / IDENTITY) if (folder / IDENTITY).exists() else {})
     names = sorted({*before, *identity})
     return [
         f"{name}: {before.get(name)!r} in the checkpoint, {identity.get(name)!r} now"

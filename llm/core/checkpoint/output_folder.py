@@ -46,15 +46,16 @@ def find_checkpoint(
     folder: Path,
     asked: Asked,
     identity: dict,
+    defaults: dict,
     faults_of: Callable[[Path], list[str]],
     writes_model: bool = True,
 ) -> Path | None:
     """The checkpoint to resume from, or None for a fresh start. ValueError where it is of another run, where those
-    that are there are damaged, or where the run would replace what it must not. `faults_of` a checkpoint are what it
-    lacks although its files are those of its list."""
+    that are there are damaged, or where the run would replace what it must not. `defaults` are those of settings in the
+    identity. `faults_of` a checkpoint are what it lacks although its files are those of its list."""
     if not asked.do_train:
         return None
-    found = _given_or_newest(folder, asked, identity, faults_of)
+    found = _given_or_newest(folder, asked, identity, defaults, faults_of)
     _check_links(folder, checkpoints.step_of(found) if found else 0)
     if writes_model and not asked.overwrite_output_dir and keeps_model(folder, found):
         raise ValueError(f"output_dir: {folder} {WOULD_REPLACE}.")
@@ -78,10 +79,12 @@ def _check_links(folder: Path, resumed: int) -> None:
         )
 
 
-def _given_or_newest(folder: Path, asked: Asked, identity: dict, faults_of: Callable[[Path], list[str]]) -> Path | None:
+def _given_or_newest(
+    folder: Path, asked: Asked, identity: dict, defaults: dict, faults_of: Callable[[Path], list[str]]
+) -> Path | None:
     if asked.resume_from_checkpoint:
         given = absolute(asked.resume_from_checkpoint)
-        if faults := _faults(given, identity, faults_of):
+        if faults := _faults(given, identity, defaults, faults_of):
             raise ValueError(f"resume_from_checkpoint: {given} {not_whole(faults)}.")
         return given
     if asked.overwrite_output_dir:
@@ -90,7 +93,7 @@ def _given_or_newest(folder: Path, asked: Asked, identity: dict, faults_of: Call
     for checkpoint in reversed(checkpoints.all_checkpoints(folder)):
         if not (checkpoint / checkpoints.FILE_LIST).exists():
             say(f"ignored {checkpoint.name}: it is half-written (the run was stopped while saving it)")
-        elif faults := _faults(checkpoint, identity, faults_of):
+        elif faults := _faults(checkpoint, identity, defaults, faults_of):
             damaged.append(f"{checkpoint.name}: {listed(faults)}")
             say(f"ignored {checkpoint.name}: it is damaged: {listed(faults)}")
         else:
@@ -104,12 +107,12 @@ def _given_or_newest(folder: Path, asked: Asked, identity: dict, faults_of: Call
     return None
 
 
-def _faults(checkpoint: Path, identity: dict, faults_of: Callable[[Path], list[str]]) -> list[str]:
+def _faults(checkpoint: Path, identity: dict, defaults: dict, faults_of: Callable[[Path], list[str]]) -> list[str]:
     """The identity first: a checkpoint of another model lacks what this one needs, and that is not its fault."""
     if faults := checkpoints.faults(checkpoint):
         return faults
     try:
-        differences = compatibility.identity_differences(checkpoint, identity)
+        differences = compatibility.identity_differences(checkpoint, identity, defaults)
     except ValueError as error:
         return [str(error)]
     if differences:

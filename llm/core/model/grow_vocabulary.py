@@ -6,8 +6,8 @@ import paddle
 
 
 def grow_vocabulary(model, size: int) -> None:
-    """Give the embedding and the LM head rows for ids below `size`, and config.vocab_size that number. A model that has
-    as many already, because its vocabulary was padded, stays as it is.
+    """Give the embedding, and the LM head if there is one, rows for ids below `size`, and config.vocab_size that
+    number. A model that has as many already, because its vocabulary was padded, stays as it is.
 
     New rows are the mean of the old ones: as long as it is untrained a new token then looks like an average one and is
     as likely as an average one, where a random row could be more likely than all others. The same on every rank.
@@ -20,11 +20,12 @@ def grow_vocabulary(model, size: int) -> None:
             "tensor_parallel_degree or pipeline_parallel_degree above 1 no rank has them all. Train one update with a "
             "single process and start from the model that it saves, or choose a placeholder_token that is one token."
         )
-    embedding, head = model.get_input_embeddings(), model.lm_head
-    tied = head.weight is embedding.weight
+    embedding, head = model.get_input_embeddings(), getattr(model, "lm_head", None)
+    tied = head is not None and head.weight is embedding.weight
     embedding.weight = _with_rows(embedding.weight, size, axis=0)
     embedding._num_embeddings = size
-    head.weight = embedding.weight if tied else _with_rows(head.weight, size, axis=1)
+    if head is not None:
+        head.weight = embedding.weight if tied else _with_rows(head.weight, size, axis=1)
     base = getattr(model, model.base_model_prefix)
     for holder in (model, base):
         if hasattr(holder, "vocab_size"):

@@ -1,5 +1,5 @@
-"""The two reward rows of the LM head, wherever they are: in the head, in one that ranks divide, or in the parameter
-that trains with adapters."""
+"""The two logits of a reward: from a head of the model's own, or from two rows of the LM head, wherever they are:
+in the head, in one that ranks divide, or in the parameter that trains with adapters."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import paddle
 from paddle.distributed import fleet
 from paddle.distributed.fleet.layers.mpu import mp_ops
 
+from llm.core.model import reward_head
 from llm.core.text.reward_tokens import RewardTokens
 
 
 def reward_logits(model, hidden_KE, tokens: RewardTokens):
-    """[K, 2]: the logits of the two reward tokens at the scored positions, from two rows of the LM head; the other
-    S x V logits are never made."""
+    """[K, 2]: the logits of "+" and "-" at the scored positions. Of the LM head two rows are read; the other S x V
+    logits are never made."""
+    if head := reward_head.of(model):
+        return reward_head.two_logits(head(hidden_KE))
     own_2E = getattr(model, "reward_rows", None)  # with adapters: lora.py
     rows_2E = head_rows(model, tokens) if own_2E is None else own_2E
     return paddle.matmul(hidden_KE, rows_2E.astype(hidden_KE.dtype), transpose_y=True)

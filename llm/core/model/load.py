@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 
 from paddlenlp.transformers.configuration_utils import LlmMetaConfig
 from paddlenlp.transformers.model_utils import no_init_weights
 
 from llm.core.console import in_short
-from llm.core.model import attention, weights
+from llm.core.model import attention, reward_head, weights
 from llm.core.model.families import FAMILIES, family_of
 from llm.core.model.folder import WEIGHT_FILES
+from llm.core.model.head_kinds import kind_of
 
 
-def load_model(name_or_path: str, config, dtype: str, training_args=None, besides: Collection[str] = ()):
-    """The causal LM, PaddleNLP being patched already. Weights that the files lack are an error, not a random start.
-    Those of other heads may be there `besides`."""
+def load_model(name_or_path: str, config, dtype: str, training_args=None, new_head: int | None = None):
+    """The causal LM, PaddleNLP being patched already; with another head if `config` names a kind. Weights that the
+    files lack are an error, not a random start, but for such a head if it may be a `new_head`, drawn from this
+    seed."""
     assert attention.is_patched(), "call llm.core.patches.load_model, which patches PaddleNLP's attention first"
     LlmMetaConfig.set_llm_config(config, training_args)  # None: how the saving run divided the model means nothing here
-    in_stages = config.pipeline_parallel_degree > 1
-    family = family_of(config)
-    causal_lm = family.causal_lm_in_stages() if in_stages else family.causal_lm()
     files = weight_files(name_or_path, config.model_type)
-    wanted = weights.check(files, config, name_or_path, besides)
+    wanted = weights.check(files, config, name_or_path, new_head is not None)
     config.dtype = dtype
+    model = _empty_model(config, dtype)
+    reward_head.start(model, weights.fill(model, files, wanted), new_head or 0)
+    share_rotary_tables(model)
+    return model
+
+
+def _empty_model(config, dtype: str):
+    family, in_stages, own_head = family_of(config), config.pipeline_parallel_degree > 1, kind_of(config) is not None
+    causal_lm = family.causal_lm_in_stages() if in_stages else family.causal_lm()
+    if own_head:  # a tied LM head takes no room until it is replaced; in a pipeline it would connect two stages
+        config.tie_word_embeddings = not in_stages
     with no_init_weights():  # the files bring them all
         model = causal_lm.from_config(config, dtype=dtype)
-    weights.fill(model, files, wanted)
-    share_rotary_tables(model)
+    if own_head:
+        config.tie_word_embeddings = model.config.tie_word_embeddings = False
+        reward_head.put_in(model, dtype)
     return model
 
 

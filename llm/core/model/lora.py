@@ -1,8 +1,8 @@
-"""Low-rank adapters (LoRA) on frozen weights, and the rows that train with them.
+"""Low-rank adapters (LoRA) on frozen weights, and what trains with them.
 
-PaddleNLP's adapters leave the LM head as it was, but a reward is read off two of its rows. Here these two are a
-parameter of their own, which trains and is saved as the adapters are. So is the embedding of a placeholder that was
-added to the vocabulary: the base has no such row.
+PaddleNLP's adapters leave the head as it was, but a reward is read off it. Here a head of the model's own trains in
+full, and of the LM head the two reward rows, as a parameter of their own; they are saved as the adapters are. So is the
+embedding of a placeholder that was added to the vocabulary: the base has no such row.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from llm.core.model import folder as folder_module
 from llm.core.model import heads, shapes
 from llm.core.model import load as backbone
 from llm.core.model.grow_vocabulary import grow_vocabulary
+from llm.core.model.head_kinds import LM, kind_of
 from llm.core.model.lora_config import (
     BASE_FILE,
     PLACEHOLDER_ROW,
@@ -32,6 +33,7 @@ from llm.core.model.lora_config import (
     fingerprint_in,
     read_config,
     target_of,
+    trainable_with,
 )
 from llm.core.model.shapes import PROJECTIONS
 from llm.core.text.reward_tokens import RewardTokens
@@ -45,12 +47,13 @@ def attach(
 ):
     """A reward model with adapters, of which nothing but what this module adds will train. `base` is where its weights
     came from; a `new_placeholder` was added to the vocabulary."""
+    kind = kind_of(model.config)
     config = LoRAConfig(
         r=rank,
         lora_alpha=alpha,
         target_modules=[target_of(name) for name in dict.fromkeys(targets or PROJECTIONS)],
-        trainable_modules=[REWARD_ROWS, PLACEHOLDER_ROW],
-        dtype=str(model.lm_head.weight.dtype).removeprefix("paddle."),
+        trainable_modules=trainable_with(kind.name if kind else LM),
+        dtype=str(model.get_input_embeddings().weight.dtype).removeprefix("paddle."),
         tensor_parallel_degree=model.config.tensor_parallel_degree,
         base_model_name_or_path=base,
     )
@@ -61,10 +64,9 @@ def attach(
 
 def shapes_of_trained(sizes, rank: int, targets=None, new_placeholder=False) -> dict[str, list[int]]:
     """What `attach` adds to a model of these sizes, by the names that it is saved under."""
-    rows = {REWARD_ROWS: [2, sizes.hidden_size]} | (
-        {PLACEHOLDER_ROW: [1, sizes.hidden_size]} if new_placeholder else {}
-    )
-    return shapes.of_adapters(sizes, rank, targets or PROJECTIONS) | rows
+    head = shapes.of_head(sizes) if kind_of(sizes) else {REWARD_ROWS: [2, sizes.hidden_size]}
+    row = {PLACEHOLDER_ROW: [1, sizes.hidden_size]} if new_placeholder else {}
+    return shapes.of_adapters(sizes, rank, targets or PROJECTIONS) | head | row
 
 
 def _draw(adapted: LoRAModel, seed: int) -> None:
@@ -85,7 +87,8 @@ def _draw(adapted: LoRAModel, seed: int) -> None:
 
 
 def _adapted(model, tokens: RewardTokens, config: LoRAConfig, new_placeholder: bool) -> LoRAModel:
-    _add_rows(model, REWARD_ROWS, heads.head_rows(model, tokens))
+    if not kind_of(model.config):
+        _add_rows(model, REWARD_ROWS, heads.head_rows(model, tokens))
     if new_placeholder:
         embedding = model.get_input_embeddings()
         _add_rows(model, PLACEHOLDER_ROW, embedding(paddle.to_tensor([tokens.placeholder])))
@@ -119,10 +122,11 @@ def describe(model: LoRAModel) -> str:
     config = model.lora_config
     names = [target.rpartition(".")[2] for target in config.target_modules]
     layers = model.model.config.num_hidden_layers * len(names)
-    rows = " and the placeholder's embedding" if hasattr(model.model, PLACEHOLDER_ROW) else ""
+    head = f"the {kind.name} head" if (kind := kind_of(model.model.config)) else "the two reward rows"
+    row = " and the placeholder's embedding" if hasattr(model.model, PLACEHOLDER_ROW) else ""
     return (
         f"LoRA: {trained:,} of {everything:,} parameters train ({trained / everything:.2%}): adapters of rank "
-        f"{config.r} in {layers} layers ({', '.join(names)}), the two reward rows{rows}"
+        f"{config.r} in {layers} layers ({', '.join(names)}), {head}{row}"
     )
 
 
@@ -141,7 +145,9 @@ def load(folder: str | Path, dtype: str, tokens: RewardTokens):
             f"{folder} holds LoRA adapters for the model in {base}, which is no longer there. Put it back, or set "
             f"base_model_name_or_path in {folder / folder_module.ADAPTER_CONFIG} to where it is now."
         )
-    base_config = config_module.load_config(base)
+    own_config = config_module.load_config(str(folder))
+    kind = kind_of(own_config)
+    base_config = config_module.load_config(base, kind.name if kind else LM)
     known = folder / BASE_FILE
     if known.is_file() and fingerprint_in(known) != backbone.fingerprint(base, base_config.model_type):
         raise ValueError(
@@ -151,9 +157,9 @@ def load(folder: str | Path, dtype: str, tokens: RewardTokens):
     state = _read_state(folder)
     names = [target.rpartition(".")[2] for target in config.target_modules]
     _check_state(state, shapes_of_trained(base_config, config.r, names, PLACEHOLDER_ROW in state), folder)
-    model = backbone.load_model(base, base_config, dtype)
+    model = backbone.load_model(base, base_config, dtype, new_head=0)  # which the adapters' files bring
     config.dtype, config.tensor_parallel_degree = dtype, model.config.tensor_parallel_degree
-    grow_vocabulary(model, config_module.load_config(str(folder)).vocab_size)
+    grow_vocabulary(model, own_config.vocab_size)
     adapted = _adapted(model, tokens, config, new_placeholder=PLACEHOLDER_ROW in state)
     for name, parameter in adapted.get_trainable_state_dict().items():
         parameter.set_value(state[name].astype(parameter.dtype))

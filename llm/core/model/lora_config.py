@@ -3,6 +3,7 @@ lora_base.json."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from paddlenlp.peft import LoRAConfig
 
+from llm.core.model.head_kinds import KINDS, TRAINED
 from llm.core.model.shapes import PROJECTIONS
 from llm.core.strict_json import read_object
 
@@ -30,12 +32,18 @@ def target_of(projection: str) -> str:
     return rf".*\.layers\..*\.{projection}"
 
 
+def trainable_with(reward_head: str) -> list[str]:
+    """The names of what trains in full, each as a pattern."""
+    head = KINDS[reward_head].names if reward_head in KINDS else ()
+    return [REWARD_ROWS, PLACEHOLDER_ROW, *map(re.escape, head)]
+
+
 # what lora_config.json must say of adapters, and what this project does not look at there
 NEEDED: dict[str, Callable[[Any], bool]] = {
     "r": _is_count,
     "lora_alpha": _is_count,
     "target_modules": _are_targets,
-    "trainable_modules": lambda value: value == [REWARD_ROWS, PLACEHOLDER_ROW],
+    "trainable_modules": lambda value: value in [trainable_with(head) for head in TRAINED],
     "base_model_name_or_path": lambda value: isinstance(value, str) and bool(value.strip()),
 }
 NOT_USED = ("dtype", "tensor_parallel_degree", "scaling")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import paddle
 import paddle.nn.functional as F
+
+NOTHING = -1e30  # a reward whose exponential is 0, and which has a gradient
 
 
 def reward_cross_entropy(logits_M2, targets_M):
@@ -31,3 +34,33 @@ def rewards(logits_K2):
 def reward_scores(logits_K2):
     """[K]: p("+") of each scored position."""
     return F.softmax(logits_K2.astype("float32"), axis=-1)[:, 0]
+
+
+def ranking_loss(rewards_M, right_M, solutions_M, margin: float):
+    """[M]: of every mark the PQM loss of its solution. The marks of a solution lie together, in the order of its steps.
+
+    In a solution of T steps rewards should rise from right step to right step, and exceed those of wrong steps by the
+    margin. A root of reward 0 comes before the first step; it counts as right where a step is wrong. The loss is the
+    mean over right ones of -log(e^r / (e^r + sum of earlier right e^r' + sum of wrong e^(r' + margin))).
+    """
+    _, counts_S = paddle.unique_consecutive(solutions_M, return_counts=True)
+    counts_S1, steps_T = counts_S.unsqueeze(-1), paddle.arange(int(counts_S.max()))
+    after_last = paddle.full_like(counts_S1, len(solutions_M))
+    at_ST = paddle.where(steps_T < counts_S1, counts_S1.cumsum(0) - counts_S1 + steps_T, after_last)
+
+    def by_solution(values_M, padding):
+        """[S, T]"""
+        padded = paddle.concat([values_M, paddle.full([1], padding, values_M.dtype)])
+        return padded.gather(at_ST.flatten()).reshape(at_ST.shape)
+
+    rewards_ST = by_solution(rewards_M.astype("float32"), 0.0)
+    right_ST, wrong_ST = by_solution(right_M, False), by_solution(~right_M, False)
+    nothing_ST = paddle.full_like(rewards_ST, NOTHING)
+    wrong_S1 = paddle.where(wrong_ST, rewards_ST + margin, nothing_ST).logsumexp(-1, keepdim=True)
+    # R = 1 + T: the root, and the steps
+    rewards_SR = F.pad(paddle.where(right_ST, rewards_ST, nothing_ST), [1, 0])
+    counted_SR = paddle.concat([wrong_ST.any(-1, keepdim=True), right_ST], axis=-1)
+    losses_SR = paddle.logaddexp(rewards_SR.logcumsumexp(-1), wrong_S1.expand_as(rewards_SR)) - rewards_SR
+    losses_SR = paddle.where(counted_SR, losses_SR, paddle.zeros_like(losses_SR))
+    of_solution_S = losses_SR.sum(-1) / counted_SR.astype("float32").sum(-1)
+    return of_solution_S.repeat_interleave(counts_S, axis=0)

@@ -31,11 +31,24 @@ def head_of(model):
     return next((layer for layer in model.run_function if isinstance(layer, kind)), None)
 
 
+def replace_head(model, head) -> None:
+    """The last stage ends with the hidden states, and has the layers of another head, under their own names."""
+    old = head_of(model)
+    place = next(name for name, layer in model._sub_layers.items() if layer is old)
+    model._sub_layers[place] = head
+    model.run_function[model.run_function.index(old)] = as_they_are
+    model._sequential_layers[-1]["name_prefix"] = ""
+
+
+def as_they_are(hidden):
+    return hidden
+
+
 def give_hidden_states(model) -> None:
     """Let the last stage end with the hidden states: which of them are scored comes with the labels."""
     model.__dict__["lm_head"] = head_of(model)  # not as a further sublayer, which would be saved twice
     if model.lm_head is not None:
-        model.lm_head.__dict__["forward"] = lambda hidden: hidden
+        model.lm_head.__dict__["forward"] = as_they_are
         # the first stage counts a shared matrix; Paddle looks for it under another name and would count it twice
         model.lm_head.weight.is_firstly_shared = not model.config.tie_word_embeddings
 

@@ -21,7 +21,7 @@ from llm.core.console import listed
 from llm.core.files import flush, flush_folder, write_json
 from llm.core.strict_json import read_object
 from llm.core.text.load_tokenizer import OTHER_FILES, TOKENIZER_FILES
-from llm.core.text.tokenizer import CONFIG_FILE
+from llm.core.text.tokenizer_settings import CONFIG_FILE
 
 LIST, FILES = "finished-model.json", "files"
 UNFINISHED, READY, LOCK = "unfinished-model", "ready-model", ".running"

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from typing import Any
 
 from llm.core.model.families import family_of
+from llm.core.model.head_kinds import kind_of
 
 ATTENTION, MLP = ("q_proj", "k_proj", "v_proj", "o_proj"), ("gate_proj", "up_proj", "down_proj")
 PROJECTIONS = ATTENTION + MLP
@@ -55,19 +56,25 @@ def of_layer(config: Any) -> dict[str, list[int]]:
 
 
 def of_ends(config: Any) -> dict[str, list[int]]:
-    """Of what comes before the layers and after them. A tied head is the embedding itself."""
+    """Of what comes before the layers and after them, without the head."""
+    return {EMBEDDING: [config.vocab_size, config.hidden_size], NORM: [config.hidden_size]}
+
+
+def of_head(config: Any) -> dict[str, list[int]]:
+    """A tied LM head is the embedding itself."""
+    if kind := kind_of(config):
+        return kind.shapes(config.hidden_size)
     table = [config.vocab_size, config.hidden_size]
-    head = table if config.tie_word_embeddings else table[::-1]
-    return {EMBEDDING: table, NORM: [config.hidden_size], HEAD: head}
+    return {HEAD: table if config.tie_word_embeddings else table[::-1]}
 
 
 def of_model(config: Any) -> dict[str, list[int]]:
     """Of every parameter of PaddleNLP's model, whole, however many ranks share it."""
-    family, ends, layer = config.model_type, of_ends(config), of_layer(config)
-    found = {f"{family}.{name}": ends[name] for name in (EMBEDDING, NORM)}
+    family, layer = config.model_type, of_layer(config)
+    found = {f"{family}.{name}": shape for name, shape in of_ends(config).items()}
     for number in range(config.num_hidden_layers):
         found |= {f"{family}.layers.{number}.{name}": shape for name, shape in layer.items()}
-    return found | {HEAD: ends[HEAD]}
+    return found | of_head(config)
 
 
 def of_adapters(config: Any, rank: int, targets: Collection[str]) -> dict[str, list[int]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from llm.core.model.families import FAMILIES
+from llm.core.model.head_kinds import LM
 from llm.core.model.supported import check
 
 
@@ -24,6 +25,7 @@ class Sizes:
     spare_rows: int = 0  # known rows of the embedding that no token of its tokenizer has
     is_first: bool = True  # false of a stage of a pipeline that lacks the embedding
     is_last: bool = True  # false of one that lacks the last norm and the head
+    reward_head: str = LM
 
     @property
     def longest_solution(self) -> int:
@@ -31,6 +33,12 @@ class Sizes:
         here does not cut solutions to it."""
         window = self.sliding_window if FAMILIES[self.model_type].window_counts else None
         return min(self.max_position_embeddings, window or self.max_position_embeddings)
+
+
+def with_head(sizes: Sizes, reward_head: str) -> Sizes:
+    """Of the same backbone with another head. One of its own takes the place of the LM head, so nothing is tied."""
+    tied = sizes.tie_word_embeddings and reward_head == LM
+    return replace(sizes, reward_head=reward_head, tie_word_embeddings=tied)
 
 
 # The models of llm/config and their larger sisters, whose folders need not be present.

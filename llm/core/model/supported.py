@@ -10,6 +10,8 @@ from typing import Any
 
 from llm.core.console import visible
 from llm.core.model.families import FAMILIES
+from llm.core.model.head_kinds import KINDS as HEADS
+from llm.core.model.head_kinds import TRAINED
 
 SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 MAY_BE_NULL = ("num_key_value_heads", "sliding_window")  # as many as heads; none
@@ -77,8 +79,9 @@ def problem_of_architecture(settings: dict) -> str | None:
     # a pipeline of PaddleNLP saves the same weights as "...Pipe"
     if architectures and [name.removesuffix("Pipe") for name in architectures] != [FAMILIES[model_type].architecture]:
         return (
-            f"architectures {architectures!r} of model_type {model_type!r}: {known}. A reward needs the causal LM's "
-            "head; give the causal LM that this model was made from."
+            f"architectures {architectures!r} of model_type {model_type!r}: {known}. A reward is read from the causal "
+            "LM's head; give the causal LM that this model was made from, or keep the head of a reward model with "
+            f"reward_head {' or '.join(TRAINED[1:])}."
         )
     return None
 
@@ -113,6 +116,8 @@ def problems_of_settings(settings: dict) -> list[str]:
     layer_types = settings.get("layer_types") or []
     if _is_names(layer_types) and set(layer_types) - {"full_attention"}:
         problems.append(f"layer_types {_value(layer_types)}: only 'full_attention' is supported, in every layer")
+    if (head := settings.get("reward_head")) is not None and head not in tuple(HEADS):
+        problems.append(f"reward_head {_value(head)}: only {', '.join(HEADS)} are supported")
     if settings.get("tie_word_embeddings") and not family.can_tie_head:
         why = f"PaddleNLP's {family.name} has a separate head"
         problems.append(f"tie_word_embeddings True: only False is supported ({why})")

@@ -8,7 +8,7 @@ by mistake, and every shape is checked against the configuration before the mode
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +20,8 @@ from safetensors import safe_open
 
 from llm.core import pickles
 from llm.core.console import in_short, listed
-from llm.core.model import shapes
+from llm.core.model import head_kinds, shapes
+from llm.core.model.head_kinds import NAMES, HeadKind, kind_of
 from llm.core.model.shapes import HEAD
 
 NUMBERS = {"F32", "F16", "BF16", "U16", "float32", "float16", "uint16"}
@@ -73,23 +74,31 @@ def _numbers_of(array: np.ndarray) -> np.ndarray:
     return array.view(ml_dtypes.bfloat16) if array.dtype == np.uint16 else array
 
 
-def wanted_in_file(config, of_hugging_face: bool) -> dict[str, Wanted]:
-    """What the files must hold, by the names of their form."""
-    wanted = {}
+def wanted_in_file(config, of_hugging_face: bool, head: HeadKind | None = None) -> dict[str, Wanted]:
+    """What the files must hold, by the names of their form; those of a reward head as `head` calls them."""
+    kind, wanted = kind_of(config), {}
+    names_of_head = dict(zip(kind.names, (head or kind).names, strict=True)) if kind else {}
     for name, shape in shapes.of_model(config).items():
         is_table = "embed_tokens" in name or (name == HEAD and config.tie_word_embeddings)  # [V, E] in both forms
         turned = of_hugging_face and len(shape) == 2 and not is_table
         name_in_file = name.replace(f"{config.model_type}.", "model.", 1) if of_hugging_face else name
+        name_in_file = names_of_head.get(name, name_in_file)
         wanted[name_in_file] = Wanted(name, shape[::-1] if turned else shape, turned)
     return wanted
 
 
-def check(files: list[Path], config, where: str, besides: Collection[str] = ()) -> dict[str, Wanted]:
-    """What the files hold, by name, once it is known to be all that `config` wants and nothing else, but for what may
-    be there `besides`."""
-    held = {name: one for name, one in _held(files, where).items() if name not in besides}
-    wanted = wanted_in_file(config, _is_of_hugging_face(held, config.model_type, where))
-    lacking = sorted(set(wanted) - set(held) - ({HEAD} if config.tie_word_embeddings else set()))
+def check(files: list[Path], config, where: str, new_head: bool = False) -> dict[str, Wanted]:
+    """What the files hold, by name, once it is known to be all that `config` wants and nothing else. Where it wants a
+    reward head, an LM head and heads of other kinds may be there, too; with `new_head` its own need not be."""
+    held = _held(files, where)
+    head = _head_in_files(held, config, where, new_head)
+    if kind_of(config):
+        read = head.names if head else ()
+        held = {name: one for name, one in held.items() if name in read or name not in {HEAD, *NAMES}}
+    wanted = wanted_in_file(config, _is_of_hugging_face(held, config.model_type, where), head)
+    optional = {HEAD} if config.tie_word_embeddings else set()
+    optional |= {name for name, one in wanted.items() if one.parameter in NAMES}
+    lacking = sorted(set(wanted) - set(held) - optional)
     unknown = sorted(set(held) - set(wanted))
     misshapen = [
         f"{name} is {held[name].shape} in the file, config.json wants {wanted[name].shape}"
@@ -123,6 +132,24 @@ def check(files: list[Path], config, where: str, besides: Collection[str] = ()) 
     if config.tie_word_embeddings and HEAD in held:
         _check_tied_head(files, where)
     return wanted
+
+
+def has_head(files: list[Path], config, where: str) -> bool:
+    """Whether the files hold the reward head that `config` wants."""
+    return _head_in_files(_held(files, where), config, where, new_head=True) is not None
+
+
+def _head_in_files(held: dict[str, Held], config, where: str, new_head: bool) -> HeadKind | None:
+    """The kind under whose names the files hold the reward head that `config` wants; ValueError where they do not."""
+    kind = kind_of(config)
+    head = kind and head_kinds.found_in(kind, {name: one.shape for name, one in held.items()})
+    if kind and not head and not new_head:
+        raise ValueError(
+            f"reward_head: the files in {where!r} hold no {kind.name} head ({', '.join(kind.names)}), but "
+            f"{head_kinds.described(held)}. Write reward_head for the head that is there, give a model that has this "
+            "one, or write init_reward_head true to start with a new one."
+        )
+    return head
 
 
 def _held(files: list[Path], where: str) -> dict[str, Held]:
@@ -160,8 +187,9 @@ def _check_tied_head(files: list[Path], where: str) -> None:
         )
 
 
-def fill(model, files: list[Path], wanted: dict[str, Wanted]) -> None:
-    """Tensor by tensor, so that only one of them is in memory in addition to the model."""
+def fill(model, files: list[Path], wanted: dict[str, Wanted]) -> set[str]:
+    """Tensor by tensor, so that only one of them is in memory in addition to the model. What is left empty: of a
+    reward head what no file holds."""
     config, parameters = model.config, model.state_dict()
     empty = set(parameters)
     parts = {}
@@ -184,7 +212,8 @@ def fill(model, files: list[Path], wanted: dict[str, Wanted]) -> None:
                 if not bool(paddle.isfinite(parameters[place]).all()):
                     raise ValueError(_not_finite(tensor.name, file))
             empty -= names
-    assert not empty, empty
+    assert empty <= NAMES, empty
+    return empty
 
 
 def _not_finite(name: str, file: Path) -> str:

@@ -15,7 +15,8 @@ from paddlenlp.peft.lora.lora_layers import LoRALinear
 
 
 def compute_in_float32(model) -> None:
-    matrices = {model.lm_head.weight.name}  # of which only two rows are read
+    head = getattr(model, "lm_head", None)
+    matrices = {head.weight.name} if head is not None else set()  # of which only two rows are read
     for layer in model.sublayers(include_self=True):
         for kind, forward in _FORWARDS.items():
             if type(layer) is kind:

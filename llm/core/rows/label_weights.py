@@ -1,4 +1,4 @@
-"""What labels count in training: smoothing, and a weight for their positive part. No paddle here."""
+"""What labels count in training: smoothing, a weight for their positive part, or solutions alike. No paddle here."""
 
 from __future__ import annotations
 
@@ -27,6 +27,14 @@ def weigh_labels(row: Row, smoothing: float, positive_weight: float) -> Row:
     targets = positive_weight * smooth / weight
     weights = (payload.weights * weight).astype("float32")
     return replace(row, payload=replace(payload, targets=targets.astype("float32"), weights=weights))
+
+
+def weigh_solutions(row: Row) -> Row:
+    """A solution counts its weight, however many labels it has."""
+    payload = row.payload
+    assert isinstance(payload, Labels)
+    labels_of_solution = np.bincount(payload.solutions)[payload.solutions]
+    return replace(row, payload=replace(payload, weights=(payload.weights / labels_of_solution).astype("float32")))
 
 
 def _smoothed(labels: Labelled, smoothing: float, total: float = 1.0) -> Labelled:

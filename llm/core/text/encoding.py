@@ -63,6 +63,8 @@ class EncodeCounts:
     solutions_cut: int = 0
     steps_cut: int = 0
     errors_cut: int = 0  # solutions whose first wrong step was cut away
+    soft: int = 0  # labels between right and wrong
+    first_soft: str = ""  # where the first of them was read
     answers_cut: int = 0
     answer_tokens_cut: int = 0
     dropped: Counter = field(default_factory=Counter)
@@ -117,6 +119,9 @@ class StepEncoder:
         ids = ids[: scored[-1] + 1]
         self._count([ids], labels, prompt_cut=prompt.was_cut, steps_cut=len(cut))
         self.counts.errors_cut += error_cut
+        if soft := sum(0 < label < 1 for label in labels):
+            self.counts.soft += soft
+            self.counts.first_soft = self.counts.first_soft or record.place
         return Sequence(
             np.array(ids, "int32"),
             np.array(scored, "int64"),

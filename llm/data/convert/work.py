@@ -212,7 +212,7 @@ def _as_json(value: object) -> object:
     """What JSON does not have (NaN, times, bytes) as text."""
     if isinstance(value, dict):
         return {str(key): _as_json(inner) for key, inner in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_as_json(inner) for inner in value]
     if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
         return value

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 from llm.alignment.rm.flashmask.reward_format import FORMAT_FILE, SETTINGS_FILE, load_format
+from llm.core.model.head_kinds import KINDS, LM, NAMES, described, fits
 from llm.scoring.conventions import (
     implicit,
     math_shepherd,
@@ -25,15 +26,7 @@ PUBLISHED: dict[str, ModuleType] = {
     for module in (math_shepherd, qwen_prm, rlhflow, skywork, trl, pure, reasoneval, implicit, universal)
 }
 CHOICES = (own.NAME, *PUBLISHED)
-# What the weights of a head are called, by its kind; a model without one is read by its LM head.
-HEADS = {
-    "mlp": ("score.0.weight", "score.0.bias", "score.2.weight", "score.2.bias"),
-    "value": ("v_head.summary.weight", "v_head.summary.bias"),
-    "classes": ("score_head.weight", "score_head.bias"),
-    "linear": ("score.weight", "score.bias"),
-    "scalar": ("score.weight", "score.bias"),
-}
-MODEL_HEADS = ("lm", "next token")  # read by the LM head
+MODEL_HEADS = (LM, "next token")  # a module's HEAD is one of these, read by the LM head, or a kind of head
 
 
 def is_of_this_project(folder: Path) -> bool:
@@ -49,7 +42,7 @@ def choose(folder: Path, asked: str | None, tensors: dict[str, list[int]]) -> st
         if asked not in fitting:
             raise ValueError(
                 f"convention {asked}: it reads {_described(PUBLISHED[asked].HEAD)}, and {folder} holds "
-                f"{', '.join(tensors) or 'no head beside the LM head'}. {_remedy(fitting)}"
+                f"{described(tensors)}. {_remedy(fitting)}"
             )
         return asked
     if len(fitting) == 1:
@@ -58,16 +51,11 @@ def choose(folder: Path, asked: str | None, tensors: dict[str, list[int]]) -> st
 
 
 def _fits(head: str, tensors: dict[str, list[int]]) -> bool:
-    own_head = {name for names in HEADS.values() for name in names} & tensors.keys()
-    if head in MODEL_HEADS:
-        return not own_head
-    outputs = tensors.get("score.weight", [0])[0]
-    wanted = {"linear": outputs == 2, "scalar": outputs == 1}.get(head, True)
-    return bool(own_head) and own_head <= set(HEADS[head]) and wanted
+    return not NAMES & tensors.keys() if head in MODEL_HEADS else fits(KINDS[head], tensors)
 
 
 def _described(head: str) -> str:
-    return "the LM head" if head in MODEL_HEADS else f"a head named {', '.join(HEADS[head])}"
+    return "the LM head" if head in MODEL_HEADS else f"a head named {', '.join(KINDS[head].names)}"
 
 
 def _remedy(fitting: Iterable[str]) -> str:

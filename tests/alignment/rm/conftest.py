@@ -53,21 +53,31 @@ def data_sets(tiny, made_once) -> dict[str, dict]:
         "logging_steps": 1,
         "learning_rate": 3e-3,
     }
+    few_steps = steps | few | {"train_dataset_path": folder / "few.jsonl"}
+    few_pairs = pairs | few | {"train_dataset_path": folder / "few_pairs.jsonl"}
+    tied = steps | {
+        "model_name_or_path": folder / "Qwen2 tied",
+        "train_dataset_path": folder / "train_words.jsonl",
+        "dev_dataset_path": folder / "dev_words.jsonl",
+        "reward_tokens": "is,answer",
+    }
     return {
         "steps": steps,
         "four layers": steps | {"model_name_or_path": folder / "Qwen2 four"},
         "qwen3": steps | {"model_name_or_path": folder / "Qwen3"},
-        "few steps": steps | few | {"train_dataset_path": folder / "few.jsonl"},
+        "few steps": few_steps,
         "pairs": pairs,
-        "few pairs": pairs | few | {"train_dataset_path": folder / "few_pairs.jsonl"},
-        "tied": steps
-        | {
-            "model_name_or_path": folder / "Qwen2 tied",
-            "train_dataset_path": folder / "train_words.jsonl",
-            "dev_dataset_path": folder / "dev_words.jsonl",
-            "reward_tokens": "is,answer",
-        },
+        "few pairs": few_pairs,
+        "linear": steps | new("linear"),
+        "few ranked, mlp": few_steps | new("mlp") | {"prm_loss": "pqm"},
+        "few pairs, value": few_pairs | new("value"),
+        "tied, mlp": tied | new("mlp"),
+        "tied": tied,
     }
+
+
+def new(head: str) -> dict:
+    return {"reward_head": head, "init_reward_head": True}
 
 
 @pytest.fixture(scope="session")

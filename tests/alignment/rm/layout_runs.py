@@ -83,9 +83,13 @@ def untimed(values: dict) -> dict:
 
 
 def differences(wanted: dict, found: dict) -> dict:
-    """{name: (wanted, found)}. Means of rewards, which have either sign, may be near 0."""
+    """{name: (wanted, found)}. Means of rewards, which have either sign, may be near 0; what is undefined is None."""
     pairs = {name: (wanted.get(name), found.get(name)) for name in {*wanted, *found}}
-    return {name: pair for name, pair in pairs.items() if pair[1] != pytest.approx(pair[0], rel=1e-4, abs=2e-5)}
+
+    def differ(one: float | None, other: float | None) -> bool:
+        return one is not other if None in (one, other) else other != pytest.approx(one, rel=1e-4, abs=2e-5)
+
+    return {name: pair for name, pair in pairs.items() if differ(*pair)}
 
 
 def weights_of(folder: Path) -> dict[str, np.ndarray]:

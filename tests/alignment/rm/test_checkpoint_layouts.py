@@ -14,8 +14,8 @@ from tests.runs import refusal, train_ranks
 
 pytestmark = [pytest.mark.runs, pytest.mark.distributed]
 
-CHECKPOINT = {"steps": "checkpoint-10", "pairs": "checkpoint-5", "few pairs": "checkpoint-4", "tied": "checkpoint-10"}
-LAST = {"steps": "checkpoint-20", "pairs": "checkpoint-20", "few pairs": "checkpoint-8", "tied": "checkpoint-20"}
+CHECKPOINT = {"steps": "checkpoint-10", "pairs": "checkpoint-5", "few": "checkpoint-4", "tied": "checkpoint-10"}
+LAST = {"steps": "checkpoint-20", "pairs": "checkpoint-20", "few": "checkpoint-8", "tied": "checkpoint-20"}
 RESUMED = [  # data, saved under, goes on under
     ("pairs", "tensor", ONE),
     ("pairs", "stage1", ONE),
@@ -26,6 +26,9 @@ RESUMED = [  # data, saved under, goes on under
     ("steps", "pipeline and tensor", "tensor and stage1"),
     ("few pairs", "stage3", ONE),
     ("pairs", "tensor", "stage3"),
+    ("few ranked, mlp", "stage3", ONE),
+    ("few pairs, value", "pipeline and tensor", ONE),
+    ("few ranked, mlp", "pipeline", "stage2"),
 ]
 
 
@@ -33,12 +36,12 @@ RESUMED = [  # data, saved under, goes on under
 def test_a_checkpoint_goes_on_under_another_layout(run_of, data_sets, tmp_path, data, before, after):
     """Losses, norms, evaluations and weights; sums since the last line of the log, where one is saved between two; and
     for the few, the model with the best evaluation, which was saved before under the other layout."""
-    checkpoint = run_of(data, before) / CHECKPOINT[data]
+    checkpoint = run_of(data, before) / CHECKPOINT[data.split()[0]]
     resumed = train(tmp_path / "run", after, **data_sets[data], resume_from_checkpoint=checkpoint)
     straight = run_of(data, ONE)
     assert_same_training(straight, resumed)
     if after == ONE:
-        wanted, found = (optimizer_of(folder / LAST[data]) for folder in (straight, resumed))
+        wanted, found = (optimizer_of(folder / LAST[data.split()[0]]) for folder in (straight, resumed))
         assert wanted.keys() == found.keys()
         for name, state in wanted.items():
             np.testing.assert_allclose(found[name], state, rtol=1e-3, atol=1e-6, err_msg=name)

@@ -37,6 +37,15 @@ RUNS = [
     ("qwen3", "tensor and stage1"),
     ("qwen3", "sequence"),
     ("qwen3", "pipeline"),
+    ("linear", "sequence"),
+    ("linear", "tensor and stage1"),
+    ("few ranked, mlp", "data"),
+    ("few ranked, mlp", "stage2"),
+    ("few ranked, mlp", "stage3"),
+    ("few ranked, mlp", "pipeline"),
+    ("few pairs, value", "stage1"),
+    ("few pairs, value", "pipeline and tensor"),
+    ("tied, mlp", "pipeline"),
 ]
 
 

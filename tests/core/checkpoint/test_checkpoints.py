@@ -176,6 +176,15 @@ def test_a_kill_while_deleting_leaves_no_checkpoint_that_looks_whole(tmp_path, m
 
 def test_what_differs_from_the_run_of_a_checkpoint_is_told_by_name(tmp_path):
     write_json(tmp_path / checkpoints.IDENTITY, {"seed": 1, "data": "crc 7", "gone": None})
-    assert identity_differences(tmp_path, {"seed": 1, "data": "crc 7", "gone": None}) == []
-    differences = identity_differences(tmp_path, {"seed": 2, "data": "crc 7", "new": "x"})
+    assert identity_differences(tmp_path, {"seed": 1, "data": "crc 7", "gone": None}, {}) == []
+    differences = identity_differences(tmp_path, {"seed": 2, "data": "crc 7", "new": "x"}, {})
     assert differences == ["new: None in the checkpoint, 'x' now", "seed: 1 in the checkpoint, 2 now"]
+
+
+def test_a_setting_that_an_early_checkpoint_does_not_know_had_its_default(tmp_path):
+    write_json(tmp_path / checkpoints.IDENTITY, {"seed": 1})
+    defaults = {"seed": 42, "head": "lm"}
+    assert identity_differences(tmp_path, {"seed": 1, "head": "lm"}, defaults) == []
+    assert identity_differences(tmp_path, {"seed": 1, "head": "mlp"}, defaults) == [
+        "head: 'lm' in the checkpoint, 'mlp' now"
+    ]

@@ -29,7 +29,7 @@ def find(output_dir, given=None, lacking=(), **changes):
     def faults_of(folder):
         return ["model.safetensors lacks a tensor"] if checkpoints.step_of(folder) in lacking else []
 
-    return output_folder.find_checkpoint(output_dir, SimpleNamespace(**asked | changes), IDENTITY, faults_of)
+    return output_folder.find_checkpoint(output_dir, SimpleNamespace(**asked | changes), IDENTITY, {}, faults_of)
 
 
 def flip(folder, name="model.safetensors") -> None:

@@ -94,6 +94,16 @@ class RewardRows:
         return lines
 
 
+def check_labels_are_hard(rows: RewardRows) -> None:
+    """ValueError where a label is between right and wrong."""
+    if soft := rows.encoded.soft:
+        raise ValueError(
+            f"prm_loss pqm ranks right steps above wrong ones, and {count_of(soft, 'label')} of the training data "
+            f"{'is' if soft == 1 else 'are'} neither 0 nor 1 (first in {rows.encoded.first_soft}). Write prm_loss "
+            "reward_tokens, or give data with labels that are right or wrong."
+        )
+
+
 def describe_cuts(counts: EncodeCounts) -> list[str]:
     lines = [f"  {count_of(count, 'record')} left out: {reason}" for reason, count in counts.dropped.items()]
     if counts.prompts_cut:

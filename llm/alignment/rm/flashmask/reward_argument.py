@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from llm.core.model.families import GRANULARITIES
+from llm.core.model.head_kinds import LM, TRAINED
 from llm.core.records.fields import LARGEST
 from llm.core.records.records import LEAST_WEIGHT
 from llm.core.rows.packing import STREAM_WINDOW
@@ -100,8 +101,12 @@ class TrainingArguments:
     process_reward: bool = setting(True, "true: a score for each step (PRM); false: one for each answer (ORM).")
     prm_loss: str = setting(
         "reward_tokens",
-        "Cross entropy over the two reward tokens, or over the whole vocabulary as in next-token prediction.",
-        choices=["reward_tokens", "vocabulary"],
+        "Cross entropy over right and wrong (reward_tokens), over the whole vocabulary as in next-token prediction, or "
+        "pqm: the steps of a solution are ranked.",
+        choices=["reward_tokens", "vocabulary", "pqm"],
+    )
+    pqm_margin: float = setting(
+        4.0, "With prm_loss pqm: what wrong steps must lie below right ones.", range=Range(0, LARGEST)
     )
     label_smoothing: float = setting(
         0.0,
@@ -226,10 +231,19 @@ class ModelArgument:
     )
     placeholder_token: str = setting("ки", "The token at whose position a step is scored; one token.")
     reward_tokens: str = setting("+,-", "The positive and the negative token, separated by a comma; one token each.")
+    reward_head: str = setting(
+        LM,
+        "What makes a reward of a hidden state: lm (the reward tokens' rows of the LM head), linear (two classes, as "
+        "in TRL), mlp (two layers, as in Qwen2.5-Math-PRM) or value (one number). A published model keeps its head.",
+        choices=list(TRAINED),
+    )
+    init_reward_head: bool = setting(False, "Start with a new reward_head, at random, if the model has none.")
     add_placeholder_token: bool = setting(
         False, "Add placeholder_token to the vocabulary if it is more than one token."
     )
-    lora: bool = setting(False, "Train low-rank adapters and the two reward rows instead of all weights.")
+    lora: bool = setting(
+        False, "Train low-rank adapters and the head (with lm its two reward rows) instead of all weights."
+    )
     lora_rank: int = setting(8, "Rank of the adapters.", range=Range(1, WIDEST))
     lora_alpha: int = setting(16, "Adapters are scaled by lora_alpha / lora_rank.", range=Range(1, WIDEST))
     lora_target_modules: list[str] | None = setting(
@@ -244,6 +258,7 @@ IDENTITY = (
     "seed max_seq_len max_prompt_len zero_padding greedy_zero_padding prefix_sharing prefix_sharing_window lazy "
     "process_reward placeholder_token reward_tokens use_chat_template score_last_step_only prm_loss label_smoothing "
     "positive_weight balance_labels reward_margin reward_centering add_placeholder_token "
+    "pqm_margin reward_head "
     "lora lora_rank lora_alpha lora_target_modules "
     "learning_rate warmup_steps warmup_ratio max_steps num_train_epochs lr_scheduler_type lr_end num_cycles power "
     "weight_decay adam_beta1 adam_beta2 adam_epsilon max_grad_norm bf16 fp16_opt_level amp_master_grad"

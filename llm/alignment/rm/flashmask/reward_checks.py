@@ -9,6 +9,7 @@ from __future__ import annotations
 from llm.alignment.rm.flashmask.reward_format import split_reward_tokens
 from llm.alignment.rm.flashmask.reward_metrics import OUTCOME_METRICS, PREFERENCE_METRICS, STEP_METRICS
 from llm.core.model import lora_settings
+from llm.core.model.head_kinds import LM
 from llm.core.model.sizes import Sizes
 from llm.core.parallel import layout
 from llm.core.records.records import LABELLED, PREFERENCES
@@ -19,6 +20,7 @@ from llm.core.settings.settings import Settings
 # metric_for_best_model is one of the evaluation's, but for those that count or describe the data
 COUNTS = ("steps", "solutions", "first_error_unknown", "answers", "pairs", "positive_share", "ties")
 PAIR_SETTINGS = ("reward_margin", "reward_centering")
+PQM = "pqm"  # a prm_loss
 LESS_IS_BETTER = ("loss", "ece")
 
 
@@ -35,6 +37,8 @@ def note_problems(settings: Settings, ranks: int, has_cuda: bool) -> None:
     layout.resolve(settings, ranks, has_cuda)
     _resolve_data(settings)
     _resolve_reward(settings)
+    _resolve_head(settings)
+    _resolve_ranking(settings)
     lora_settings.check_settings(settings)
     _check_optimizer(settings, ranks)
 
@@ -186,6 +190,31 @@ def _resolve_reward(settings: Settings) -> None:
         settings.refuse("score_last_step_only", "with process_reward false there is one score per answer; leave it out")
     if settings["balance_labels"] and settings.is_written("positive_weight"):
         settings.refuse("positive_weight", "balance_labels chooses it from the data; leave one of them out")
+
+
+def _resolve_head(settings: Settings) -> None:
+    """The head, and a loss that needs the LM head."""
+    if settings["reward_head"] == LM:
+        if settings["init_reward_head"]:
+            settings.refuse("init_reward_head", "reward_head is lm, which every causal LM has; leave it out")
+    elif settings["prm_loss"] == "vocabulary":
+        why = f"reward_head {settings['reward_head']} knows no vocabulary; write reward_tokens or pqm"
+        settings.refuse("prm_loss", why)
+
+
+def _resolve_ranking(settings: Settings) -> None:
+    """What ranks the steps of a solution, and what would have no effect there."""
+    if settings["prm_loss"] != PQM:
+        if settings["pqm_margin"] != settings.parameters["pqm_margin"].default:
+            settings.refuse("pqm_margin", "applies only to prm_loss pqm; write that, too, or leave it out")
+        return
+    for name in ("label_smoothing", "positive_weight", "balance_labels"):
+        if settings[name] != settings.parameters[name].default:
+            settings.refuse(name, "prm_loss pqm ranks steps, and has no label that could be weighed; leave it out")
+    for name, value in {"process_reward": False, "score_last_step_only": True}.items():
+        if settings[name] is value:
+            why = f"pqm ranks the steps of a solution, and with {name} {str(value).lower()} it has one score"
+            settings.refuse("prm_loss", f"{why}; write reward_tokens")
 
 
 def _check_optimizer(settings: Settings, ranks: int) -> None:

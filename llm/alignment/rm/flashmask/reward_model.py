@@ -1,4 +1,4 @@
-"""A causal LM as a reward model: the same weights, another forward."""
+"""A causal LM, or a model with a head of its own, as a reward model: the same weights, another forward."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from llm.alignment.rm.flashmask.reward_format import RewardFormat
 from llm.alignment.rm.flashmask.reward_run import RewardRun
 from llm.core import patches
 from llm.core.model import forward as forward_module
-from llm.core.model import heads, lora, pipeline
+from llm.core.model import heads, lora, pipeline, reward_head, weights
 from llm.core.model.chunked_logsumexp import log_normaliser
 from llm.core.model.config import load_config
 from llm.core.model.grow_vocabulary import grow_vocabulary
+from llm.core.model.load import weight_files
 from llm.core.parallel.ranks import say
+from llm.core.records.records import PREFERENCES
 from llm.core.text.reward_tokens import RewardTokens
 from llm.core.train.library_arguments import LibraryArguments
 
@@ -27,7 +29,7 @@ def as_reward_model(model, tokens: RewardTokens, over_vocabulary: bool = False):
     Paddle's wrappers for several ranks find the whole computation inside one forward.
     """
 
-    def score(hidden_KE):
+    def logits_of(hidden_KE):
         logits_K2 = heads.reward_logits(model, hidden_KE, tokens)
         if over_vocabulary:
             whole = log_normaliser(hidden_KE, model.lm_head.weight, heads.is_tied(model))
@@ -36,23 +38,32 @@ def as_reward_model(model, tokens: RewardTokens, over_vocabulary: bool = False):
 
     def forward(self, input_ids, position_ids, end_row, scored):
         hidden_BSE = forward_module.hidden_states(self, input_ids, position_ids, end_row)
-        return self.lm_head(at_scored(hidden_BSE, scored))
+        head = logits_of if reward_head.of(self) else self.lm_head
+        return head(at_scored(hidden_BSE, scored))
 
-    # Past Layer.__setattr__, with which PaddleNLP guards the forward's signature for generation. The head keeps its
+    # Past Layer.__setattr__, with which PaddleNLP guards the forward's signature for generation. The LM head keeps its
     # call: sharding stage 3 brings its weight together before, and cuts it up again behind.
-    model.__dict__["score"] = score
+    model.__dict__["reward_logits"] = logits_of
     if model.config.pipeline_parallel_degree > 1:
         pipeline.give_hidden_states(model)
-    else:
-        model.lm_head.__dict__["forward"] = score
-        model.__dict__["forward"] = types.MethodType(forward, model)
+        return model
+    if not reward_head.of(model):
+        model.lm_head.__dict__["forward"] = logits_of
+    model.__dict__["forward"] = types.MethodType(forward, model)
     return model
 
 
 def build_model(run: RewardRun, reward_format: RewardFormat, attend, arguments: LibraryArguments):
     """The model that trains: loaded, with a row for an added placeholder, as a reward model, with adapters if asked."""
     set_seed(run.training.seed)
-    model = patches.load_model(run.model_path, load_config(run.model_path), attend, run.weight_dtype, arguments)
+    config = load_config(run.model_path, run.model.reward_head)
+    new_head = None
+    if run.model.init_reward_head:
+        check_head_is_missing(run, config)
+        new_head = run.training.seed
+    model = patches.load_model(run.model_path, config, attend, run.weight_dtype, arguments, new_head)
+    if run.form == PREFERENCES and not run.training.reward_centering and (head := reward_head.of(model)):
+        reward_head.keep_last_bias(head)
     grow_vocabulary(model, len(reward_format.tokenizer))
     model = as_reward_model(model, reward_format.tokens, over_vocabulary=run.training.prm_loss == "vocabulary")
     if not run.model.lora:
@@ -69,6 +80,15 @@ def build_model(run: RewardRun, reward_format: RewardFormat, attend, arguments: 
     )
     say(lora.describe(adapted))
     return adapted
+
+
+def check_head_is_missing(run: RewardRun, config) -> None:
+    """A new head would replace a trained one in silence."""
+    if weights.has_head(weight_files(run.model_path, config.model_type), config, run.model_path):
+        raise ValueError(
+            f"init_reward_head: the model in {run.model_path!r} has a {config.reward_head} head, and a new one would "
+            "replace it. Leave the setting out to keep the head that is there."
+        )
 
 
 def trains_placeholder_row(run: RewardRun, reward_format: RewardFormat) -> bool:

@@ -9,7 +9,14 @@ import paddle
 from llm.alignment.rm.flashmask.reward_argument import TrainingArguments
 from llm.alignment.rm.flashmask.reward_metrics import outcome_metrics, preference_metrics, step_metrics
 from llm.alignment.rm.flashmask.reward_model import at_scored
-from llm.core.model.losses import pair_loss, reward_cross_entropy, reward_scores, rewards, vocabulary_cross_entropy
+from llm.core.model.losses import (
+    pair_loss,
+    ranking_loss,
+    reward_cross_entropy,
+    reward_scores,
+    rewards,
+    vocabulary_cross_entropy,
+)
 from llm.core.records.records import PREFERENCES
 
 MODEL_INPUTS = ("input_ids", "position_ids", "end_row", "scored")
@@ -22,7 +29,7 @@ class RewardObjective:
         return model(**{name: inputs[name] for name in MODEL_INPUTS})
 
     def outputs_of_hidden(self, model, hidden, inputs):
-        return model.score(at_scored(hidden, inputs["scored"]))
+        return model.reward_logits(at_scored(hidden, inputs["scored"]))
 
 
 @dataclass(frozen=True)
@@ -32,13 +39,12 @@ class LabelObjective(RewardObjective):
 
     process_reward: bool
     prm_loss: str
+    pqm_margin: float
     statistics = ("hits", "labels", "positive_hits", "positive", "tokens", "solutions")
 
     def loss_and_statistics(self, logits, inputs):
         logits_M2 = logits.gather(inputs["label_at"])
-        over_vocabulary = self.prm_loss == "vocabulary"
-        cross_entropy = vocabulary_cross_entropy if over_vocabulary else reward_cross_entropy
-        loss = (inputs["weights"] * cross_entropy(logits_M2, inputs["targets"])).sum()
+        loss = (inputs["weights"] * self._losses(logits_M2, inputs)).sum()
         with paddle.no_grad():
             real_M = inputs["weights"] > 0
             right_M = inputs["labels"] > 0.5  # what is not real is 0
@@ -50,6 +56,14 @@ class LabelObjective(RewardObjective):
                 "positive": right_M.sum(),
                 **counts(inputs),
             }
+
+    def _losses(self, logits_M2, inputs):
+        """[M]"""
+        if self.prm_loss == "pqm":
+            right_M = inputs["targets"] > 0.5
+            return ranking_loss(rewards(logits_M2), right_M, inputs["solutions"], self.pqm_margin)
+        cross_entropy = vocabulary_cross_entropy if self.prm_loss == "vocabulary" else reward_cross_entropy
+        return cross_entropy(logits_M2, inputs["targets"])
 
     def training_metrics(self, sums: dict[str, float]) -> dict[str, float]:
         negative = sums["labels"] - sums["positive"]
@@ -136,4 +150,4 @@ def counts(inputs) -> dict:
 def objective_of(form: str, training: TrainingArguments) -> RewardObjective:
     if form == PREFERENCES:
         return PairObjective(training.reward_centering)
-    return LabelObjective(training.process_reward, training.prm_loss)
+    return LabelObjective(training.process_reward, training.prm_loss, training.pqm_margin)

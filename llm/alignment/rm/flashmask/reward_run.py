@@ -118,6 +118,10 @@ class RewardRun:
         same["rows of an update"] = self.rows_per_update
         return {**same, "layout": layout.of_checkpoints(values, self.ranks)}
 
+    @property
+    def identity_defaults(self) -> dict[str, Any]:
+        return {name: self.settings.parameters[name].default for name in IDENTITY}
+
     def without_effect(self) -> list[str]:
         """Lines about what this run does not do although one might expect it."""
         training, lines = self.training, []
@@ -177,7 +181,7 @@ def resolve_run(argv: list[str], description: str) -> RewardRun:
     reward_checks.note_problems(settings, *machine)
     folder_settings.note_problems(settings, model_path, reward_checks.writes_model(settings))
     settings.check()
-    sizes = read_sizes(model_path)
+    sizes = read_sizes(model_path, settings["reward_head"])
     fit(settings, sizes)
     training, data, model = settings.build()
     form = form_of_data(data_sets(training, data), training.process_reward)

@@ -67,7 +67,12 @@ def find_start(
     needed = needed_of_checkpoint(run, reward_format)
     checkpoint = ranks.decided_by_first(
         lambda: output_folder.find_checkpoint(
-            run.output_dir, run.training, identity, lambda folder: contents.faults(folder, needed), run.writes_model
+            run.output_dir,
+            run.training,
+            identity,
+            run.identity_defaults,
+            lambda folder: contents.faults(folder, needed),
+            run.writes_model,
         )
     )
     compatibility.check_stages(checkpoint, run.training.pipeline_parallel_degree, run.sizes.tie_word_embeddings)
@@ -159,6 +164,7 @@ def _train_and_evaluate(run: RewardRun, start: Start, trainer: ExactTrainer) -> 
 
 
 def end_training(run: RewardRun, start: Start, trainer: ExactTrainer) -> dict:
+    trainer.weights.check_end()
     results = {f"train_{name}": value for name, value in trainer.train_totals().items()}
     if trainer.args.load_best_model_at_end and trainer.state.best_model_checkpoint is None:
         say(f"no evaluation had a {trainer.args.metric_for_best_model}, so the final model is the last one")

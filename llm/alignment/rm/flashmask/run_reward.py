@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[4])
 
-from llm.alignment.rm.flashmask.data import RewardRows, load_rows, weighed
+from llm.alignment.rm.flashmask.data import RewardRows, check_labels_are_hard, load_rows, weighed
 from llm.alignment.rm.flashmask.reward_format import RewardFormat, make_format
 from llm.alignment.rm.flashmask.reward_run import RewardRun, fit_to_data, fit_to_tokenizer, resolve_run
 from llm.core.checkpoint import output_folder
@@ -26,7 +26,7 @@ from llm.core.model.config import check_vocabulary
 from llm.core.model.folder import find_model
 from llm.core.parallel import ranks
 from llm.core.parallel.ranks import say
-from llm.core.rows.label_weights import weigh_labels
+from llm.core.rows.label_weights import weigh_labels, weigh_solutions
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.core.text.reward_tokens import add_placeholder
 
@@ -101,6 +101,9 @@ def read_data(run: RewardRun, reward_format: RewardFormat) -> tuple[RewardRows |
 
 def training_rows(run: RewardRun, train: RewardRows):
     """The rows with what their labels count in training."""
+    if run.training.prm_loss == "pqm":
+        check_labels_are_hard(train)
+        return weighed(train.rows, weigh_solutions)
     weight = run.positive_weight(train)
     if run.training.balance_labels:
         say(f"balance_labels: the positive part of a label has weight {weight:.4g}, the negative part 1")
