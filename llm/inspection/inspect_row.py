@@ -35,8 +35,9 @@ from llm.core.model.config import read_sizes
 from llm.core.paths import resolve_path
 from llm.core.rows.row import Row
 from llm.core.settings.parse import parse
+from llm.core.text.pieces import bytes_of_ids
 from llm.inspection.row_rules import broken_rules
-from llm.inspection.row_text import bytes_of, head_lines, mask_lines, token_lines, tree_lines
+from llm.inspection.row_text import head_lines, mask_lines, token_lines, tree_lines
 
 HEAD = 1 << 16
 # In a record's text the quotes would be escaped.
@@ -128,8 +129,7 @@ def screen(
     yield from rows.describe("training data", max_seq_len)
     yield from (f"  {line}" for line in run.settings.changes if line.split(":")[0] in DATA_SETTINGS)
     count = f"{len(rows.rows):,}" if isinstance(rows.rows, list) else "a stream"
-    byte_of_letter = getattr(tokenizer, "byte_decoder", None)
-    pieces = [bytes_of(piece, byte_of_letter) for piece in tokenizer.convert_ids_to_tokens(row.ids.tolist())]
+    pieces = bytes_of_ids(tokenizer, row.ids.tolist())
     if broken:
         yield "\n".join([f"\nrow {asked.row} of {count} is BROKEN, a bug in this program:", *broken])
         yield from token_lines(row, pieces)

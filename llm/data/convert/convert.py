@@ -95,6 +95,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     add("--neutral", choices=NEUTRAL, help="prm800k: what a rating of 0 is (default: good; soft: 0.5; skip: no label)")
     add("--threshold", type=_share, help="soft labels above it become +, others - (default: they stay soft)")
     add("--placeholder", help="token after each step (default: the format's own)")
+    add("--tokenizer", metavar="FOLDER", help="mindspeed: the tokenizer that made the token ids")
     add("--step_separator", type=_text, help="columns: where one text is cut into steps, such as '\\n\\n'")
     add("--repeat_labels", action="store_true", default=None, help="trees: label shared steps in each record, not once")
     add("--margins", action="store_true", default=None, help="pairs: the difference of the scores as margin")

@@ -33,6 +33,7 @@ from llm.core.model import attention
 from llm.core.parallel import ranks, stage3
 from llm.core.train import finite
 from llm.core.train.exact_trainer import ExactTrainer
+from tests.faults import watching
 
 RANK = int(os.environ.get("PADDLE_TRAINER_ID", "0"))
 
@@ -83,6 +84,11 @@ def sigkill(rank: int, inside: str = f"{ExactTrainer.__module__}:ExactTrainer._s
             os.kill(os.getpid(), signal.SIGKILL)
 
     before_any(inside, act)
+
+
+def watch(folder: str, store: str) -> None:
+    """The states that a folder goes through."""
+    watching.start(Path(folder), Path(store))
 
 
 def slow(seconds: float) -> None:

@@ -60,7 +60,7 @@ def pack(kind: str, rows: list[dict], folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", ROWS)
 @pytest.mark.parametrize("kind", ["jsonl", "json", "gz", "zst", "parquet"])
 def test_each_format_is_found_by_its_fields_in_each_kind_of_file(tmp_path, capsys, name, kind):
     """Other columns are ignored. What is written is accepted as records, the same for every kind of file."""
@@ -78,7 +78,7 @@ def test_each_format_is_found_by_its_fields_in_each_kind_of_file(tmp_path, capsy
         assert read_records(str(tmp_path / "found/out.jsonl"), form=form)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", ROWS)
 def test_a_row_fits_its_own_format_only(name):
     assert [form.name for form in FORMATS.values() if form.fits(ROWS[name])] == [name]
 

@@ -60,7 +60,7 @@ def folder(tmp_path_factory) -> Path:
 WRITTEN = [(name, target) for name in ("columns", "records", "trl") for target in WRITABLE]
 
 
-@pytest.mark.parametrize("name, target", [*((name, None) for name in FORMATS), *WRITTEN])
+@pytest.mark.parametrize("name, target", [*((name, None) for name in ROWS), *WRITTEN])
 def test_mutated_rows_are_converted_or_counted(folder, name, target):
     rng = random.Random(f"{name} {target}")
     count = MUTATIONS if target is None else MUTATIONS // 10
