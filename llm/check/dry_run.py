@@ -150,9 +150,9 @@ def _data(
 ) -> tuple[Paths, list[Section]]:
     """Of data that is not there the settings' section says so."""
     found = {name: paths for name, paths in run.data_sets.items() if _is_there(paths)}
-    paths = check_paths(asked, found.get(TRAIN, []))
-    how = asked_of(reward_format) if reward_format else _without_tokenizer(run)
     held_out = find_files(found[DEV]) if DEV in found else []
+    paths = check_paths(asked, found.get(TRAIN, []), held_out)
+    how = asked_of(reward_format) if reward_format else _without_tokenizer(run)
     sections = []
     if TRAIN in found:
         against = [*held_out, *paths.against]
