@@ -159,7 +159,9 @@ class TrainingArguments:
     save_total_limit: int | None = setting(
         None, "How many checkpoints to keep, not counting the best one; null or 0: all.", range=COUNT_OR_NONE
     )
-    overwrite_output_dir: bool = setting(False, "Start afresh and delete the checkpoints in output_dir.")
+    overwrite_output_dir: bool = setting(
+        False, "Start afresh: delete the checkpoints in output_dir, and replace its model at the end."
+    )
     resume_from_checkpoint: str | None = setting(
         None, "Resume from this checkpoint instead of the last one in output_dir."
     )

@@ -26,7 +26,12 @@ LESS_IS_BETTER = ("loss", "ece")
 
 
 def resolve(settings: Settings, ranks: int, has_cuda: bool) -> None:
-    """Change defaults that cannot hold and note every problem, before anything expensive is done."""
+    """Change defaults that cannot hold and raise every problem, before anything expensive is done."""
+    note_problems(settings, ranks, has_cuda)
+    settings.check()
+
+
+def note_problems(settings: Settings, ranks: int, has_cuda: bool) -> None:
     _resolve_purpose(settings)
     _resolve_schedule(settings)
     _resolve_precision(settings, has_cuda)
@@ -37,7 +42,10 @@ def resolve(settings: Settings, ranks: int, has_cuda: bool) -> None:
     _resolve_ranking(settings)
     lora_settings.check_settings(settings)
     _check_optimizer(settings, ranks)
-    settings.check()
+
+
+def writes_model(settings: Settings) -> bool:
+    return settings["do_train"] and not (settings["benchmark"] or settings["autotuner_benchmark"])
 
 
 def _resolve_purpose(settings: Settings) -> None:
