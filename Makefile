@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/installed-$(shell cat requirements.txt requirements-shared.
 WORKERS ?= 2
 PYTEST := $(VENV)/bin/python -m pytest -q -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
-.PHONY: demo test test-fast test-peer lint docs install peer
+.PHONY: demo test test-fast test-peer test-faults lint docs install peer
 
 demo: install
 	$(VENV)/bin/python -m llm demo
@@ -22,6 +22,10 @@ test-fast: install
 PEERS := $(VENV)/transformers-4.55.4 $(VENV)/transformers-5.24.0
 test-peer: install $(addsuffix /installed,$(PEERS))
 	LLM_TRANSFORMERS_PYTHONS="$(addsuffix /bin/python,$(PEERS))" $(VENV)/bin/python -m pytest -q tests/export/test_transformers.py
+
+# Kills, flipped bits, truncations, planted pickles and changed files by the thousand; docs/faults.md has the table.
+test-faults: install
+	$(VENV)/bin/python -m tests.faults --seed $(or $(SEED),0) --count $(or $(COUNT),10000)
 
 $(VENV)/transformers-%/installed: tests/export/transformers-%.txt
 	$(PYTHON) -m venv $(@D)

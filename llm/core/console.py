@@ -67,7 +67,7 @@ def folded(text: str) -> str:
     return "\n".join(lines)
 
 
-def in_short(error: Exception) -> str:
+def in_short(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return visible(f"{type(error).__name__}: {' '.join(lines[:2])}"[:300])
 

@@ -22,16 +22,22 @@ def key_given_twice(pairs: Iterable[tuple[str, Any]]) -> str | None:
     return None
 
 
+def text_of(content: bytes, name: str) -> str:
+    """A file's text; ValueError begins with the file's `name`."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        wrong = f"byte {error.start + 1} is 0x{content[error.start]:02x}"
+        raise ValueError(f"{name} is not UTF-8: {wrong}") from None
+
+
 def object_of(content: bytes, name: str, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
     """The JSON object in a file's content; ValueError begins with the file's `name` and says what is wrong."""
     if len(content) > most_bytes:
         raise ValueError(f"{name} has {len(content):,} bytes, more than {most_bytes:,}: this is another file")
+    text = text_of(content, name)
     try:
-        value = json.loads(
-            content.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_whole
-        )
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{name} is not UTF-8: byte {error.start + 1} is 0x{content[error.start]:02x}") from None
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_whole)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise ValueError(f"{name} is not JSON: {error.msg} at {where}") from None

@@ -29,13 +29,20 @@ TOO_FULL = {
 
 
 class LineFile:
-    """JSON values -> lines of a file; `count` is how many were written."""
+    """JSON values -> lines of a file, which has a temporary name until it is placed; `count` is how many were
+    written."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, path: Path) -> None:
         self.count = 0
-        self._stream = stream
+        self.path = path.resolve()  # through a link, the file that it leads to
+        self._part = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
         self._lines: list[str] = []
         self._text_of = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._raw = open(self._part, "wb")
+        # No name and no time in the gzip header: the same records are the same bytes.
+        packed = gzip.GzipFile("", "wb", 6, self._raw, mtime=0) if self.path.suffix == ".gz" else self._raw
+        self._stream = cast(BinaryIO, packed)
 
     def write(self, value: object) -> None:
         """ValueError for NaN and infinite numbers, which JSON does not have."""
@@ -46,14 +53,45 @@ class LineFile:
         self._lines.append(text)
         self.count += 1
         if len(self._lines) == LINES_AT_ONCE:
-            self.flush()
+            self._flush()
 
-    def flush(self) -> None:
+    def _flush(self) -> None:
         if self._lines:
             self._lines.append("")
-            # halves of characters, which UTF-8 does not have, only occur in rows that are rejected
-            self._stream.write("\n".join(self._lines).encode(errors="backslashreplace"))
+            with self._told():
+                # halves of characters, which UTF-8 does not have, only occur in rows that are rejected
+                self._stream.write("\n".join(self._lines).encode(errors="backslashreplace"))
             self._lines = []
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Inside, a disk that has no room is a ValueError."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in TOO_FULL:
+                raise
+            why = f"{TOO_FULL[error.errno]} ({error.strerror})"
+            text = f"{self.path} is not written: {why}; free some space, or write to another place."
+            raise ValueError(text) from error
+
+    def finish(self) -> None:
+        """All that was written is on the disk."""
+        self._flush()
+        with self._told():
+            if self._stream is not self._raw:
+                self._stream.close()
+            self._raw.flush()
+            os.fsync(self._raw.fileno())
+
+    def place(self) -> None:
+        self._part.replace(self.path)
+
+    def discard(self) -> None:
+        """Nothing is left under the temporary name."""
+        with contextlib.suppress(OSError):  # what is still to be flushed may have no room
+            self._raw.close()
+        self._part.unlink(missing_ok=True)
 
 
 def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path], overwrite: bool) -> None:
@@ -82,28 +120,25 @@ def _problem_of(path: Path, inputs: Sequence[Path], overwrite: bool) -> str:
 
 
 @contextlib.contextmanager
-def new_file(path: Path) -> Iterator[LineFile]:
-    """A file that appears under its name at the end of the block, and not at all if that ends with an error."""
-    path = path.resolve()  # through a link, the file that it leads to
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+def new_files(paths: Sequence[Path]) -> Iterator[list[LineFile]]:
+    """Files that appear under their names at the end of the block, and none of them if that ends with an error or one
+    cannot be written."""
+    files: list[LineFile] = []
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb") as raw:
-            # No name and no time in the gzip header: the same records are the same bytes.
-            stream = gzip.GzipFile("", "wb", 6, raw, mtime=0) if path.suffix == ".gz" else raw
-            file = LineFile(cast(BinaryIO, stream))
-            yield file
-            file.flush()
-            if stream is not raw:
-                stream.close()
-            raw.flush()
-            os.fsync(raw.fileno())
-        part.replace(path)
-    except OSError as error:
-        if error.errno not in TOO_FULL:
-            raise
-        why = f"{TOO_FULL[error.errno]} ({error.strerror})"
-        raise ValueError(f"{path} is not written: {why}; free some space, or write to another place.") from error
+        for path in paths:
+            files.append(LineFile(path))
+        yield files
+        for file in files:
+            file.finish()
+        for file in files:
+            file.place()
     finally:
-        with contextlib.suppress(OSError):  # of a folder that could not be made
-            part.unlink(missing_ok=True)
+        for file in files:
+            file.discard()
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[LineFile]:
+    """One such file."""
+    with new_files([path]) as (file,):
+        yield file

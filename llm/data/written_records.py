@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from llm.core.records.json_stream import no_progress, read_written
 from llm.core.records.problem import Problem
-from llm.data.output import new_file
+from llm.data.output import new_files
 
 LINE_BREAK = re.compile(r"[ \t]*[\r\n]+[ \t]*")
 NOWHERE = 0  # the destination of a record that is written to no file
@@ -29,8 +28,8 @@ def copy_records(
 ) -> None:
     """A second pass over files: each record goes to the output whose number `destinations` has for
     it. `read_at` are the stamps from before the first pass; ValueError, and no output, if they have changed."""
-    with contextlib.ExitStack() as opened:
-        streams = {number: opened.enter_context(new_file(path)) for number, path in outputs.items()}
+    with new_files(list(outputs.values())) as opened:
+        streams = dict(zip(outputs, opened, strict=True))
         for destination, text in zip(destinations, _texts(files, progress), strict=False):
             if destination != NOWHERE:
                 streams[destination].write_text(text)

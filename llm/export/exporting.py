@@ -15,7 +15,7 @@ from llm.core.model.config import read_config
 from llm.core.model.families import FAMILIES
 from llm.core.model.head_kinds import LM, NAMES, kind_of
 from llm.core.model.shapes import HEAD
-from llm.core.text.tokenizer import CONFIG_FILE
+from llm.core.text.tokenizer_settings import CONFIG_FILE
 from llm.export.forms import FORMS, Form, Head
 from llm.export.hugging_face import config_of, padding_of, write_weights
 from llm.export.source import EMBEDDING, Source, open_source

@@ -25,18 +25,20 @@ from dataclasses import dataclass
 from itertools import islice
 
 from llm.alignment.rm.flashmask import reward_argument, reward_run
-from llm.alignment.rm.flashmask.data import RewardRows, form_of_data, load_rows
+from llm.alignment.rm.flashmask.data import RewardRows, RowStream, form_of_data
 from llm.alignment.rm.flashmask.reward_argument import ModelArgument, setting
 from llm.alignment.rm.flashmask.reward_format import RewardFormat
 from llm.alignment.rm.flashmask.reward_run import RewardRun
+from llm.alignment.rm.flashmask.row_cache import rows_of
 from llm.alignment.rm.flashmask.run_reward import read_format
 from llm.core.console import count_of, plain_errors
 from llm.core.model.config import read_sizes
 from llm.core.paths import resolve_path
 from llm.core.rows.row import Row
 from llm.core.settings.parse import parse
+from llm.core.text.pieces import bytes_of_ids
 from llm.inspection.row_rules import broken_rules
-from llm.inspection.row_text import bytes_of, head_lines, mask_lines, token_lines, tree_lines
+from llm.inspection.row_text import head_lines, mask_lines, token_lines, tree_lines
 
 HEAD = 1 << 16
 # In a record's text the quotes would be escaped.
@@ -110,7 +112,7 @@ def is_config(path: str) -> bool:
 def read_rows(run: RewardRun, reward_format: RewardFormat) -> RewardRows:
     paths, margin = run.data.train_dataset_path, run.training.reward_margin
     assert paths  # read_run refuses a run without them
-    return load_rows(paths, run.data, reward_format, run.form, margin, bar=sys.stderr.isatty())
+    return rows_of(paths, run.data, reward_format, run.form, margin, bar=sys.stderr.isatty())
 
 
 def choose(rows: RewardRows, number: int) -> Row:
@@ -127,9 +129,8 @@ def screen(
     tokenizer, max_seq_len = reward_format.tokenizer, run.data.max_seq_len
     yield from rows.describe("training data", max_seq_len)
     yield from (f"  {line}" for line in run.settings.changes if line.split(":")[0] in DATA_SETTINGS)
-    count = f"{len(rows.rows):,}" if isinstance(rows.rows, list) else "a stream"
-    byte_of_letter = getattr(tokenizer, "byte_decoder", None)
-    pieces = [bytes_of(piece, byte_of_letter) for piece in tokenizer.convert_ids_to_tokens(row.ids.tolist())]
+    count = "a stream" if isinstance(rows.rows, RowStream) else f"{len(rows.rows):,}"
+    pieces = bytes_of_ids(tokenizer, row.ids.tolist())
     if broken:
         yield "\n".join([f"\nrow {asked.row} of {count} is BROKEN, a bug in this program:", *broken])
         yield from token_lines(row, pieces)

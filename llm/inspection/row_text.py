@@ -27,19 +27,7 @@ from llm.inspection.row_runs import (
 
 MASK_SIZE = 48
 COLUMNS = ("tokens", "positions", "end_row", "target", "weight", "labels", "solutions", "follows")
-BYTE_PIECE = re.compile("<0x([0-9A-F]{2})>")
 NARROWEST_TEXT = 40  # deep branches are indented no further than leaves this much
-
-
-def bytes_of(piece: str | bytes, byte_of_letter: dict[str, int] | None) -> bytes:
-    """What a piece of the vocabulary stands for: bytes already (tiktoken), a letter for each byte (byte-level BPE), or
-    SentencePiece's writing of blanks and bytes. Special tokens are written out."""
-    if isinstance(piece, bytes):
-        return piece
-    if byte_of_letter is not None:
-        return b"".join(bytes([byte_of_letter[c]]) if c in byte_of_letter else c.encode() for c in piece)
-    byte = BYTE_PIECE.fullmatch(piece)
-    return bytes([int(byte[1], 16)]) if byte else piece.replace("▁", " ").encode()
 
 
 def visible(text: bytes) -> str:

@@ -39,6 +39,23 @@ QWEN_TEMPLATE = (
     "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
 )
 
+# As Qwen3's: thoughts are a field or stand in the text; they are left out of earlier answers, and the last answer has
+# a block for them even if it is empty.
+QWEN3_TEMPLATE = (
+    "{%- set at = namespace(last=-1) %}{%- for m in messages[::-1] %}{%- if at.last < 0 and m.role == 'user' %}"
+    "{%- set at.last = messages|length - loop.index %}{%- endif %}{%- endfor %}"
+    "{%- for m in messages %}{%- set text = m.content %}{%- set thoughts = '' %}"
+    "{%- if m.reasoning_content is string %}{%- set thoughts = m.reasoning_content %}"
+    "{%- elif m.role == 'assistant' and '</think>' in text %}"
+    "{%- set thoughts = text.split('</think>')[0].rstrip('\n').split('<think>')[-1].lstrip('\n') %}"
+    "{%- set text = text.split('</think>')[-1].lstrip('\n') %}{%- endif %}"
+    "{{- '<|im_start|>' + m.role + '\n' }}{%- if m.role == 'assistant' and loop.index0 > at.last %}"
+    "{{- '<think>\n' + thoughts + '\n</think>\n\n' }}{%- endif %}{{- text + '<|im_end|>\n' }}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}"
+    "{%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\n\n</think>\n\n' }}{%- endif %}"
+    "{%- endif %}"
+)
+
 
 def byte_level(digits: str):
     """A byte-level BPE trained on the sentences, divided as WORDS with so many digits together."""
@@ -122,6 +139,16 @@ def write_qwen2(folder: Path) -> None:
 def qwen2(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("qwen2")
     write_qwen2(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def qwen3(qwen2, tmp_path_factory) -> Path:
+    """The same with a template that has room for thoughts."""
+    folder = tmp_path_factory.mktemp("qwen3")
+    (folder / "tokenizer.json").write_bytes((qwen2 / "tokenizer.json").read_bytes())
+    config = json.loads((qwen2 / "tokenizer_config.json").read_text(encoding="utf-8"))
+    write_config(folder, **config | {"chat_template": QWEN3_TEMPLATE})
     return folder
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from llm.core.records.json_stream import read_values
-from llm.data.output import LINES_AT_ONCE, check_outputs, new_file
+from llm.data.output import LINES_AT_ONCE, check_outputs, new_file, new_files
 
 VALUES = [{"text": "шаг\n两 \u2028", "n": [1, 0.5, None, True]}] * (2 * LINES_AT_ONCE + 1)
 
@@ -149,3 +149,20 @@ def test_a_half_of_a_character_is_written_as_its_escape(tmp_path):
     with new_file(tmp_path / "out.jsonl") as file:
         file.write({"a": "x\ud800y"})
     assert json.loads((tmp_path / "out.jsonl").read_text()) == {"a": "x\ud800y"}
+
+
+def test_of_several_files_none_appears_if_one_cannot_be_written(tmp_path):
+    paths = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    with pytest.raises(ValueError, match="NaN|Out of range"), new_files(paths) as (one, other):
+        one.write(1)
+        other.write(float("nan"))
+    assert names_in(tmp_path) == set()
+    (tmp_path / "b.jsonl").mkdir()  # cannot be replaced
+    with pytest.raises(OSError), new_files(paths[::-1]) as (one, other):
+        one.write(1)
+        other.write(2)
+    assert names_in(tmp_path) == {"b.jsonl"}
+    (tmp_path / "b.jsonl").rmdir()
+    with new_files(paths) as (one, other):
+        one.write(1)
+    assert [path.read_text() for path in paths] == ["1\n", ""]

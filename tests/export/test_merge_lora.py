@@ -21,6 +21,7 @@ BASES = {
     "Llama, tied": ("Llama", {"tie_word_embeddings": True}),
     "Mistral": ("Mistral", {}),
     "Qwen2": ("Qwen2", {"tie_word_embeddings": False}),
+    "Qwen3": ("Qwen3", {}),
     "Qwen2, tied": ("Qwen2", {"tie_word_embeddings": True}),
 }
 RANK, ALPHA = 4, 6

@@ -1,22 +1,26 @@
-"""transformers reads what was exported, without remote code, and gives the scores of this project. Run for real where
-LLM_TRANSFORMERS_PYTHONS names Pythons that have it (`make test-peer`)."""
+"""transformers reads what was exported, without remote code, and gives the scores of this project; and what it saves
+computes the same here. Run for real where LLM_TRANSFORMERS_PYTHONS names Pythons that have it (`make test-peer`)."""
 
 import json
 import os
 import subprocess
 from pathlib import Path
 
+import numpy as np
+import paddle
 import pytest
 
+from llm.core.model import forward, heads
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.core.text.reward_tokens import add_placeholder
 from llm.export.export import main
 from llm.scoring.scorer import Scorer
+from tests.core import model_folders
 from tests.core.conftest import write_qwen2
 from tests.export.models import MODELS, make_model
 
 PYTHONS = os.environ.get("LLM_TRANSFORMERS_PYTHONS", "").split()
-READER = Path(__file__).with_name("read_with_transformers.py")
+READER, WRITER = (Path(__file__).with_name(f"{verb}_with_transformers.py") for verb in ("read", "write"))
 FORMS = ("causal-lm", "token-classification", "sequence-classification", "qwen-prm")
 SOLUTIONS = [
     {"question": "Sam has 3 pens. He finds 4. How many?", "steps": ["Step 1: 3 + 4 = 7.", "Step 2: The answer is: 8"]},
@@ -30,6 +34,8 @@ pytestmark = [
         not PYTHONS, reason="LLM_TRANSFORMERS_PYTHONS names no Python with transformers (make test-peer)"
     ),
 ]
+
+EVERY_PYTHON = pytest.mark.parametrize("number", range(max(len(PYTHONS), 1)))
 
 
 def text_of(solution: dict, each_step: bool) -> str:
@@ -66,18 +72,50 @@ def jobs(tokenizer, of_qwen, tmp_path_factory) -> list[tuple[dict, list[list[flo
     return found
 
 
-@pytest.mark.parametrize("number", range(max(len(PYTHONS), 1)))
-def test_transformers_gives_our_scores(jobs, number):
+def answer_of(python: str, script: Path, jobs: list[dict]) -> dict:
     done = subprocess.run(
-        [PYTHONS[number], "-I", str(READER)],
-        input=json.dumps([job for job, _ in jobs]),
+        [python, "-I", str(script)],
+        input=json.dumps(jobs),
         capture_output=True,
         text=True,
         timeout=600,
         env={name: value for name, value in os.environ.items() if not name.startswith("HF_")} | {"HF_HUB_OFFLINE": "1"},
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    found = json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@EVERY_PYTHON
+def test_transformers_gives_our_scores(jobs, number):
+    found = answer_of(PYTHONS[number], READER, [job for job, _ in jobs])
     for (job, expected), scores in zip(jobs, found["scores"], strict=True):
         for one, other in zip(expected, scores, strict=True):
             assert other == pytest.approx(one, abs=1e-4), (found["version"], job)
+
+
+NOT_GIVEN = ("architectures", "model_type", "torch_dtype", "transformers_version")  # transformers writes its own
+
+
+@EVERY_PYTHON
+def test_what_transformers_saves_computes_the_same_here(number, tmp_path):
+    """In the files of its version: newer ones write rope_parameters and layer_types."""
+    ids, tokens = list(range(3, 35)), [model_folders.TOKENS.positive, model_folders.TOKENS.negative]
+    jobs = [
+        {
+            "folder": str(tmp_path / name),
+            "model_type": config["model_type"],
+            "settings": {setting: value for setting, value in config.items() if setting not in NOT_GIVEN},
+            "ids": [token % config["vocab_size"] for token in ids],
+            "tokens": tokens,
+        }
+        for name, config in model_folders.FAMILIES.items()
+    ]
+    found = answer_of(PYTHONS[number], WRITER, jobs)
+    inputs = np.arange(len(ids)), np.full(len(ids), len(ids), "int32")
+    for job, expected in zip(jobs, found["logits"], strict=True):
+        model = model_folders.load(Path(job["folder"]))
+        with paddle.no_grad():
+            row = (paddle.to_tensor(array).unsqueeze(0) for array in (np.array(job["ids"]), *inputs))
+            logits = heads.reward_logits(model, forward.hidden_states(model, *row)[0], model_folders.TOKENS)
+        np.testing.assert_allclose(logits.numpy(), expected, atol=1e-4, err_msg=f"{found['version']} {job['folder']}")
+        assert np.ptp(expected) > 0.1

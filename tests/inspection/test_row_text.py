@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from llm.core.rows.prefix_tree import grow_trees, lone_tree
 from llm.core.rows.row import Row, make_row
 from llm.core.text.encoding import Pair, Sequence
+from llm.core.text.pieces import bytes_of
 from llm.inspection.row_rules import broken_rules
 from llm.inspection.row_runs import (
     FULL,
@@ -24,7 +25,7 @@ from llm.inspection.row_runs import (
     solutions_through,
     tree_bounds,
 )
-from llm.inspection.row_text import bytes_of, head_lines, mask_lines, token_lines, tree_lines, visible
+from llm.inspection.row_text import head_lines, mask_lines, token_lines, tree_lines, visible
 
 PLACEHOLDER = 9
 quick = settings(max_examples=100, deadline=None)

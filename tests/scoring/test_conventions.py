@@ -45,8 +45,9 @@ def tokenizer(tmp_path_factory):
 
 
 def make_model(folder, tokenizer, head: str | None, architecture="Qwen2ForTokenClassification", seed=5, **changes):
-    """A Qwen2 without an LM head where it has another one; the config and the weights."""
-    config = model_folders.QWEN2 | {"vocab_size": 500, "architectures": [architecture], **changes}
+    """Without an LM head where it has another one; the config and the weights."""
+    base = model_folders.QWEN3 if architecture.startswith("Qwen3") else model_folders.QWEN2
+    config = base | {"vocab_size": 500, "architectures": [architecture], **changes}
     random = np.random.default_rng(seed)
     weights = model_folders.random_weights(config)
     weights = {
@@ -163,11 +164,14 @@ DIRECT = {
 }
 
 
-@pytest.mark.parametrize("name", DIRECT)
-def test_scores_equal_a_direct_computation(name, tokenizer, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "family"), [*((name, "Qwen2") for name in DIRECT), ("trl", "Qwen3"), ("math-shepherd", "Qwen3")]
+)
+def test_scores_equal_a_direct_computation(name, family, tokenizer, tmp_path):
     """Alone, and with other candidates of the question in the same tree; in bfloat16 near to it."""
     head = PUBLISHED[name].HEAD
-    config, weights = make_model(tmp_path / "m", tokenizer, None if head == "lm" else head)
+    architecture = f"{family}ForTokenClassification"
+    config, weights = make_model(tmp_path / "m", tokenizer, None if head == "lm" else head, architecture)
     backend, ids = encoder(tokenizer)
     expected = DIRECT[name](config, weights, backend, ids)
     scorer = Scorer.load(tmp_path / "m", convention=name)

@@ -1,5 +1,5 @@
 """What a checkpoint must hold for a run to go on from it: the state of the training, and every tensor in its shape and
-type. Known before a model is built: of safetensors no more than the headers is read.
+type, without NaN. Known before a model is built.
 
 Checksums tell whether a checkpoint is what was saved. This tells whether what was saved is all that this run needs; of
 early checkpoints, which have no checksums, it is the only look into the files.
@@ -21,7 +21,7 @@ import paddle
 from paddlenlp.trainer import TrainerState
 from safetensors import safe_open
 
-from llm.core.checkpoint import checkpoints, loop_state
+from llm.core.checkpoint import checkpoints, loop_state, not_finite
 from llm.core.console import in_short, listed
 from llm.core.files import json_object
 from llm.core.model.shapes import EMBEDDING, HEAD
@@ -70,12 +70,14 @@ def faults(folder: Path, needed: Needed) -> list[str]:
     """What a checkpoint lacks, each with the file's name."""
     of_optimizer = _of_optimizer if needed.unified else _of_own_optimizer
     found = [*_of_state(folder, needed), *_of_sums(folder, needed.sums), *_of_schedule(folder)]
-    return [*found, *_of_weights(folder, needed), *of_optimizer(folder, needed)]
+    found += [*_of_weights(folder, needed), *of_optimizer(folder, needed)]
+    return found or not_finite.faults(folder)
 
 
 def faults_of_model(folder: Path, needed: Needed) -> list[str]:
     """Of the files alone that a model is in: what is loaded of the best checkpoint at the end of a run."""
-    return checkpoints.faults(folder, OF_MODEL) or _of_weights(folder, needed)
+    found = checkpoints.faults(folder, OF_MODEL) or _of_weights(folder, needed)
+    return found or not_finite.faults(folder, OF_MODEL)
 
 
 # ---- the state of the training

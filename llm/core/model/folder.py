@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from llm.core.console import listed
 from llm.core.paths import resolve_path
 from llm.core.strict_json import object_of
 from llm.core.text.load_tokenizer import TOKENIZER_FILES
 
 ADAPTER_CONFIG = "lora_config.json"
 WEIGHT_FILES = ("model.safetensors", "model_state.pdparams")
+FILE_NAME = re.compile(r"[^/\\\0]{1,200}\.(safetensors|pdparams)")
 WEIGHT_INDEXES = tuple(f"{name}.index.json" for name in WEIGHT_FILES)
 
 
@@ -44,19 +47,13 @@ def _check_model_folder(folder: Path) -> None:
             f"model_name_or_path: {folder} holds LoRA adapters, which are not a model by themselves. Merge them into "
             f"their base first (python -m llm merge-lora {folder} NEW_FOLDER) and give the new folder."
         )
-    missing = []
-    if not (folder / "config.json").is_file():
-        missing.append("config.json")
-    indexes = [folder / name for name in WEIGHT_INDEXES if (folder / name).is_file()]
-    if indexes:
-        try:
-            listed = {str(name) for name in object_of(indexes[0].read_bytes(), indexes[0].name)["weight_map"].values()}
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise ValueError(
-                f"model_name_or_path: {indexes[0]} is not an index of weights. Copy or download the folder again."
-            ) from None
-        missing += sorted(name for name in listed if not (folder / name).is_file())
-    elif not any((folder / name).is_file() for name in WEIGHT_FILES):
+    missing = [] if (folder / "config.json").is_file() else ["config.json"]
+    try:
+        files = weight_files(folder)
+    except ValueError as error:
+        raise ValueError(f"model_name_or_path: {error}") from error
+    missing += [file.name for file in files if not file.is_file()]
+    if not files:
         is_pickled = any(folder.glob("pytorch_model*.bin"))
         hint = "; PyTorch's .bin files are not read, convert them to safetensors" if is_pickled else ""
         missing.append(f"weights ({' or '.join((*WEIGHT_FILES, *WEIGHT_INDEXES))}{hint})")
@@ -65,3 +62,28 @@ def _check_model_folder(folder: Path) -> None:
             f"model_name_or_path: the folder {folder} is incomplete: {', '.join(missing)} missing. "
             "Copy or download it again, or give another folder."
         )
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Of a model: those that the index lists, which need not be there, or the one that is there; none where there is
+    neither. ValueError names an index that is none."""
+    for name, index in zip(WEIGHT_FILES, WEIGHT_INDEXES, strict=True):
+        if (folder / index).is_file():
+            return [folder / file for file in _names_in(folder / index)]
+        if (folder / name).is_file():
+            return [folder / name]
+    return []
+
+
+def _names_in(index: Path) -> list[str]:
+    what = f"{index} is not an index of weights"
+    try:
+        places = object_of(index.read_bytes(), index.name).get("weight_map")
+    except ValueError as error:
+        raise ValueError(f"{what} ({error}). Copy or download the folder again.") from None
+    if not isinstance(places, dict) or not places:
+        raise ValueError(f"{what}: it has no weight_map. Copy or download the folder again.")
+    names = list(dict.fromkeys(map(str, places.values())))
+    if wrong := [name for name in names if not FILE_NAME.fullmatch(name)]:
+        raise ValueError(f"{what}: {listed(wrong, 2)[:200]} cannot be a file of it. Copy or download the folder again.")
+    return sorted(names)

@@ -7,10 +7,10 @@ from pathlib import Path
 from paddlenlp.transformers.configuration_utils import LlmMetaConfig
 from paddlenlp.transformers.model_utils import no_init_weights
 
-from llm.core.console import in_short
+from llm.core.console import in_short, listed
 from llm.core.model import attention, reward_head, weights
+from llm.core.model import folder as folder_module
 from llm.core.model.families import FAMILIES, family_of
-from llm.core.model.folder import WEIGHT_FILES
 from llm.core.model.head_kinds import kind_of
 
 
@@ -55,12 +55,26 @@ def share_rotary_tables(model) -> None:
 
 
 def weight_files(name_or_path: str, model_type: str) -> list[Path]:
+    if Path(name_or_path).is_dir():
+        return _files_in(Path(name_or_path))
     causal_lm = FAMILIES[model_type].causal_lm()
     try:
         archive, shards, *_ = causal_lm._resolve_model_file_path(name_or_path)
-    except Exception as error:
+    except Exception as error:  # a hub fails in many ways
         raise ValueError(
-            f"model_name_or_path: no weights were found in {name_or_path!r} ({in_short(error)}). Give the folder that "
-            f"holds {' or '.join(WEIGHT_FILES)}."
+            f"model_name_or_path: no weights were found under the name {name_or_path!r} ({in_short(error)})."
         ) from error
     return [Path(file) for file in shards or [archive]]
+
+
+def _files_in(folder: Path) -> list[Path]:
+    try:
+        files = folder_module.weight_files(folder)
+    except ValueError as error:
+        raise ValueError(f"model_name_or_path: {error}") from error
+    missing = [file.name for file in files if not file.is_file()]
+    if missing or not files:
+        what = f"its index lists {listed(missing)}, which is not there" if missing else "there are none"
+        names = " or ".join((*folder_module.WEIGHT_FILES, *folder_module.WEIGHT_INDEXES))
+        raise ValueError(f"model_name_or_path: the weights of {folder}: {what}. Give the folder that holds {names}.")
+    return files

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import paddle
 from paddle.distributed import sharding
 from paddle.distributed.fleet.meta_parallel.sharding.group_sharded_stage3 import GroupShardedStage3
@@ -9,12 +11,12 @@ from paddle.distributed.fleet.meta_parallel.sharding.group_sharded_stage3 import
 GROUP_SHARDED_PARALLEL = sharding.group_sharded_parallel
 
 
-def is_whole(parameter) -> bool:
+def is_whole(parameter: Any) -> bool:
     """Whether stage 3 leaves this parameter uncut."""
     return hasattr(parameter, "unslice")
 
 
-def held(parameter):
+def held(parameter: Any) -> Any:
     """What a rank has of a parameter between two calls of its layer."""
     return parameter if is_whole(parameter) else parameter.fw_storage
 

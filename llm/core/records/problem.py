@@ -36,7 +36,7 @@ def excerpt(value: object, longest: int = 60) -> str:
     elif isinstance(value, list):
         value = [item[: longest + 1] if isinstance(item, str) else item for item in value[: longest + 1]]
     try:
-        text = json.dumps(value, ensure_ascii=False)
+        text = json.dumps(value, ensure_ascii=False, default=str)
     except RecursionError:  # it is nested as deeply as could be read
         text = "…"
     if len(text) > longest:

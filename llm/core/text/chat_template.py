@@ -10,9 +10,11 @@ from typing import NoReturn
 import jinja2
 from jinja2.ext import Extension
 
-from llm.core.console import in_short
+from llm.core.console import in_short, listed
+from llm.core.strict_json import KINDS, text_of
 from llm.core.text.bounded_jinja import BoundedEnvironment
 from llm.core.text.tokenizer import Tokenizer
+from llm.core.text.tokenizer_settings import TEMPLATE_FILE, object_in
 
 A_DAY = date(2024, 7, 26)  # the one that Llama 3's templates write where there is no clock
 REMEDY = "Set use_chat_template to false, or give a tokenizer whose template can be used."
@@ -51,23 +53,27 @@ def compile_template(tokenizer: Tokenizer) -> Callable[..., str]:
 def find_template(tokenizer: Tokenizer) -> str:
     """Of chat_template.jinja, tokenizer_config.json or chat_template.json; of several the one called default."""
     if "chat_template.jinja" in tokenizer.files:
-        return tokenizer.files["chat_template.jinja"].decode()
+        return text_of(tokenizer.files["chat_template.jinja"], "use_chat_template: chat_template.jinja")
     template = tokenizer.config.get("chat_template")
-    if template is None and "chat_template.json" in tokenizer.files:
-        written = json.loads(tokenizer.files["chat_template.json"])
+    if template is None and TEMPLATE_FILE in tokenizer.files:
+        written = object_in(tokenizer.files, TEMPLATE_FILE)
         template = written.get("chat_template")
         if template is None:
             raise ValueError(
-                f"use_chat_template: chat_template.json has PaddleNLP's own form ({', '.join(written)}), which is not "
+                f"use_chat_template: chat_template.json has PaddleNLP's own form ({listed([*written])}), which is not "
                 "supported. Write the model's template, which is in Jinja, into tokenizer_config.json as chat_template."
             )
     if isinstance(template, list):
-        named = {entry["name"]: entry["template"] for entry in template}
+        if not all(isinstance(entry, dict) and isinstance(entry.get("name"), str) for entry in template):
+            raise ValueError(f"use_chat_template: each template of a list needs a name and a template. {REMEDY}")
+        named = {entry["name"]: entry.get("template") for entry in template}
         if "default" not in named:
-            raise ValueError(f"use_chat_template: of the templates {', '.join(named)} none is called default. {REMEDY}")
+            raise ValueError(f"use_chat_template: of the templates {listed([*named])} none is called default. {REMEDY}")
         template = named["default"]
     if not isinstance(template, str | None):
-        raise ValueError(f"use_chat_template: chat_template is {template!r}, which is not a text. {REMEDY}")
+        raise ValueError(
+            f"use_chat_template: chat_template is {KINDS.get(type(template), 'a number')}, not a text. {REMEDY}"
+        )
     if template is None:
         raise ValueError(
             "use_chat_template: this tokenizer has no chat template (chat_template in tokenizer_config.json, or "

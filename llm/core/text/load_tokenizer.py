@@ -14,13 +14,14 @@ from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
 from llm.core.console import in_short
-from llm.core.strict_json import object_of
-from llm.core.text.sentencepiece_tokenizer import OF_PIECES, PIECES_FILES, SentencePieceTokenizer
-from llm.core.text.tokenizer import CONFIG_FILE, LLAMA, OF_CLASSES, JsonTokenizer, Tokenizer
+from llm.core.strict_json import object_of, text_of
+from llm.core.text.sentencepiece_tokenizer import PIECES_FILES, SentencePieceTokenizer
+from llm.core.text.tokenizer import LLAMA, OF_CLASSES, JsonTokenizer, Tokenizer
+from llm.core.text.tokenizer_settings import CONFIG_FILE, OF_PIECES, OLDER_FILES, TEMPLATE_FILE, read_config
 
 TOKENIZER_FILES = ("tokenizer.json", *PIECES_FILES, "vocab.json")
-TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json")
-OTHER_FILES = ("merges.txt", "special_tokens_map.json", "added_tokens.json", *TEMPLATE_FILES)
+TEMPLATE_FILES = ("chat_template.jinja", TEMPLATE_FILE)
+OTHER_FILES = ("merges.txt", *OLDER_FILES, *TEMPLATE_FILES)
 TIKTOKEN = re.compile(rb"[A-Za-z0-9+/=]+ \d+\n")
 QWEN2_WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -32,7 +33,9 @@ def load_tokenizer(name_or_path: str) -> Tokenizer:
     try:
         folder = Path(name_or_path)
         return read_tokenizer(folder if folder.is_dir() else _download(name_or_path))
-    except Exception as error:
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # Rust's is no Exception
+            raise
         raise ValueError(
             f"tokenizer_name_or_path: no tokenizer could be read from {name_or_path!r} ({in_short(error)}). "
             f"Its folder needs one of {', '.join(TOKENIZER_FILES)} and {CONFIG_FILE}."
@@ -42,14 +45,16 @@ def load_tokenizer(name_or_path: str) -> Tokenizer:
 def read_tokenizer(folder: Path) -> Tokenizer:
     names = (*TOKENIZER_FILES, *OTHER_FILES, CONFIG_FILE)
     files = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
-    config = object_of(files.pop(CONFIG_FILE, b"{}"), CONFIG_FILE)
+    config = read_config(files)
+    files.pop(CONFIG_FILE, None)
     if OF_PIECES in config and files.keys() & set(PIECES_FILES):
         of_pieces = config.pop(OF_PIECES)
         config = {name: value for name, value in config.items() if name not in OF_CLASSES} | of_pieces
         files.pop("tokenizer.json", None)
     kind = config.get("tokenizer_class") or config.get("init_class") or ""
     if "tokenizer.json" in files:
-        return JsonTokenizer(Backend.from_str(files["tokenizer.json"].decode()), kind, config, files)
+        backend = Backend.from_str(text_of(files["tokenizer.json"], "tokenizer.json"))
+        return JsonTokenizer(backend, kind, config, files)
     for name in PIECES_FILES:
         if name in files:
             _check_pieces(name, files[name], kind)
@@ -86,7 +91,7 @@ def _download(name: str) -> Path:
 
 def _qwen2_backend(files: dict[str, bytes]) -> Backend:
     vocabulary = object_of(files["vocab.json"], "vocab.json")
-    lines = files["merges.txt"].decode().split("\n")
+    lines = text_of(files["merges.txt"], "merges.txt").split("\n")
     merges = [tuple(line.split()) for line in lines if line.strip() and not line.startswith("#version:")]
     backend = Backend(models.BPE(vocabulary, merges))
     backend.normalizer = normalizers.NFC()

@@ -9,11 +9,10 @@ from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
 
 from llm.core.text.pieces_as_json import BLANK, backend_of, take_blank_before
-from llm.core.text.tokenizer import CONFIG_FILE, NAMED, OF_CLASSES, Tokenizer, add_to
+from llm.core.text.tokenizer import OF_CLASSES, Tokenizer, add_to
+from llm.core.text.tokenizer_settings import CONFIG_FILE, NAMED, OF_PIECES
 
 PIECES_FILES = ("tokenizer.model", "sentencepiece.bpe.model")  # as transformers and PaddleNLP call it
-# In tokenizer_config.json: what to obey with the model itself, which is read here and not its tokenizer.json.
-OF_PIECES = "sentencepiece"
 # Appended to a serialized SentencePiece model: normalizer_spec { add_dummy_prefix: false }. A later field wins.
 NO_PREFIX = b"\x1a\x02\x18\x00"
 

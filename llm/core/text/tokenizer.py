@@ -10,14 +10,23 @@ from typing import Any
 from tokenizers import AddedToken, pre_tokenizers, processors
 from tokenizers import Tokenizer as Backend
 
+from llm.core.console import listed
 from llm.core.text.pieces_as_json import puts_blank_first, take_blank_before
+from llm.core.text.tokenizer_settings import (
+    ADDED_FILE,
+    CONFIG_FILE,
+    FLAGS,
+    NAMED,
+    OLDER_FILES,
+    SPECIAL_FILE,
+    TEMPLATE_FILE,
+    check_file,
+    check_ids,
+    content_of,
+    object_in,
+)
 
-CONFIG_FILE = "tokenizer_config.json"
 LLAMA = ("LlamaTokenizer", "CodeLlamaTokenizer")  # and these with Fast
-TEMPLATE_FILE = "chat_template.json"
-OLDER_FILES = ("special_tokens_map.json", "added_tokens.json")
-FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")  # of an added token
-NAMED = ("bos_token", "eos_token", "unk_token", "pad_token")
 # What transformers takes for a class whose tokenizer_config.json is silent about them.
 DEFAULTS: dict[str | tuple[str, ...], dict[str, str]] = {
     LLAMA: {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"},
@@ -49,14 +58,14 @@ class Tokenizer(ABC):
     def __init__(self, kind: str, config: dict, files: dict[str, bytes], own_names: dict[str, str] | None = None):
         self.kind, self.config, self.files = kind, config, files
         self.added: dict[str, AddedToken] = {}
-        known = {} if "special_tokens_map.json" not in files else json.loads(files["special_tokens_map.json"])
+        known = object_in(files, SPECIAL_FILE)
         defaults = own_names or next((names for name, names in DEFAULTS.items() if kind.startswith(name)), {})
-        self.named = {name: _content({**defaults, **known, **config}.get(name)) for name in NAMED}
+        self.named = {name: content_of({**defaults, **known, **config}.get(name)) or None for name in NAMED}
         self.bos_token, self.eos_token, self.unk_token, _ = self.named.values()
         others = config.get("additional_special_tokens", known.get("additional_special_tokens")) or []
         if isinstance(config.get("extra_special_tokens"), list):  # what transformers 5 calls them, and 4 fails at
             others = [*others, *config.pop("extra_special_tokens")]
-        self.additional = [*map(_content, others)]
+        self.additional = [*map(content_of, others)]
         # Not what pads: nothing is padded with it here, and many a folder names one that its model has no row for.
         self.special = [*filter(None, (self.bos_token, self.eos_token, self.unk_token)), *self.additional]
 
@@ -88,11 +97,11 @@ class Tokenizer(ABC):
         """The tokens that the configuration adds to the vocabulary, in the order of their ids."""
         listed = self.config.get("added_tokens_decoder")
         if listed is None:
-            listed = {number: text for text, number in json.loads(self.files.get("added_tokens.json", b"{}")).items()}
+            listed = {number: text for text, number in object_in(self.files, ADDED_FILE).items()}
         for number, token in sorted((int(number), token) for number, token in listed.items()):
             known = token if isinstance(token, dict) else {"special": token in self.special, "normalized": False}
             flags = {flag: known[flag] for flag in FLAGS if flag in known}
-            self._add(AddedToken(_content(token), **flags), number)
+            self._add(AddedToken(content_of(token), **flags), number)
         for token in self.special:
             if token not in self.added:
                 self._add(AddedToken(token, special=True, normalized=False), self.token_id(token))
@@ -148,6 +157,10 @@ class Tokenizer(ABC):
         """What other programs cannot read as it is read here."""
         return None
 
+    def content(self) -> dict[str, bytes]:
+        """The files that are saved: equal where the tokenizer is."""
+        return self._files_to_save()
+
     def save_pretrained(self, folder: str) -> None:
         """Files that this project, PaddleNLP's AutoTokenizer and transformers read, with the same ids."""
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -174,7 +187,7 @@ class Tokenizer(ABC):
         tokens = {"additional_special_tokens": self.additional, "added_tokens_decoder": _listed(added)}
         config = {**config, **self.named, **tokens}
         kept = {name: content for name, content in self.files.items() if name not in OLDER_FILES}
-        template = json.loads(kept.get(TEMPLATE_FILE, b"{}")).get("chat_template")
+        template = object_in(kept, TEMPLATE_FILE).get("chat_template")
         if template is not None:
             del kept[TEMPLATE_FILE]
             config["chat_template"] = config.get("chat_template") or template
@@ -193,10 +206,6 @@ def add_to(backend: Backend, token: AddedToken) -> None:
     (backend.add_special_tokens if token.special else backend.add_tokens)([token])
 
 
-def _content(token: str | dict | None) -> str | None:
-    return token["content"] if isinstance(token, dict) else token
-
-
 class JsonTokenizer(Tokenizer):
     """Of a tokenizer.json, by the package that wrote it."""
 
@@ -207,7 +216,10 @@ class JsonTokenizer(Tokenizer):
         backend.no_padding()
         backend.encode_special_tokens = True
         self.added = {token.content: token for token in backend.get_added_tokens_decoder().values()}
-        self._length = max(backend.get_vocab(with_added_tokens=True).values()) + 1
+        ids = backend.get_vocab(with_added_tokens=True)
+        check_ids(ids, "tokenizer.json" if "tokenizer.json" in files else "vocab.json")
+        check_file(object_in(files, "tokenizer.json"), ids)
+        self._length = max(ids.values()) + 1
         self._add_listed_tokens()
         if kind.startswith(LLAMA):
             backend.post_processor = self._template(*self._llama_ends())
@@ -227,7 +239,9 @@ class JsonTokenizer(Tokenizer):
     def _ends_of_the_file(self) -> tuple[list[int], list[int]]:
         plain = self._backend.encode("a", add_special_tokens=False).ids
         whole = self._backend.encode("a").ids
-        start = next(n for n in range(len(whole)) if whole[n : n + len(plain)] == plain)
+        if unknown := [number for number in whole if self._backend.id_to_token(number) is None]:
+            raise ValueError(f"tokenizer.json: its post_processor adds the ids {listed(unknown)}, which no token has")
+        start = next(n for n in range(len(whole) + 1) if whole[n : n + len(plain)] == plain)
         return whole[:start], whole[start + len(plain) :]
 
     def _add(self, token: AddedToken, number: int | None) -> None:

@@ -25,8 +25,19 @@ def evaluate(trainer: ExactTrainer, rows, prefix: str = "eval") -> dict:
     """{name: value}; a value that the data leaves undefined is None."""
     with trainer.tally.clock_stopped():
         losses, *columns = _of_all_ranks(trainer, _judge(trainer, rows))
+        if without := int((~np.isfinite(losses)).sum()):
+            raise ValueError(
+                f"of {len(losses):,} held-out scores {without:,} have a NaN or infinite loss: the model's weights are "
+                "too large for them, so there is no result. Give another model, or lower learning_rate."
+            )
         metrics = {"loss": float(losses.mean()), **trainer.objective.metrics(*columns)}
     return {f"{prefix}_{name}": value for name, value in metrics.items()}
+
+
+def losses_of(trainer: ExactTrainer, rows) -> np.ndarray:
+    """Of all that is judged in these rows, over all ranks."""
+    columns = _of_all_ranks(trainer, _judge(trainer, rows))
+    return columns[0] if columns else np.zeros(0)
 
 
 def defined(metrics: dict) -> dict:

@@ -6,6 +6,8 @@ scored divided by its weight in the whole update. What is scored, and how, is th
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import paddle
 from paddle.distributed.fleet.meta_optimizers.dygraph_optimizer import HybridParallelOptimizer
@@ -19,6 +21,7 @@ from llm.core.parallel.ranks import from_all_ranks, sum_over_ranks
 from llm.core.rows.update_loader import StepLoader
 from llm.core.train import evaluator
 from llm.core.train.curves import Curves
+from llm.core.train.finite import Weights
 from llm.core.train.gradient_clip import ExactClip, UpdateSkipped
 from llm.core.train.objective import Objective
 from llm.core.train.progress import Progress
@@ -27,10 +30,6 @@ from llm.core.train.stop_signals import StopSignals
 from llm.core.train.tally import SKIPPED, STEPS
 
 SHOWN_RECORDS = 20
-
-
-class Diverged(ValueError):
-    """A loss or a gradient is NaN or infinite, and nan_policy is stop."""
 
 
 def names_of_sums(objective: Objective) -> tuple[str, ...]:
@@ -52,6 +51,7 @@ class ExactTrainer(ResumableTrainer):
             self.add_callback(callback)
         self.signals = StopSignals()
         self.stopped_by: str | None = None  # the signal that one of the ranks got, once all of them know
+        self.weights = Weights(self)
         self.last_evaluation: tuple[int, dict] | None = None  # (update, metrics)
         self.gradient_norm: float | None = None
         self.learning_rate_used: float | None = None
@@ -137,11 +137,8 @@ class ExactTrainer(ResumableTrainer):
         update = getattr(self.optimizer, name)
 
         def update_or_skip(*args, **kwargs):
-            try:
+            with contextlib.suppress(UpdateSkipped):
                 update(*args, **kwargs)
-            except UpdateSkipped as reason:
-                if self.is_world_process_zero():
-                    print(reason, flush=True)
 
         setattr(self.optimizer, name, update_or_skip)
 
@@ -158,6 +155,7 @@ class ExactTrainer(ResumableTrainer):
         for batch in batches:
             self.tally.add(batch)
         self.gradient_norm = float(np.sqrt(squares))
+        self.weights.note_update(self.state.global_step + 1, self.train_loader.step_rows)
         return self.gradient_norm
 
     def _check_loss_valid(self, loss) -> None:
@@ -169,20 +167,14 @@ class ExactTrainer(ResumableTrainer):
         mine = [(number, rank) for number, batch in enumerate(batches) if not np.isfinite(batch["loss"])]
         records = self.train_loader.records_of(sum(from_all_ranks(mine), []))
         shown = f"update {self.state.global_step + 1}: its {what} is NaN or infinite. Its records: "
-        shown += f"{listed(records, SHOWN_RECORDS)}."
-        if self.nan_policy == "stop":
-            raise Diverged(
-                f"{shown} nan_policy is stop, so it changed no weight. Look at the records; lower "
-                "learning_rate if the loss rose before; or write nan_policy skip to skip and count such "
-                "updates. The same command resumes from the last checkpoint."
-            )
-        self.tally.count(SKIPPED)
+        self.weights.note_left_out(f"{shown}{listed(records, SHOWN_RECORDS)}.")
         self.gradient_norm = None
-        raise UpdateSkipped(f"{shown} It is skipped (nan_policy is skip).")
+        raise UpdateSkipped(shown)
 
     # ---- evaluation
 
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict:
+        self.weights.check()
         rows = self.eval_dataset if eval_dataset is None else eval_dataset
         metrics = evaluator.evaluate(self, rows, metric_key_prefix)
         self.last_evaluation = self.state.global_step, metrics
@@ -195,6 +187,7 @@ class ExactTrainer(ResumableTrainer):
 
     def _save_checkpoint(self, model, metrics=None):
         if self._has_learnt():
+            self.weights.check()
             super()._save_checkpoint(model, metrics)
         self._stop_if_asked()
 
@@ -276,10 +269,14 @@ class Update(TrainerCallback):
     def __init__(self, trainer: ExactTrainer):
         self.trainer = trainer
 
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.trainer.weights.begin_at(state.global_step)
+
     def on_optimizer_begin(self, args, state, control, **kwargs):
         self.trainer.learning_rate_used = float(self.trainer._get_learning_rate())
 
     def on_step_end(self, args, state, control, **kwargs):
+        self.trainer.weights.judge_left_out()
         if state.global_step >= state.max_steps:
             control.should_log = True  # so that no step is left out of the totals
         self.trainer.leave_the_loop_if_stopped()

@@ -31,16 +31,20 @@ class Labels:
     def add(self, record: Record | Preference, number: int) -> str:
         assert isinstance(record, Record)
         scored = [label for label in record.labels if label is not None]
-        while len(self.by_position) < len(record.labels):
-            self.by_position.append([0, 0.0])
-        for place, label in zip(self.by_position, record.labels, strict=False):
-            if label is not None:
-                place[0] += 1
-                place[1] += label
+        right, wrong = scored.count(1.0), scored.count(0.0)
+        if right + wrong < len(scored):
+            for label in scored:
                 if label not in (0.0, 1.0):
                     self.soft[min(int(label * BINS), BINS - 1)] += 1
-        right, wrong = scored.count(1.0), scored.count(0.0)
-        self.kinds.update({"+": right, "-": wrong, "soft": len(scored) - right - wrong})
+        while len(self.by_position) < len(record.labels):
+            self.by_position.append([0, 0.0])
+        for place, value in zip(self.by_position, record.labels, strict=False):
+            if value is not None:
+                place[0] += 1
+                place[1] += value
+        self.kinds["+"] += right
+        self.kinds["-"] += wrong
+        self.kinds["soft"] += len(scored) - right - wrong
         self.kinds["null"] += len(record.labels) - len(scored)
         self.positive += sum(scored)
         if len(scored) > 1:

@@ -1,9 +1,10 @@
 """Questions of the training data that are in the held-out data, too, or nearly so: a score on them says little.
 
 Nearly equal: two questions share at least 4/5 of the pairs of neighbouring words that either of them has (their
-Jaccard index), as after changing one word of twenty. All of these are found without comparing all with all: with the
-pairs of each question in one order, the rarest first, two questions so much alike share one of the first pairs, so only
-questions found by these are compared.
+Jaccard index), as after changing one word of twenty. All of these are found without comparing all with all. Put the
+pairs of each question into one order, the rarest first. Each of two questions so much alike lacks at most 1/5 of its
+own pairs in the other, so among its first ones, 1/5 and one more, is one that both have. How far down in both the first
+such pair is bounds what they can share, so few of the questions found are compared.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class HeldOutQuestions:
         self.places: dict[int, str] = {}  # by the question's key
         self._pairs: list[tuple[str, frozenset[int]]] = []  # of every question: its place and its pairs of words
         self._frequency: Counter[int] = Counter()
-        self._by_pair: dict[int, list[int]] = {}
+        # where a pair is among the rarest of a question: its number, how many pairs it has, how many from this one on
+        self._by_pair: dict[int, list[tuple[int, int, int]]] = {}
 
     def add(self, record: Record | Preference) -> None:
         question = question_of(record)
@@ -45,38 +47,32 @@ class HeldOutQuestions:
     def close(self) -> None:
         """After the last question: only now is it known which pairs are rare."""
         for number, (_, pairs) in enumerate(self._pairs):
-            for pair in self._rarest(pairs):
-                self._by_pair.setdefault(pair, []).append(number)
+            for rank, pair in enumerate(self._rarest(pairs)):
+                self._by_pair.setdefault(pair, []).append((number, len(pairs), len(pairs) - rank))
 
     def find_nearly(self, question: str) -> str:
         """The place of a question that is nearly equal, or ""."""
         pairs = word_pairs(question)
-        seen: set[int] = set()
-        for pair in self._rarest(pairs):
-            for number in self._by_pair.get(pair, ()):
-                if number not in seen:
-                    seen.add(number)
-                    place, others = self._pairs[number]
-                    if is_alike(pairs, others):
-                        return place
+        compared: set[int] = set()
+        for rank, pair in enumerate(self._rarest(pairs)):
+            here = len(pairs) - rank
+            for number, others, there in self._by_pair.get(pair, ()):
+                # to share 4/5 of those that either has is to share 4/9 of both together
+                least = -(-ALIKE * (len(pairs) + others) // (ALIKE + OF))
+                if here >= least and there >= least and number not in compared:
+                    compared.add(number)
+                    if len(pairs & self._pairs[number][1]) >= least:
+                        return self._pairs[number][0]
         return ""
 
     def _rarest(self, pairs: frozenset[int]) -> list[int]:
-        """As many as two questions must share one of if they are alike: all but 4/5, and one."""
         ordered = sorted(pairs, key=lambda pair: (self._frequency[pair], pair))
-        return ordered[: len(pairs) + 1 - -(-ALIKE * len(pairs) // OF)]
+        return ordered[: len(pairs) - -(-ALIKE * len(pairs) // OF) + 1]
 
 
 def word_pairs(question: str) -> frozenset[int]:
     words = WORD.findall(question)
     return frozenset(key_of(" ".join(words[at : at + 2])) for at in range(max(len(words) - 1, 1)))
-
-
-def is_alike(pairs: frozenset[int], others: frozenset[int]) -> bool:
-    if ALIKE * len(pairs) > OF * len(others) or ALIKE * len(others) > OF * len(pairs):
-        return False
-    common = len(pairs & others)
-    return OF * common >= ALIKE * (len(pairs) + len(others) - common)
 
 
 class Overlap:

@@ -24,7 +24,7 @@ def turns_of(row: Row, name: str) -> list[Turn]:
         if not isinstance(message, dict):
             raise Unfit(message, "wrong type", where, "it is a message with role and content")
         role, content = message.get("role", message.get("from")), message.get("content", message.get("value"))
-        if role not in ROLES:
+        if not isinstance(role, str) or role not in ROLES:
             raise Unfit(role, "unknown role", where, f"it is one of {', '.join(ROLES)}")
         if not isinstance(content, str):
             raise Unfit(content, "wrong type", f"{where}.content", "it is a string")

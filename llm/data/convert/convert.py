@@ -9,7 +9,6 @@ plain, gzip or zstd. Rows are read one by one; the output appears under its name
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from llm.data.convert.form import Format, Options
 from llm.data.convert.formats.prm800k import NEUTRAL
 from llm.data.convert.registry import FORMATS, WRITABLE
 from llm.data.convert.work import Job, convert_files, find_format
-from llm.data.output import check_outputs, new_file
+from llm.data.output import check_outputs, new_files
 from llm.data.reading.rows import ROW_SUFFIXES
 
 EXAMPLE = """example:
@@ -40,17 +39,14 @@ def main(argv: list[str]) -> None:
         target = FORMATS[arguments.to] if arguments.to else None
         options = _options(arguments, form, target)
         job = Job(form, options, arguments.map, target, whole_rows=arguments.rejects is not None)
-        print("\n".join(_run(files, job, arguments)))
+        print("\n".join(_run(files, job, outputs, arguments)))
 
 
-def _run(files: list[Path], job: Job, arguments: argparse.Namespace) -> list[str]:
+def _run(files: list[Path], job: Job, outputs: list[Path], arguments: argparse.Namespace) -> list[str]:
     """The report; ValueError, and no file, if something in the files cannot be used."""
-    with contextlib.ExitStack() as stack:
-        progress = stack.enter_context(reading_bar(files, sys.stderr.isatty()))
-        output = stack.enter_context(new_file(arguments.output))
-        rejects = None if arguments.rejects is None else stack.enter_context(new_file(arguments.rejects))
-        counts = convert_files(files, job, output, rejects, progress)
-        if why := refusal(counts, arguments.skip_bad_records or rejects is not None):
+    with reading_bar(files, sys.stderr.isatty()) as progress, new_files(outputs) as (output, *rejects):
+        counts = convert_files(files, job, output, rejects[0] if rejects else None, progress)
+        if why := refusal(counts, arguments.skip_bad_records or bool(rejects)):
             raise ValueError(why)
     named = f"{job.form.name}, named" if arguments.format else f"{job.form.name}, found by the fields"
     source = f"{listed([shown_path(path) for path in files], most=2)} ({named})"
@@ -99,6 +95,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     add("--neutral", choices=NEUTRAL, help="prm800k: what a rating of 0 is (default: good; soft: 0.5; skip: no label)")
     add("--threshold", type=_share, help="soft labels above it become +, others - (default: they stay soft)")
     add("--placeholder", help="token after each step (default: the format's own)")
+    add("--tokenizer", metavar="FOLDER", help="mindspeed: the tokenizer that made the token ids")
     add("--step_separator", type=_text, help="columns: where one text is cut into steps, such as '\\n\\n'")
     add("--repeat_labels", action="store_true", default=None, help="trees: label shared steps in each record, not once")
     add("--margins", action="store_true", default=None, help="pairs: the difference of the scores as margin")

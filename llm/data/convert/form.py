@@ -33,6 +33,7 @@ class Options:
     threshold: float | None = None
     placeholder: str | None = None
     step_separator: str | None = None
+    tokenizer: str | None = None
     margins: bool | None = None
     repeat_labels: bool | None = None
 

@@ -12,6 +12,7 @@ from llm.data.convert.formats import (
     math_aps,
     math_aps_tree,
     math_shepherd,
+    mindspeed,
     openrlhf,
     preferences,
     prm800k,
@@ -27,8 +28,8 @@ from llm.data.convert.formats import (
 
 MODULES = (
     *(math_shepherd, special_token, prm800k, prm800k_candidates, math_aps, math_aps_tree, processbench, prmbench),
-    *(trl, openrlhf, rlhflow, preferences, ultrafeedback, helpsteer, helpsteer_preference, llmtrainer_sft),
-    *(columns, records),
+    *(trl, openrlhf, rlhflow, mindspeed, preferences, ultrafeedback, helpsteer, helpsteer_preference),
+    *(llmtrainer_sft, columns, records),
 )
 FORMATS: dict[str, Format] = {module.FORMAT.name: module.FORMAT for module in MODULES}
 WRITABLE = [name for name, form in FORMATS.items() if form.write]

@@ -18,23 +18,43 @@ TRUTHS = {"true": 1.0, "false": 0.0}
 
 
 def text(row: Row, name: str) -> str:
-    value = row[name]
+    value = row.get(name)
     if not isinstance(value, str):
         raise Unfit(value, "wrong type", name, "it is a string")
     return value
 
 
+def inside(row: Row, name: str) -> Row:
+    return inner(row.get(name), name, "it is an object")
+
+
+def inner(value: object, where: str, remedy: str, *names: str) -> Row:
+    """An object that has these fields."""
+    if not isinstance(value, dict) or not all(name in value for name in names):
+        raise Unfit(value, "wrong type", where, remedy)
+    return value
+
+
+def given(row: Row, *names: str) -> str:
+    """The first of the names that the row has a value for; Unfit if it has none."""
+    for name in names:
+        if row.get(name) is not None:
+            return name
+    raise Unfit(list(row), "missing key", f"no {' and no '.join(names)}", "a row of this format has one of them")
+
+
 def texts(row: Row, name: str) -> list[str]:
-    """A list of strings, which may be written as JSON where a file has only strings."""
+    """A list of strings."""
     values = items(row, name)
-    for number, value in enumerate(values):
-        if not isinstance(value, str):
-            raise Unfit(value, "wrong type", f"{name}[{number}]", f"{name} is a list of strings")
+    if not {str}.issuperset(map(type, values)):
+        number, value = next((number, value) for number, value in enumerate(values) if not isinstance(value, str))
+        raise Unfit(value, "wrong type", f"{name}[{number}]", f"{name} is a list of strings")
     return values
 
 
 def items(row: Row, name: str) -> list:
-    value = row[name]
+    """A list, which may be written as JSON where a file has only strings."""
+    value = row.get(name)
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             value = json.loads(value)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from llm.core.paths import shown_path
 from llm.core.records.json_stream import Item
-from llm.core.records.unreadable import cut_short
+from llm.core.records.unreadable import broken_file, cut_short
 
 MAGIC = b"PAR1"
 ROWS_AT_ONCE = 1024
@@ -28,5 +28,7 @@ def read_parquet(path: Path, columns: frozenset[str] | None, progress: Callable[
                     number += 1
                     yield f"{name}, row {number}", row, ""
                 progress(size * number // rows - size * (number - batch.num_rows) // rows)
+        if not number:
+            yield name, broken_file(name, "no row in the file", "it is empty", "remove it from the paths"), ""
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         yield name, cut_short(name, number, error), ""

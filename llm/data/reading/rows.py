@@ -8,13 +8,15 @@ from pathlib import Path
 
 from llm.core.paths import SUFFIXES
 from llm.core.records.json_stream import Item, no_progress, read_written
+from llm.data.reading.indexed_rows import read_indexed
 from llm.data.reading.parquet_rows import MAGIC, read_parquet
 from llm.data.reading.separated_rows import read_separated
 
 PACKED = (".gz", ".zst")
+INDEXED = (".idx", ".bin")
 SEPARATED = {".csv": ",", ".tsv": "\t"}
 ROW_SUFFIXES = (
-    *(*SUFFIXES, ".json.zst", ".jsonl.zst", ".parquet"),
+    *(*SUFFIXES, ".json.zst", ".jsonl.zst", ".parquet", "_input_ids_document.idx"),
     *(f"{suffix}{packed}" for suffix in SEPARATED for packed in ("", *PACKED)),
 )
 
@@ -26,9 +28,11 @@ def read_rows(
     where the file is not JSON.
 
     `columns` are those wanted of a Parquet file, which can leave the others unread. `progress` is called with the bytes
-    of the file that were read since its last call. Only a file whose name ends in .csv or .tsv has separated values;
-    all else is recognised by its content.
+    of the file that were read since its last call. Separated values (.csv, .tsv) and token ids (.idx, .bin) are told
+    by their names, all else by its content.
     """
+    if path.suffix in INDEXED:
+        return read_indexed(path, progress)
     if (separator := _separator_of(path)) is not None:
         return read_separated(path, separator, progress)
     try:

@@ -23,14 +23,17 @@ from llm.core.cpu import environment
 
 environment.prepare()
 
+from paddle.distributed.fleet.meta_parallel.sharding.group_sharded_stage3 import GroupShardedStage3
 from paddlenlp.transformers.llama import modeling as llama
 
 from llm.alignment.rm.flashmask import run_reward
 from llm.alignment.rm.flashmask.reward_objective import LabelObjective
 from llm.core.checkpoint import checkpoints
 from llm.core.model import attention
-from llm.core.parallel import ranks
+from llm.core.parallel import ranks, stage3
+from llm.core.train import finite
 from llm.core.train.exact_trainer import ExactTrainer
+from tests.faults import watching
 
 RANK = int(os.environ.get("PADDLE_TRAINER_ID", "0"))
 
@@ -83,6 +86,11 @@ def sigkill(rank: int, inside: str = f"{ExactTrainer.__module__}:ExactTrainer._s
     before_any(inside, act)
 
 
+def watch(folder: str, store: str) -> None:
+    """The states that a folder goes through."""
+    watching.start(Path(folder), Path(store))
+
+
 def slow(seconds: float) -> None:
     """Every update takes so long."""
     before("_settle", lambda trainer: time.sleep(seconds))
@@ -124,6 +132,56 @@ def not_a_number(line: int, gradient: bool = False) -> None:
         return loss, statistics
 
     LabelObjective.loss_and_statistics = disturbed
+
+
+def no_gradient(after: int) -> None:
+    """From the update after so many on, although all losses are finite."""
+
+    settle = ExactTrainer._settle
+
+    def disturbed(trainer, squares):
+        return settle(trainer, squares if trainer.state.global_step < after else float("inf"))
+
+    ExactTrainer._settle = disturbed
+
+
+def rate(update: int, value: float) -> None:
+    """The optimiser makes this update with such a learning rate."""
+
+    def act(trainer):
+        if trainer.state.global_step == update - 1:
+            trainer.lr_scheduler.last_lr = value
+
+    before("_settle", act)
+
+
+def any_size() -> None:
+    """Of weights: they are not judged by it."""
+    finite.LARGEST = finite.FINITE
+
+
+def no_epsilon() -> None:
+    """Adam divides the gradients 0 of tokens that do not occur by 0."""
+
+    def act(trainer):
+        trainer.optimizer._epsilon = 0.0
+
+    before("_settle", act)
+
+
+def spoil(update: int, rank: int = 0) -> None:
+    """A single weight of this rank is NaN after this update."""
+
+    def act(trainer):
+        if RANK == rank and trainer.state.global_step == update:
+            weight = next(weight for weight in trainer.model.state_dict().values() if not weight.stop_gradient)
+            is_cut = isinstance(trainer.model_wrapped, GroupShardedStage3)
+            weight = stage3.held(weight) if is_cut else weight
+            numbers = weight.numpy()
+            numbers.flat[0] = float("nan")
+            weight.set_value(numbers)
+
+    before("_maybe_log_save_evaluate", act)
 
 
 def count_forwards(file: str) -> None:

@@ -1,21 +1,16 @@
 """A loss or gradient that is NaN or infinite: its records, and that every layout obeys nan_policy."""
 
-import contextlib
 import json
 import re
-from collections.abc import Iterator
 
 import numpy as np
 import paddle
 import pytest
 from safetensors.numpy import load_file
 
-from llm.alignment.rm.flashmask.reward_objective import LabelObjective
 from llm.alignment.rm.flashmask.run_reward import main
 from llm.core.checkpoint import checkpoints
-from llm.core.train.exact_trainer import ExactTrainer
-from tests.alignment.rm import faulty_run
-from tests.factories import twelve_updates
+from tests.alignment.rm.short_runs import LAYOUTS, alone, disturbed, flags_of
 from tests.runs import STACK, assert_same_runs, history, refusal, running, train_ranks
 
 pytestmark = pytest.mark.runs
@@ -23,38 +18,6 @@ pytestmark = pytest.mark.runs
 LINE = 62  # is in the second update, with two ranks in a micro-batch of the second one
 BAD = 2
 RECORDS = {61, 62, 63, 64}  # all solutions of that line's question, and so its whole micro-batch of one row
-LAYOUTS = {
-    "data parallel": {"sharding": ""},
-    "sharding stage 2": {"sharding": "stage2"},
-    "sharding stage 3": {"sharding": "stage3"},
-    "tensor parallel": {"tensor_parallel_degree": 2, "gradient_accumulation_steps": 4},
-    "pipeline": {"pipeline_parallel_degree": 2, "gradient_accumulation_steps": 4},
-}
-
-
-def flags_of(tiny, folder, **changes) -> list[str]:
-    """Four rows in an update, one in a micro-batch, and every update saved."""
-    short = {"max_steps": 4, "save_steps": 1, "logging_steps": 1, "do_eval": False, "warmup_steps": 0}
-    return twelve_updates(tiny, folder, **{"per_device_train_batch_size": 1, **short, **changes})
-
-
-def alone(tiny, folder, **changes) -> list[str]:
-    return flags_of(tiny, folder, **{"gradient_accumulation_steps": 4, **changes})
-
-
-@contextlib.contextmanager
-def disturbed(**faults) -> Iterator[None]:
-    """Inside, this process has these faults of faulty_run.py."""
-    with pytest.MonkeyPatch.context() as patch:
-        for owner, method in (
-            (LabelObjective, "loss_and_statistics"),
-            (ExactTrainer, "_settle"),
-            (ExactTrainer, "_share_of_update"),
-        ):
-            patch.setattr(owner, method, getattr(owner, method))
-        for name, values in faults.items():
-            getattr(faulty_run, name)(**values)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -147,6 +147,25 @@ def test_a_tensor_of_another_shape_or_type_is_a_fault(tmp_path, form, kind, beco
     assert len(found) == 1 and (file.name in found[0] or f"{kind}.safetensors.index.json" in found[0])
 
 
+@pytest.mark.parametrize(("form", "kind"), KINDS)
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_a_single_number_that_is_nan_or_infinite_is_a_fault_by_its_tensors_name(tmp_path, form, kind, number):
+    needed = FORMS[form]
+    folder = make(tmp_path / "whole", needed)
+    file = first_of(folder, kind)
+    names = []
+
+    def edit(tensors):
+        name, tensor = next((name, tensor) for name, tensor in tensors.items() if getattr(tensor, "ndim", 0) == 2)
+        tensor = tensor.copy()
+        tensor[-1, -1] = number
+        tensors[name] = tensor
+        names.append(name)
+
+    change(file, edit)
+    assert faults(folder, needed) == [f"{file.name} holds NaN or infinite numbers in {names[0]}"]
+
+
 @pytest.mark.parametrize(("form", "kind"), [(form, kind) for form, kind in KINDS if form != "own"])
 @pytest.mark.parametrize(
     "damage", ["missing", "named", "not named", "elsewhere", "no map", "not JSON", "list", "number"]

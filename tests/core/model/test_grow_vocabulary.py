@@ -10,7 +10,7 @@ from llm.core.model import config as config_module
 from tests.factories import random_model, save_model
 
 SIZE, GROWN = 40, 43
-KINDS = [("Llama", False), ("Llama", True), ("Qwen2", False), ("Qwen2", True), ("Mistral", False)]
+KINDS = [("Llama", False), ("Llama", True), ("Qwen2", False), ("Qwen2", True), ("Qwen3", True), ("Mistral", False)]
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: f"{kind[0]}{' tied' if kind[1] else ''}")

@@ -88,6 +88,32 @@ def test_missing_shards_are_told_by_name(broken):
     assert [shard in message for shard in shards] == [True, False, True]
 
 
+@pytest.mark.parametrize(
+    "index",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"weight_map": {}}',
+        '{"weight_map": {"a": 5}}',
+        '{"weight_map": {"a": [], "b": {}}}',
+        '{"weight_map": {"a": ""}}',
+        '{"weight_map": {"a": "../model.safetensors"}}',
+        '{"weight_map": {"a": "%s.safetensors"}}' % ("x" * 5000),
+        '{"weight_map": {"a": "b.safetensors"}, "weight_map": {}}',
+    ],
+)
+def test_what_is_no_index_is_refused_by_its_name(broken, index):
+    """Also where a command goes to the weights without having looked at the folder before."""
+    file = broken / "model.safetensors.index.json"
+    file.write_text(index)
+    for message in (refusal_of_folder(broken), refusal_of_weights(broken)):
+        assert message.startswith("model_name_or_path") and f"{file} is not an index of weights" in message
+        assert len(message) < 600
+    file.write_text('{"weight_map": {"a": "b.safetensors"}}')
+    assert "its index lists b.safetensors, which is not there" in refusal_of_weights(broken)
+
+
 def test_a_folder_without_a_tokenizer_is_refused(broken):
     for file in ("tokenizer.json", "tokenizer.model"):
         (broken / file).unlink()

@@ -155,6 +155,20 @@ def test_a_limit_below_the_template_itself_is_refused(folder):
         prompts_of(load_tokenizer(str(folder)), 3, use_chat_template=True)
 
 
+def test_steps_come_after_an_empty_block_of_thoughts_and_earlier_thoughts_are_left_out(qwen3):
+    tokenizer = load_tokenizer(str(qwen3))
+    prompts = prompts_of(tokenizer, 1000, use_chat_template=True)
+    src, tgt = ("a", "b"), ("<think>\nhm\n</think>\n\nyes",)
+    prompt = prompts.encode(record(src, tgt))
+    text = (
+        "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nyes<|im_end|>\n<|im_start|>user\nb<|im_end|>\n"
+        "<|im_start|>assistant\n<think>\n\n</think>\n\n"
+    )
+    assert prompt.ids == tokenizer(text, add_special_tokens=False, split_special_tokens=False)["input_ids"]
+    for step in STEPS[:4]:
+        assert prompt.ids + prompts.first_step(prompt, step) == whole(tokenizer, src, tgt, step)
+
+
 def test_the_same_dialogue_is_rendered_once(qwen2, monkeypatch):
     prompts = prompts_of(load_tokenizer(str(qwen2)), 1000, use_chat_template=True)
     first = prompts.encode(record(("What?",), place="a:1"))

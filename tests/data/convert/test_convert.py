@@ -60,7 +60,7 @@ def pack(kind: str, rows: list[dict], folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", ROWS)
 @pytest.mark.parametrize("kind", ["jsonl", "json", "gz", "zst", "parquet"])
 def test_each_format_is_found_by_its_fields_in_each_kind_of_file(tmp_path, capsys, name, kind):
     """Other columns are ignored. What is written is accepted as records, the same for every kind of file."""
@@ -78,7 +78,7 @@ def test_each_format_is_found_by_its_fields_in_each_kind_of_file(tmp_path, capsy
         assert read_records(str(tmp_path / "found/out.jsonl"), form=form)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", ROWS)
 def test_a_row_fits_its_own_format_only(name):
     assert [form.name for form in FORMATS.values() if form.fits(ROWS[name])] == [name]
 
@@ -106,6 +106,15 @@ def test_columns_are_named_by_map(tmp_path):
     names = "problem=q,steps=s,label=first_wrong"
     run(tmp_path / "a.parquet", "--map", names, "--output", tmp_path / "b.jsonl")
     assert [record["labels"] for record in lines_of(tmp_path / "b.jsonl")] == [["+", "-", "-"]]
+
+
+def test_columns_that_are_not_there_are_told(tmp_path, capsys):
+    source, out = write(tmp_path / "a.jsonl", {"problem": "q", "steps": ["a"], "first": 0}), tmp_path / "out.jsonl"
+    error = refusal(capsys, source, "--map", "label=frist", "--output", out)
+    assert "--map names 'frist'; the columns of" in error and "a.jsonl:1 are problem, steps, first." in error
+    error = refusal(capsys, "processbench", source, "--map", "label=frist", "--output", out)
+    assert "missing key (no label (column frist))" in error
+    run("processbench", source, "--map", "label=first", "--output", out)
 
 
 def test_ratings_of_a_parquet_column_with_gaps_are_floating_point(tmp_path, capsys):

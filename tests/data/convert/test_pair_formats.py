@@ -39,6 +39,18 @@ def test_a_pair_is_the_same_in_every_form(changes):
     assert records("preferences", changes) == [PAIR]
 
 
+def test_other_writings_of_prompts():
+    """Alpaca's two parts, ShareGPT's conversations; a pair without any prompt is kept and counted."""
+    alpaca = {"prompt": None, "instruction": "Add.", "input": "1 + 1?"}
+    assert records("preferences", alpaca) == [PAIR | {"src": ["Add.\n1 + 1?"]}]
+    assert records("preferences", alpaca | {"input": ""}) == [PAIR | {"src": ["Add."]}]
+    turns = [{"from": "human", "value": "1 + 1?"}]
+    chat = {"prompt": None, "conversations": turns, "chosen": {"from": "gpt", "value": "2"}}
+    assert records("preferences", chat) == [PAIR]
+    assert records("preferences", NO_PROMPT) == [PAIR | {"src": [""]}]
+    assert notes("preferences", NO_PROMPT) == {"pairs without a prompt, with a blank src": 1}
+
+
 def test_a_pair_after_several_turns():
     before = "\n\nHuman: 1 + 1?\n\nAssistant: 2\n\nHuman: And 2 + 2?\n\nAssistant:"
     changes = NO_PROMPT | {"chosen": f"{before} 4", "rejected": f"{before} 5"}

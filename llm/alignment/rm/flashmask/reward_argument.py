@@ -208,6 +208,10 @@ class DataArgument:
         f"Number of solutions within which equal prompts are found; null: all, or {STREAM_WINDOW} with lazy.",
         range=COUNT,
     )
+    cache_dir: str | None = setting(None, "Folder for packed rows, which later runs of the same data map into memory.")
+    dataset_num_proc: int | None = setting(
+        None, "Processes that tokenise the data; null: one for each CPU where the data is large.", range=Range(1, 1024)
+    )
     lazy: bool = setting(False, "Stream the data: constant memory, no shuffling, needs max_steps.")
     use_chat_template: bool = setting(False, "Write the dialogue in the tokenizer's chat template.")
     score_last_step_only: bool = setting(False, "Score only the last step of a record; the others are context.")

@@ -164,6 +164,10 @@ def _resolve_data(settings: Settings) -> None:
         settings.change_default("prefix_sharing_window", STREAM_WINDOW, "lazy reads a part of the data at a time")
     elif settings["prefix_sharing_window"] is not None and not settings["prefix_sharing"]:
         settings.refuse("prefix_sharing_window", "prefix_sharing is false; write prefix_sharing true, or leave it out")
+    if settings["cache_dir"] and settings["lazy"]:
+        settings.refuse(
+            "lazy", "rows of cache_dir are not held in memory, so nothing needs to be streamed; leave one out"
+        )
     tokens = split_reward_tokens(settings["reward_tokens"])
     if len(tokens) != 2 or not all(tokens) or tokens[0] == tokens[1]:
         settings.refuse("reward_tokens", 'needs two different tokens separated by one comma, such as "+,-"')

@@ -150,6 +150,7 @@ def _train_and_evaluate(trainer: ExactTrainer, checkpoint: Path | None) -> dict:
 
 
 def end_training(trainer: ExactTrainer) -> dict:
+    trainer.weights.check_end()
     results = {f"train_{name}": value for name, value in trainer.train_totals().items()}
     if trainer.args.load_best_model_at_end and trainer.state.best_model_checkpoint is None:
         say(f"no evaluation had a {trainer.args.metric_for_best_model}, so the final model is the last one")

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[4])
 
-from llm.alignment.rm.flashmask.data import RewardRows, check_labels_are_hard, load_rows, weighed
+from llm.alignment.rm.flashmask.data import RewardRows, check_labels_are_hard, weighed
 from llm.alignment.rm.flashmask.reward_format import RewardFormat, make_format
 from llm.alignment.rm.flashmask.reward_run import RewardRun, fit_to_data, fit_to_tokenizer, resolve_run
+from llm.alignment.rm.flashmask.row_cache import rows_of
 from llm.core.checkpoint import output_folder
 from llm.core.console import plain_errors
 from llm.core.cpu import environment
@@ -88,7 +89,7 @@ def read_data(run: RewardRun, reward_format: RewardFormat) -> tuple[RewardRows |
     bar = ranks.rank() == 0 and run.shows_bars
     for name, title in (("train_dataset_path", "training data"), ("dev_dataset_path", "held-out data")):
         if paths := run.data_sets.get(name):
-            rows = load_rows(paths, run.data, reward_format, run.form, run.training.reward_margin, bar)
+            rows = rows_of(paths, run.data, reward_format, run.form, run.training.reward_margin, bar)
             say("\n".join(rows.describe(title, run.data.max_seq_len)))
             found[name] = rows
     return found.get("train_dataset_path"), found.get("dev_dataset_path")

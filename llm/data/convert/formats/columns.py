@@ -15,7 +15,7 @@ def convert(row: Row, options: Options) -> Iterator[Made]:
         labels = [label(value, f"labels[{place}]") for place, value in enumerate(items(row, "labels"))]
         same_length(steps, labels, "steps and labels")
     else:
-        steps, labels = [text(row, "answer")], [label(row["label"], "label")]
+        steps, labels = [text(row, "answer")], [label(row.get("label"), "label")]
     record = labelled(text(row, "question"), steps, labels)
     weight = number(row.get("weight"), "weight")
     yield record if weight is None else {**record, "weight": weight}

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from llm.data.convert.form import Format, Made, Note, Options, Row, Unfit, has
 from llm.data.convert.paths import Node, records_of
-from llm.data.convert.values import items, label, text
+from llm.data.convert.values import inner, items, label, text
 
 FIELDS = ("question", "reasoning_steps")
 UNVALUED = "beginnings without a value left out"
@@ -20,8 +20,7 @@ def convert(row: Row, options: Options) -> Iterator[Made]:
     solutions = []
     for number, item in enumerate(items(row, "reasoning_steps")):
         where = f"reasoning_steps[{number}]"
-        if not isinstance(item, dict) or "solution_prefix" not in item or "mc_value" not in item:
-            raise Unfit(item, "wrong type", where, "it is an object with solution_prefix and mc_value")
+        item = inner(item, where, "it has solution_prefix and mc_value", "solution_prefix", "mc_value")
         beginning, value = text(item, "solution_prefix"), label(item["mc_value"], f"{where}.mc_value")
         if not beginning.startswith(question):
             raise Unfit(beginning, "beginning without the question", where, "solution_prefix begins with the question")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from llm.data.convert.form import Format, Made, Note, Options, Row, Unfit, has
 from llm.data.convert.paths import Node, records_of
-from llm.data.convert.values import items, label, text
+from llm.data.convert.values import inner, inside, items, label, text
 
 FIELDS = ("question", "reasoning_steps")
 UNVALUED = "nodes without a value at the end of a path left out"
@@ -17,7 +17,7 @@ UNVALUED = "nodes without a value at the end of a path left out"
 
 def convert(row: Row, options: Options) -> Iterator[Made]:
     question = text(row, "question")
-    root = row["reasoning_steps"]
+    root = inside(row, "reasoning_steps")
     if root.get("text") != question:
         raise Unfit(root.get("text"), "tree of another question", "reasoning_steps.text", "the root is the question")
     yield Note("values of the question alone left out", value=root.get("mc_value"))
@@ -26,8 +26,7 @@ def convert(row: Row, options: Options) -> Iterator[Made]:
     while todo:
         node, made = todo.pop()
         for child in items(node, "children"):
-            if not isinstance(child, dict) or not {"text", "mc_value", "children"} <= child.keys():
-                raise Unfit(child, "wrong type", "node", "it is an object with text, mc_value and children")
+            child = inner(child, "node", "it has text, mc_value and children", "text", "mc_value", "children")
             made.children.append(Node(text(child, "text"), label(child["mc_value"], "mc_value")))
             todo.append((child, made.children[-1]))
     yield from records_of(question, top.children, UNVALUED, bool(options.repeat_labels))

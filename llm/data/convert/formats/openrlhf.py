@@ -16,7 +16,7 @@ from llm.data.convert.placeholders import (
     question_apart,
     unseparable,
 )
-from llm.data.convert.values import items, label, text
+from llm.data.convert.values import given, items, label, text
 from llm.data.convert.written import SIGNS, parts_of
 
 NUMBERS: dict[str | float, float] = {RIGHT: 1.0, WRONG: 0.0}
@@ -25,9 +25,9 @@ TEXTS, LABELS = ("input", "inputs"), ("value", "values", "labels")
 
 def convert(row: Row, options: Options) -> Iterator[Made]:
     placeholder = options.placeholder or PLACEHOLDER
-    name = next(name for name in LABELS if row.get(name) is not None or name == LABELS[-1])
+    name = given(row, *LABELS)
     labels = [label(value, f"{name}[{number}]") for number, value in enumerate(items(row, name))]
-    *steps, tail = text(row, next(name for name in TEXTS if name in row)).split(placeholder)
+    *steps, tail = text(row, given(row, *TEXTS)).split(placeholder)
     if len(steps) != len(labels):
         detail = f"{len(steps)} times {placeholder}, {name}: {len(labels)}"
         remedy = "leave the row out, or name its placeholder with --placeholder"

@@ -10,7 +10,8 @@ from llm.data.convert.pairs import pair
 from llm.data.convert.values import number, text
 
 SCORES = ("score_chosen", "score_rejected")
-PROMPTS = ("prompt", "question", "instruction")
+PROMPTS = ("prompt", "question", "instruction", "conversations")
+NO_PROMPT = "pairs without a prompt, with a blank src"
 
 
 def convert(row: Row, options: Options) -> Iterator[Made]:
@@ -24,6 +25,8 @@ def convert(row: Row, options: Options) -> Iterator[Made]:
         raise Unusable("the last turn is not an answer", chosen_answer[1])
     if any(role == "system" for role, _ in before):
         yield Note("system messages written in front of the first turn")
+    if not before:
+        yield Note(NO_PROMPT, value=chosen_answer[1])
     made = dialogue(before) if before else {"src": [""], "tgt": []}
     scores = [number(row.get(name), name) for name in SCORES]
     yield pair(made, chosen_answer[1], rejected_answer[1], scores, options)
@@ -34,7 +37,8 @@ def _prompt(row: Row) -> list[Turn]:
     if name is None:
         return []
     if isinstance(row[name], str):
-        return spoken(row[name]) or [("user", text(row, name))]
+        more = row.get("input") if name == "instruction" else None  # Alpaca's two parts of a prompt
+        return spoken(row[name]) or [("user", f"{row[name]}\n{text(row, 'input')}" if more else row[name])]
     return turns_of(row, name)
 
 
@@ -63,7 +67,7 @@ FORMAT = Format(
     name="preferences",
     meaning="a chosen and a rejected answer, as texts or messages",
     fields=("chosen", "rejected"),
-    others=PROMPTS + SCORES,
+    others=(*PROMPTS, "input", *SCORES),
     fits=has("chosen", "rejected"),
     convert=convert,
     obeys=("margins",),

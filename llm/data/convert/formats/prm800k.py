@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from llm.data.convert.form import RIGHT, WRONG, Format, Made, Note, Options, Row, Unfit, Unusable, has
 from llm.data.convert.paths import Node, records_of
-from llm.data.convert.values import items, one_of, text, whole
+from llm.data.convert.values import inner, inside, items, one_of, text, whole
 
 NEUTRAL: dict[str, str | float | None] = {"good": RIGHT, "bad": WRONG, "soft": 0.5, "skip": None}
 UNRATED = "steps without a rating at the end of a path left out"
@@ -19,27 +19,26 @@ UNRATED = "steps without a rating at the end of a path left out"
 
 def convert(row: Row, options: Options) -> Iterator[Made]:
     neutral = NEUTRAL[options.neutral or "good"]
-    question = text(_inside(row, "question"), "problem")
-    steps = items(_inside(row, "label"), "steps")
+    question = text(inside(row, "question"), "problem")
+    steps = [_step(step, f"label.steps[{number}]") for number, step in enumerate(items(inside(row, "label"), "steps"))]
     roots: list[Node] = []
     level = roots
     for number, step in enumerate(steps):
         where = f"label.steps[{number}]"
-        if not isinstance(step, dict):
-            raise Unfit(step, "wrong type", where, "it is an object with completions")
-        nodes = [_node(completion, where, neutral) for completion in step.get("completions") or []]
+        nodes = [_node(completion, where, neutral) for completion in step["completions"]]
         chosen = whole(step.get("chosen_completion"), f"{where}.chosen_completion")
         human = step.get("human_completion")
         if chosen is not None and not 0 <= chosen < len(nodes):
             raise Unfit(chosen, "no such completion", f"{where}.chosen_completion", f"there are {len(nodes)}, from 0")
         if chosen is None and human is not None:
-            nodes.insert(0, Node(_text_of(human, f"{where}.human_completion"), None))
+            written = inner(human, f"{where}.human_completion", "it is an object with a text")
+            nodes.insert(0, Node(text(written, "text"), None))
             chosen = 0
         if chosen is not None:
             nodes.insert(0, nodes.pop(chosen))  # the path that was continued is the first record
         level += nodes
         if chosen is None:
-            if more := sum(len(later.get("completions") or []) for later in steps[number + 1 :]):
+            if more := sum(len(later["completions"]) for later in steps[number + 1 :]):
                 yield Note("completions after a step that was not continued left out", more)
             break
         level = nodes[0].children
@@ -48,23 +47,18 @@ def convert(row: Row, options: Options) -> Iterator[Made]:
     yield from records_of(question, roots, UNRATED, bool(options.repeat_labels))
 
 
-def _inside(row: Row, name: str) -> Row:
-    if not isinstance(row[name], dict):
-        raise Unfit(row[name], "wrong type", name, "it is an object")
-    return row[name]
+def _step(step: object, where: str) -> Row:
+    """With a list of completions, which is null where only a rater wrote something."""
+    step = inner(step, where, "it is an object with completions")
+    return step | {"completions": [] if step.get("completions") is None else items(step, "completions")}
 
 
 def _node(completion: object, where: str, neutral: str | float | None) -> Node:
-    step = _text_of(completion, f"{where}.completions")
-    rating = whole(completion.get("rating"), f"{where}.completions.rating")  # type: ignore[attr-defined]
+    completion = inner(completion, f"{where}.completions", "it is an object with a text", "text")
+    step = text(completion, "text")
+    rating = whole(completion.get("rating"), f"{where}.completions.rating")
     one_of(rating, (1, 0, -1, None), "unknown rating", where)
     return Node(step, {1: RIGHT, 0: neutral, -1: WRONG, None: None}[rating])
-
-
-def _text_of(completion: object, where: str) -> str:
-    if not isinstance(completion, dict) or not isinstance(completion.get("text"), str):
-        raise Unfit(completion, "wrong type", where, "it is an object with a text")
-    return completion["text"]
 
 
 FORMAT = Format(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from llm.data.convert.form import Format, Made, Options, Row, has
+from llm.data.convert.values import given
 
 OTHERS = ("tgt", "responses", "labels", "response", "sort", "weight", "margin")
 
 
 def convert(row: Row, options: Options) -> Iterator[Made]:
+    given(row, "responses", "response")
     yield {name: row[name] for name in ("src", *OTHERS) if name in row}
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from llm.data.convert.form import Format, Made, Options, Row, Unfit, has
+from llm.data.convert.form import Format, Made, Options, Row, has
 from llm.data.convert.pairs import pairs_of
-from llm.data.convert.values import items, number, text
+from llm.data.convert.values import inner, items, number, text
 
 SCORES = ("fine-grained_score", "overall_score")
 
@@ -15,8 +15,7 @@ def convert(row: Row, options: Options) -> Iterator[Made]:
     answers, scores = [], []
     for place, completion in enumerate(items(row, "completions")):
         where = f"completions[{place}]"
-        if not isinstance(completion, dict) or "response" not in completion:
-            raise Unfit(completion, "wrong type", where, "it is an object with a response and scores")
+        completion = inner(completion, where, "it is an object with a response and scores", "response")
         answers.append(text(completion, "response"))
         name = next((name for name in SCORES if completion.get(name) is not None), SCORES[0])
         scores.append(number(completion.get(name), f"{where}.{name}"))

@@ -1,0 +1,64 @@
+"""make test-faults [SEED=0 COUNT=10000]: what comes of kills, flipped bits, truncations, planted pickles and changed
+files, as a table."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.faults import damage, forms, kills, mutations
+from tests.faults.commands import COMMANDS
+from tests.faults.outcomes import Row, table
+from tests.faults.readers import READERS
+
+AT_ONCE = 2
+
+
+def tests_of(base: Path, seed: int, count: int) -> Iterator[tuple[str, Callable[[Path], list[Row]]]]:
+    """By name, what is done in an empty folder."""
+    tiny = base / "tiny"
+    for name in kills.WRITERS:
+        yield f"kills: {name}", lambda folder, name=name: [kills.sweep(tiny, folder, name)]
+    yield f"kills: {kills.REPLACED}", lambda folder: [kills.sweep_replacement(tiny, folder)]
+    for name in COMMANDS:
+        yield f"damage: {name}", lambda folder, name=name: list(damage.sweep(tiny, folder, name, seed))
+    for name in READERS:
+        yield name, lambda _, name=name: [mutations.sweep(base, name, seed, range(count))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m tests.faults", description=__doc__)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--count", type=int, default=10_000, help="changed files for each reader")
+    parser.add_argument("--only", default="", help="tests whose names begin so")
+    parser.add_argument("--number", type=int, help="with --only READER: this changed file alone")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        base = Path(folder)
+        forms.make(base, ("full", "LoRA", ".pdparams"))
+        if options.number is not None:
+            print(mutations.shown(base, options.only, options.seed, options.number))
+            return
+        chosen = [test for test in tests_of(base, options.seed, options.count) if test[0].startswith(options.only)]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            rows = [row for found in pool.map(lambda test: carry_out(base, *test), chosen) for row in found]
+    print("\n" + table(rows))
+    print(*(example for row in rows for example in row.examples), sep="\n")
+    sys.exit(int(any(row.bad for row in rows)))
+
+
+def carry_out(base: Path, name: str, test: Callable[[Path], list[Row]]) -> list[Row]:
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(dir=base) as folder:
+        rows = test(Path(folder))
+    print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+    return rows
+
+
+if __name__ == "__main__":
+    main()
