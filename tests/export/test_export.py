@@ -91,6 +91,7 @@ def test_names_shapes_and_metadata_are_those_of_hugging_face(form, tokenizer, tm
     assert not [name for name in config if name.startswith(("paddle", "tensor_parallel"))]
     assert {path.name for path in (tmp_path / "out").iterdir()} - {"reward_format.json", "tokenizer.model"} == {
         "config.json",
+        "finished-model.json",
         "model.safetensors",
         "tokenizer.json",
         "tokenizer_config.json",
