@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
+from llm.core.checkpoint import output_folder
 from llm.core.cpu import environment
 from llm.core.model.folder import find_model
 from llm.core.model.sizes import Sizes
@@ -65,6 +66,17 @@ class Run:
         return not (self.data.benchmark or self.data.autotuner_benchmark)
 
     @property
+    def writes_model(self) -> bool:
+        return self.training.do_train and self.keeps_checkpoints
+
+    @property
+    def settings_file(self) -> str:
+        """One that names a run without a model is never taken for the settings of a model in the same folder."""
+        if self.writes_model:
+            return output_folder.SETTINGS_FILE
+        return output_folder.SETTINGS_OF_BENCHMARK if self.training.do_train else output_folder.SETTINGS_OF_EVALUATION
+
+    @property
     def row_multiple(self) -> int:
         """What the tokens of a row must be divisible by."""
         return max(self.training.tensor_parallel_degree, 1) if self.training.sequence_parallel else 1
@@ -72,7 +84,7 @@ class Run:
     @property
     def output_dir(self) -> Path:
         """Absolute, so that the curves of a resumed run are found from another working directory."""
-        return Path(self.training.output_dir).expanduser().absolute()
+        return output_folder.absolute(self.training.output_dir)
 
     def identity(self, base_weights: str | None, data_fingerprint: str | None) -> dict[str, Any]:
         """What a checkpoint must share with a run that resumes it. `base_weights` are those under adapters, which a

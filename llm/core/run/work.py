@@ -14,7 +14,7 @@ from llm.core import patches
 from llm.core.checkpoint import compatibility, contents, output_folder
 from llm.core.console import plain_errors
 from llm.core.files import write_json
-from llm.core.model import attention, lora, pipeline
+from llm.core.model import attention, lora_config, pipeline
 from llm.core.model.load import fingerprint
 from llm.core.parallel import rank_failure, ranks, same_run
 from llm.core.parallel.ranks import say
@@ -28,6 +28,8 @@ from llm.core.train.library_arguments import LibraryArguments, library_arguments
 from llm.core.train.objective import Objective
 from llm.core.train.resumable_trainer import SaveError
 from llm.core.train.tally import COUNTED_BY_ALL
+
+TRAIN_RESULTS = "train_results.json"
 
 
 class Learner(NamedTuple):
@@ -54,26 +56,25 @@ class Start:
 def carry_out(
     run: Run, learner: Learner, train: PackedRows | None, dev: PackedRows | None, rows: Rows | None, threads: dict
 ) -> dict:
-    """The results. `rows` are those of `train` with what they count in training."""
+    """Training and evaluation, as far as they are asked for; the results. `rows` are those of `train` with what they
+    count in training."""
     with plain_errors(ValueError, OSError), rank_failure.reported():
         patches.apply_to_processes()
-        start = find_start(run, needed_of_checkpoint(run, learner), train, dev)
+        arguments = meet_ranks(run)
+    with plain_errors(SaveError, OSError, ValueError), rank_failure.reported(), output_folder.locked(run.output_dir):
+        start = find_start(run, learner, arguments, train, dev)
         attend, why = attention.choose(run.model.use_flash_attention, run.model.flash_mask)
         show_start(run, start, why, threads)
-        model = learner.build_model(attend, start.arguments)
+        model = learner.build_model(attend, arguments)
         trainer = make_trainer(run, learner, start, model, rows, dev.rows if dev else None)
-    alone = output_folder.locked(run.output_dir, first_rank=ranks.rank() == 0)
-    with plain_errors(SaveError, OSError, ValueError), rank_failure.reported(), alone:
-        leave_settings(run, start)
+        begin_run(run, start)
         with contextlib.closing(trainer.curves):
-            return _train_and_evaluate(trainer, start.checkpoint)
+            return _train_and_evaluate(run, start, trainer)
 
 
-def find_start(run: Run, needed: contents.Needed, train: PackedRows | None, dev: PackedRows | None) -> Start:
-    """ValueError where a checkpoint is damaged or of another run, or where the processes do not belong to one run."""
-    base = fingerprint(run.model_path, run.sizes.model_type) if run.model.lora else None
-    identity = run.identity(base, train.fingerprint if train else None)
-    arguments = library_arguments(
+def meet_ranks(run: Run) -> LibraryArguments:
+    """PaddleNLP's arguments, with which the processes of a run connect."""
+    return library_arguments(
         run.training,
         output_dir=str(run.output_dir),
         logging_dir=str(_folder_of_curves(run)),
@@ -82,6 +83,19 @@ def find_start(run: Run, needed: contents.Needed, train: PackedRows | None, dev:
         disable_tqdm=not run.shows_bars,
         pipeline_parallel_config=pipeline.CONFIG,
     )
+
+
+def find_start(
+    run: Run,
+    learner: Learner,
+    arguments: LibraryArguments,
+    train: PackedRows | None,
+    dev: PackedRows | None,
+) -> Start:
+    """ValueError where a checkpoint is damaged or of another run, or where the processes do not belong to one run."""
+    base = fingerprint(run.model_path, run.sizes.model_type) if run.model.lora else None
+    identity = run.identity(base, train.fingerprint if train else None)
+    needed = needed_of_checkpoint(run, learner)
     checkpoint = ranks.decided_by_first(
         lambda: output_folder.find_checkpoint(
             run.output_dir,
@@ -89,6 +103,7 @@ def find_start(run: Run, needed: contents.Needed, train: PackedRows | None, dev:
             identity,
             run.identity_defaults,
             lambda folder: contents.faults(folder, needed),
+            run.writes_model,
         )
     )
     compatibility.check_stages(checkpoint, run.training.pipeline_parallel_degree, run.sizes.tie_word_embeddings)
@@ -111,7 +126,7 @@ def needed_of_checkpoint(run: Run, learner: Learner) -> contents.Needed:
 def _folder_of_curves(run: Run) -> Path:
     """Of this run alone, which replaces what is in it. VisualDL and TensorBoard show the runs below one folder."""
     written = run.training.logging_dir
-    return Path(written) / run.output_dir.name if written else run.output_dir / "runs"
+    return output_folder.absolute(written) / run.output_dir.name if written else run.output_dir / "runs"
 
 
 def make_trainer(
@@ -137,45 +152,58 @@ def make_trainer(
     )
 
 
-def leave_settings(run: Run, start: Start) -> None:
-    """Next to the model that the run will write, by the first rank."""
+def begin_run(run: Run, start: Start) -> None:
+    """The settings of a run that trains are kept apart until its model is there; by the first rank."""
     if ranks.rank() > 0:
         return
     if run.training.overwrite_output_dir and run.training.do_train:
         output_folder.delete_checkpoints(run.output_dir)
-    display.save(run.settings, (start.arguments,), run.output_dir / output_folder.SETTINGS_FILE)
-    if start.base_weights:
-        write_json(run.output_dir / lora.BASE_FILE, {"weights": start.base_weights})
+    folder = run.output_dir
+    if run.writes_model:
+        folder /= output_folder.IN_PROGRESS
+        folder.mkdir(exist_ok=True)
+    display.save(run.settings, (start.arguments,), folder / run.settings_file)
 
 
-def _train_and_evaluate(trainer: ExactTrainer, checkpoint: Path | None) -> dict:
+def _train_and_evaluate(run: Run, start: Start, trainer: ExactTrainer) -> dict:
     results: dict = {}
     if trainer.args.do_train:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        trainer.train(resume_from_checkpoint=str(start.checkpoint) if start.checkpoint else None)
         if trainer.stopped_by:
             say(trainer.where_stopped())
             return results
-        results |= end_training(trainer)
+        results |= end_training(run, start, trainer)
     if trainer.args.do_eval:
         metrics = evaluate_at_end(trainer)
         write_results(trainer, "eval", metrics)
         results |= metrics
     if trainer.args.do_train:
         trainer.save_state()
-    what = "results and model" if trainer.args.do_train and trainer.keeps_checkpoints else "results"
-    say(f"{what}: {trainer.args.output_dir}")
+    say(f"{'results and model' if run.writes_model else 'results'}: {trainer.args.output_dir}")
     return results
 
 
-def end_training(trainer: ExactTrainer) -> dict:
+def end_training(run: Run, start: Start, trainer: ExactTrainer) -> dict:
     trainer.weights.check_end()
     results = {f"train_{name}": value for name, value in trainer.train_totals().items()}
     if trainer.args.load_best_model_at_end and trainer.state.best_model_checkpoint is None:
         say(f"no evaluation had a {trainer.args.metric_for_best_model}, so the final model is the last one")
-    if trainer.keeps_checkpoints:
-        trainer.save_final_model()
-    write_results(trainer, "train", results)
+    if run.writes_model:
+        trainer.save_final_model(partial(leave_with_model, run, start, trainer, results))
+        if trainer.is_world_process_zero():
+            output_folder.end_run(run.output_dir, is_new=start.checkpoint is None)
+    else:
+        write_results(trainer, "train", results)
     return results
+
+
+def leave_with_model(run: Run, start: Start, trainer: ExactTrainer, results: dict, folder: Path) -> None:
+    """What belongs to the model: by which settings, on which base, and with which results it was made."""
+    display.save(run.settings, (start.arguments,), folder / run.settings_file)
+    if start.base_weights:
+        write_json(folder / lora_config.BASE_FILE, {"weights": start.base_weights})
+    write_json(folder / TRAIN_RESULTS, results)
+    trainer.state.save_to_json(str(folder / "trainer_state.json"))
 
 
 def write_results(trainer: ExactTrainer, name: str, values: dict) -> None:

@@ -17,13 +17,17 @@ PQM = "pqm"  # a prm_loss
 
 
 def resolve(settings: Settings, ranks: int, has_cuda: bool) -> None:
-    """Change defaults that cannot hold and note every problem, before anything expensive is done."""
-    checks.resolve(settings, ranks, has_cuda, _best_of(STEP_METRICS | OUTCOME_METRICS | PREFERENCE_METRICS))
+    """Change defaults that cannot hold and raise every problem, before anything expensive is done."""
+    note_problems(settings, ranks, has_cuda)
+    settings.check()
+
+
+def note_problems(settings: Settings, ranks: int, has_cuda: bool) -> None:
+    checks.note_problems(settings, ranks, has_cuda, _best_of(STEP_METRICS | OUTCOME_METRICS | PREFERENCE_METRICS))
     _check_tokens(settings)
     _resolve_reward(settings)
     _resolve_head(settings)
     _resolve_ranking(settings)
-    settings.check()
 
 
 def _best_of(metrics: dict[str, str]) -> list[str]:

@@ -15,11 +15,13 @@ from llm.alignment.rm.flashmask.reward_argument import (
     TrainingArguments,
 )
 from llm.alignment.rm.flashmask.reward_format import FormatValues
+from llm.core.checkpoint import folder_settings
 from llm.core.model.config import read_sizes
 from llm.core.parallel import layout
 from llm.core.records.records import LABELLED
 from llm.core.rows.label_weights import balancing_weight
 from llm.core.run.arguments import MISPRINTS, is_unobeyed
+from llm.core.run.checks import writes_model
 from llm.core.run.packed_rows import PackedRows
 from llm.core.run.run import Machine, Run, data_sets, fit, look_up_paths, this_machine
 from llm.core.settings.parse import parse
@@ -57,7 +59,10 @@ def resolve_run(argv: list[str], description: str) -> RewardRun:
     """The settings of a training; ValueError with everything that is wrong with them."""
     settings = parse(CLASSES, argv, description, MISPRINTS, is_unobeyed)
     machine = this_machine()
-    model_path = resolve(settings, machine)
+    model_path = look_up_paths(settings)
+    reward_checks.note_problems(settings, *machine)
+    folder_settings.note_problems(settings, model_path, writes_model(settings))
+    settings.check()
     sizes = read_sizes(model_path, settings["reward_head"])
     fit(settings, sizes)
     training, data, model = settings.build()

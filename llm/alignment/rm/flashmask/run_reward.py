@@ -18,7 +18,6 @@ if __name__ == "__main__":
 from llm.alignment.rm.flashmask.data import check_labels_are_hard, rows_of
 from llm.alignment.rm.flashmask.reward_format import RewardFormat, make_format
 from llm.alignment.rm.flashmask.reward_run import RewardRun, fit_to_tokenizer, resolve_run
-from llm.core.checkpoint import output_folder
 from llm.core.console import plain_errors
 from llm.core.cpu import environment
 from llm.core.model.config import check_vocabulary
@@ -37,18 +36,18 @@ def main(argv: list[str]) -> dict:
     threads = environment.prepare()
     with plain_errors(ValueError, OSError):
         run = resolve_run(argv, __doc__)
-        output_folder.check(run.output_dir, run.training, run.model_path)
         say(run.screen())
         reward_format = read_format(run)
         train, dev = read_data(run, reward_format)
         run = fit_to_data(run, train)
         rows = train and training_rows(run, train)
 
-    # Paddle takes seconds to import. What a user can get wrong is known by now.
-    from llm.alignment.rm.flashmask.reward_start import learner_of
-    from llm.core.run.work import carry_out
+        # Paddle takes seconds to import. What a user can get wrong is known by now.
+        from llm.alignment.rm.flashmask.reward_start import learner_of
+        from llm.core.run.work import carry_out
 
-    return carry_out(run, learner_of(run, reward_format), train, dev, rows, threads)
+        learner = learner_of(run, reward_format)
+    return carry_out(run, learner, train, dev, rows, threads)
 
 
 def read_format(run: RewardRun) -> RewardFormat:
