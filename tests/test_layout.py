@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "core.patches": CORE,
     "core.run": RUN,
     "alignment.rm": TASK,
+    "finetune": TASK,
     "scoring": TASK | {"alignment.rm"},
     "evaluation": TASK | {"alignment.rm", "scoring"},
     "serving": TASK | {"alignment.rm", "scoring"},

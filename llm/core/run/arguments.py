@@ -139,7 +139,7 @@ class TrainingArguments:
         None, "Metric that load_best_model_at_end compares, without eval_; null: loss."
     )
     greater_is_better: bool | None = setting(
-        None, "Whether more of that metric is better; null: true, except for loss and ece."
+        None, "Whether more of that metric is better; null: true, except for loss, perplexity and ece."
     )
     disable_tqdm: bool | None = setting(
         None, "Progress bars. true: none; false: always; null: on a terminal and under the launcher, not in a file."

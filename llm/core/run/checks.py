@@ -16,7 +16,7 @@ from llm.core.settings.reports import problem_of_reports
 from llm.core.settings.settings import Settings
 
 BUDGET = "per_device_train_batch_max_tokens"
-LESS_IS_BETTER = ("loss", "ece")
+LESS_IS_BETTER = ("loss", "perplexity", "ece")
 
 
 def note_problems(settings: Settings, ranks: int, has_cuda: bool, metrics: Iterable[str]) -> None:

@@ -75,6 +75,8 @@ class PackedRows:
         lines += describe_cuts(encoded)
         if encoded.pairs:
             lines.append(f"  {count_of(encoded.pairs, 'pair')} of answers")
+        elif encoded.learnt:
+            lines.append(f"  {count_of(encoded.learnt, 'token')} to learn in {count_of(encoded.solutions, 'answer')}")
         else:
             steps, share = count_of(encoded.steps, "scored step"), encoded.positive_share
             lines.append(f"  {steps}, {share:.1%} positive, in {count_of(encoded.solutions, 'solution')}")
@@ -100,6 +102,11 @@ def describe_cuts(counts: EncodeCounts) -> list[str]:
         lines.append(
             f"  {count_of(counts.errors_cut, 'solution')} lost the first wrong step; first_error_accuracy leaves such "
             "solutions out"
+        )
+    if counts.open_prompts:
+        lines.append(
+            f"  warning: {count_of(counts.open_prompts, 'prompt')} without a line break at the end (first in "
+            f"{counts.first_open}): prompt and answer are tokenised apart and joined as they are"
         )
     if counts.answers_cut:
         cut, tokens = count_of(counts.answers_cut, "answer"), count_of(counts.answer_tokens_cut, "token")
