@@ -16,7 +16,6 @@ Exit code 1 if the row breaks a rule of packed rows, 2 if there is nothing to sh
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import sys
@@ -31,7 +30,7 @@ from llm.alignment.rm.flashmask.reward_format import RewardFormat
 from llm.alignment.rm.flashmask.reward_run import RewardRun
 from llm.alignment.rm.flashmask.row_cache import rows_of
 from llm.alignment.rm.flashmask.run_reward import read_format
-from llm.core.console import count_of, plain_errors
+from llm.core.console import count_of, plain_errors, show
 from llm.core.model.config import read_sizes
 from llm.core.paths import resolve_path
 from llm.core.rows.row import Row
@@ -142,11 +141,3 @@ def screen(
     yield from mask_lines(row.end_row, width)
     if asked.tokens:
         yield from token_lines(row, pieces)
-
-
-def show(text: str) -> None:
-    """A reader such as head or less may close the pipe before the end."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
