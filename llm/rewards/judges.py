@@ -28,6 +28,8 @@ class Server:
 
     def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[list[float]]:
         asked = _solutions(prompts, responses, self.separator)
+        if not any(asked):
+            return [[] for _ in asked]
         headers = {"Content-Type": "application/json"}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
