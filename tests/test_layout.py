@@ -34,6 +34,8 @@ MAY_IMPORT = {
     "finetune": TASK,
     "scoring": TASK | {"alignment.rm"},
     "evaluation": TASK | {"alignment.rm", "scoring"},
+    "search": TASK | {"alignment.rm", "scoring", "data"},
+    "rewards": TASK | {"alignment.rm", "scoring"},
     "serving": TASK | {"alignment.rm", "scoring"},
     "inspection": TASK | {"alignment.rm"},
     "estimate": TASK | {"alignment.rm"},
