@@ -96,8 +96,8 @@ def _messages_of(value: dict, form: tuple[str, ...], bad: Bad) -> tuple[Message,
 
 
 def _turns(key: str, value: object, bad: Bad) -> tuple[str, ...] | None:
-    is_list = isinstance(value, list) and key in ("src", "tgt")
-    return texts_of(key, value if is_list or not isinstance(value, str) else [value], bad)
+    takes_list = key in ("src", "tgt") and isinstance(value, list)
+    return texts_of(key, value if takes_list else [value], bad)
 
 
 def _chat(value: object, bad: Bad) -> tuple[Message, ...]:
