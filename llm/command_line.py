@@ -19,6 +19,10 @@ VERBS = {
     "convert": ("llm.data.convert.convert", "write other data sets' files as this project's records"),
     "check": ("llm.check.check", "what training would refuse, drop or cut of a data set; with --config a dry run"),
     "tokenize": ("llm.alignment.rm.flashmask.build_cache", "tokenise and pack the data of a run ahead of it"),
+    "batch-size": (
+        "llm.alignment.rm.flashmask.batch_size",
+        "which token budget gives updates of about so many solutions",
+    ),
     "split": ("llm.data.split.split", "divide a data set by question into training, held-out and test data"),
     "inspect": ("llm.inspection.inspect_row", "show a row of training data as the model gets it: tokens, labels, mask"),
     "estimate": (
@@ -29,6 +33,8 @@ VERBS = {
     "evaluate": ("llm.evaluation.evaluate", "how good reward models are: ProcessBench, PRMBench, best-of-N, ..."),
     "calibrate": ("llm.evaluation.calibrate", "fit the scores of a reward model to labels: temperature or platt"),
     "audit": ("llm.evaluation.audit", "what a model's scores depend on besides the truth, and suspect labels"),
+    "search": ("llm.search.search", "best-of-N, beam search and DVTS with a reward model over any generator"),
+    "label": ("llm.search.label", "labels of steps without people, by completions that reach the answer"),
     "serve": ("llm.serving.serve", "scores over HTTP, with a page for people"),
     "export": ("llm.export.export", "write a reward model as transformers, TRL or vLLM read it"),
     "merge-lora": ("llm.export.merge_lora", "write LoRA adapters and their base as one model"),

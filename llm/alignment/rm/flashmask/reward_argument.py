@@ -39,6 +39,11 @@ def setting(default: Any, meaning: str, **metadata: Any) -> Any:
 @dataclass(frozen=True)
 class TrainingArguments:
     output_dir: str = setting("./checkpoints/dpo_ckpts", "Folder for the model, checkpoints, log and results.")
+    per_device_train_batch_max_tokens: int | None = setting(
+        None,
+        "In place of per_device_train_batch_size: tokens of a micro-batch, as many rows of max_seq_len as fit.",
+        range=COUNT,
+    )
     per_device_train_batch_size: int = setting(1, "Rows per process in one micro-batch of training.", range=COUNT)
     gradient_accumulation_steps: int = setting(8, "Micro-batches in one update.", range=Range(1, 1_000_000))
     per_device_eval_batch_size: int = setting(

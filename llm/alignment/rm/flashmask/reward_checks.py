@@ -19,6 +19,7 @@ from llm.core.settings.settings import Settings
 
 # metric_for_best_model is one of the evaluation's, but for those that count or describe the data
 COUNTS = ("steps", "solutions", "first_error_unknown", "answers", "pairs", "positive_share", "ties")
+BUDGET = "per_device_train_batch_max_tokens"
 PAIR_SETTINGS = ("reward_margin", "reward_centering")
 PQM = "pqm"  # a prm_loss
 LESS_IS_BETTER = ("loss", "ece")
@@ -141,6 +142,21 @@ def fit_lengths(settings: Settings) -> None:
     if settings["max_prompt_len"] >= settings["max_seq_len"]:
         why = f"a prompt as long as max_seq_len {settings['max_seq_len']} leaves no room for a step"
         settings.change_default("max_prompt_len", settings["max_seq_len"] // 2, why)
+    if settings[BUDGET] is not None:
+        _fit_token_budget(settings)
+
+
+def _fit_token_budget(settings: Settings) -> None:
+    name, budget, length = BUDGET, settings[BUDGET], settings["max_seq_len"]
+    if not settings["zero_padding"]:
+        settings.refuse(name, "a budget counts packed tokens, and zero_padding is false; write zero_padding true")
+    elif budget < length:
+        settings.refuse(
+            name, f"a row of max_seq_len {length} does not fit; write {length} or more, or a smaller length"
+        )
+    else:
+        why = f"so many rows of max_seq_len {length} fit into {name} {budget}"
+        settings.change_default("per_device_train_batch_size", budget // length, why)
 
 
 def fit_to_steps(settings: Settings, steps: int, steps_per_pass: int | None) -> None:
