@@ -104,6 +104,7 @@ SETTINGS = Reader(
     ),
     lambda base, folder, name: sorted(resolve_run([str(folder / name)], "").values.items()),
     is_json,
+    other_names=("the settings have",),  # each problem names its setting
 )
 
 
@@ -205,7 +206,9 @@ TOKENIZERS = Reader(
     read_tokenizer,
     is_json,
 )
-PIECES = Reader({"tokenizer.model": mutants.of_bytes}, prepare_pieces, read_tokenizer)
+PIECES = Reader(
+    {"tokenizer.model": mutants.of_bytes}, prepare_pieces, read_tokenizer, other_names=("placeholder_token: ",)
+)
 TEMPLATES = Reader(
     {"chat_template.jinja": mutants.of_template},
     prepare_template,
