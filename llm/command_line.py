@@ -18,6 +18,11 @@ VERBS = {
     "generate": ("llm.data.generate_arithmetic", "write arithmetic word problems with labelled solutions"),
     "convert": ("llm.data.convert.convert", "write other data sets' files as this project's records"),
     "check": ("llm.check.check", "what training would refuse, drop or cut of a data set; with --config a dry run"),
+    "tokenize": ("llm.alignment.rm.flashmask.build_cache", "tokenise and pack the data of a run ahead of it"),
+    "batch-size": (
+        "llm.alignment.rm.flashmask.batch_size",
+        "which token budget gives updates of about so many solutions",
+    ),
     "split": ("llm.data.split.split", "divide a data set by question into training, held-out and test data"),
     "inspect": ("llm.inspection.inspect_row", "show a row of training data as the model gets it: tokens, labels, mask"),
     "estimate": (

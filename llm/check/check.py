@@ -28,7 +28,7 @@ from dataclasses import dataclass, field, replace
 
 from llm.check.outcome import CheckArgument, Outcome, as_json, check_paths, screen, write_outputs
 from llm.check.section import data_section
-from llm.core.console import plain_errors
+from llm.core.console import plain_errors, show
 from llm.core.settings.parse import parse, split_words
 from llm.data.check.data_check import Asked
 
@@ -50,7 +50,7 @@ def main(argv: list[str]) -> None:
     with plain_errors(ValueError, OSError):
         outcome = check(argv)
         lines = [*screen(outcome), *write_outputs(outcome)]
-    print(json.dumps(as_json(outcome), ensure_ascii=False) if outcome.asked.json else "\n".join(lines), flush=True)
+    show(json.dumps(as_json(outcome), ensure_ascii=False) if outcome.asked.json else "\n".join(lines))
     if outcome.findings:
         raise SystemExit(1)
 

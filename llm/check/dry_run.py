@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from llm.alignment.rm.flashmask.run_reward import read_data, read_format
 from llm.check.outcome import CheckArgument, Outcome, Paths, check_paths
 from llm.check.section import Section, data_section
 from llm.check.text_settings import asked_of
-from llm.core.checkpoint import output_folder
+from llm.core.checkpoint import folder_settings
 from llm.core.model.config import read_sizes
 from llm.core.model.folder import find_model
 from llm.core.model.sizes import KNOWN, Sizes, with_head
@@ -113,13 +112,13 @@ def _run(settings: Settings, folder: str, sizes: Sizes | None, ranks: int, about
         about.refused(str(error))
     with contextlib.suppress(SettingsError):
         reward_checks.fit_to_form(settings, form)
+    folder_settings.note_problems(settings, folder, reward_checks.writes_model(settings))
     for problem in settings.problems:
         about.refused(problem)
     # sizes None: only what builds a model asks for them
     run = RewardRun(sound, training, data, model, folder, sizes, form, ranks)  # type: ignore[arg-type]
     about.lines = [f"changed default: {line}" for line in settings.changes] + run.without_effect()
     about.facts = {"changed defaults": list(settings.changes)}
-    _check_output_dir(run, about)
     return run
 
 
@@ -128,20 +127,6 @@ def _is_there(paths: list[str]) -> bool:
         return bool(find_files(paths))
     except ValueError:
         return False
-
-
-def _check_output_dir(run: RewardRun, about: Section) -> None:
-    """Without making it, which training does."""
-    folder = run.output_dir
-    if folder.exists():
-        try:
-            output_folder.check(folder, run.training, run.model_path)
-        except ValueError as error:
-            about.refused(str(error))
-        return
-    above = next(parent for parent in folder.parents if parent.exists())
-    if not (above.is_dir() and os.access(above, os.W_OK)):
-        about.refused(f"output_dir: {folder} cannot be made in {above}. Give a folder that you may write.")
 
 
 def _format(run: RewardRun, about: Section) -> RewardFormat | None:
@@ -165,9 +150,9 @@ def _data(
 ) -> tuple[Paths, list[Section]]:
     """Of data that is not there the settings' section says so."""
     found = {name: paths for name, paths in run.data_sets.items() if _is_there(paths)}
-    paths = check_paths(asked, found.get(TRAIN, []))
-    how = asked_of(reward_format) if reward_format else _without_tokenizer(run)
     held_out = find_files(found[DEV]) if DEV in found else []
+    paths = check_paths(asked, found.get(TRAIN, []), held_out)
+    how = asked_of(reward_format) if reward_format else _without_tokenizer(run)
     sections = []
     if TRAIN in found:
         against = [*held_out, *paths.against]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,15 +45,15 @@ class Outcome:
         return [finding for section in self.sections for finding in section.findings]
 
 
-def check_paths(asked: CheckArgument, data: list[str]) -> Paths:
-    """ValueError with all that is wrong with them, before anything is read."""
+def check_paths(asked: CheckArgument, data: list[str], others: Sequence[Path] = ()) -> Paths:
+    """ValueError with all that is wrong with them, before anything is read. `others` are read, too."""
     problems, found = [], []
     for paths in (data, asked.against or []):
         try:
             found.append(find_files(paths) if paths else [])
         except ValueError as error:
             problems.append(str(error))
-    inputs = [path for files in found for path in files]
+    inputs = [*others, *(path for files in found for path in files)]
     try:
         check_outputs([Path(path) for path in (asked.fix, asked.html) if path], inputs, asked.overwrite)
     except ValueError as error:

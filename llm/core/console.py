@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import re
 import signal
 import sys
@@ -92,3 +93,11 @@ def listed(items: Sequence, most: int = 5) -> str:
     """The first ones, visible, and how many more there are."""
     more = f" and {len(items) - most:,} more" if len(items) > most else ""
     return ", ".join(visible(str(item)) for item in items[:most]) + more
+
+
+def show(text: str) -> None:
+    """A reader such as head or less may close the pipe before the end."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

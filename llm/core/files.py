@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -42,34 +41,6 @@ def checksum(path: Path) -> str:
 
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def json_object(path: Path) -> dict[str, Any]:
-    """A JSON object; ValueError with the file's name where it holds none."""
-    try:
-        content = read_json(path)
-    except OSError as error:
-        raise ValueError(f"{path.name} cannot be read ({error.strerror or error})") from error
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path.name} is not JSON") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path.name} is not a JSON object")
-    return content
-
-
-def move_into(source: Path, target: Path) -> None:
-    """Move the files of a finished folder into `target`, one rename each, over what has the same name there. They are
-    on the disk before the first rename, and the renames before the return."""
-    flush_folder(source)
-    folders = {target}
-    for path in files_in(source):
-        destination = target / path.relative_to(source)
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(path, destination)
-        folders.add(destination.parent)
-    shutil.rmtree(source)
-    for folder in folders:
-        flush(folder)
 
 
 def files_in(folder: Path) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NoReturn
 
 MOST_BYTES = 64 << 20
@@ -22,6 +23,15 @@ def key_given_twice(pairs: Iterable[tuple[str, Any]]) -> str | None:
     return None
 
 
+def read_object(path: Path, most_bytes: int = MOST_BYTES, with_nan: bool = False) -> dict[str, Any]:
+    """The JSON object in a file; ValueError begins with the file's name and says what is wrong."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path.name} cannot be read ({error.strerror or error})") from error
+    return object_of(content, path.name, most_bytes, with_nan)
+
+
 def text_of(content: bytes, name: str) -> str:
     """A file's text; ValueError begins with the file's `name`."""
     try:
@@ -31,13 +41,18 @@ def text_of(content: bytes, name: str) -> str:
         raise ValueError(f"{name} is not UTF-8: {wrong}") from None
 
 
-def object_of(content: bytes, name: str, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
-    """The JSON object in a file's content; ValueError begins with the file's `name` and says what is wrong."""
+def object_of(content: bytes, name: str, most_bytes: int = MOST_BYTES, with_nan: bool = False) -> dict[str, Any]:
+    """The same of a file's content. `with_nan` numbers may be NaN or infinite, as in what the library writes."""
     if len(content) > most_bytes:
         raise ValueError(f"{name} has {len(content):,} bytes, more than {most_bytes:,}: this is another file")
     text = text_of(content, name)
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_whole)
+        value = json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=float if with_nan else _no_constant,
+            parse_int=_whole,
+        )
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise ValueError(f"{name} is not JSON: {error.msg} at {where}") from None
@@ -46,7 +61,7 @@ def object_of(content: bytes, name: str, most_bytes: int = MOST_BYTES) -> dict[s
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     if not isinstance(value, dict):
-        raise ValueError(f"{name} is {KINDS.get(type(value), 'a number')}, not an object of settings")
+        raise ValueError(f"{name} is {KINDS.get(type(value), 'a number')}, not an object")
     if HALF_OF_A_CHARACTER.search(content):
         _check_characters(value, name)
     return value

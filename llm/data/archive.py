@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from llm.core.console import listed
+from llm.core.console import in_short, listed
 from llm.core.paths import SUFFIXES
 from llm.data.download import CHUNK, FetchError, byte_bar
 
@@ -22,11 +22,9 @@ MAX_UNPACKED = 8 << 30  # several times the published records; a decompression b
 MAX_MEMBERS = 10_000
 MAX_READ = 16 << 20  # tarfile reads a header's extension in one piece, of the size that the header claims
 
-# What gzip and tarfile raise on damaged or hostile bytes; the last two for absurd sizes and nested headers.
-DAMAGE = (
-    *(tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, OverflowError, RecursionError),
-    *(ValueError, TypeError, KeyError, IndexError),  # of headers of sparse files and others that are no numbers
-)
+DAMAGE = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile)  # of what is packed, wherever it is read
+# What tarfile's reading of a header raises besides: of numbers that are none, absurd sizes, headers inside each other.
+OF_HEADERS = (*DAMAGE, OverflowError, RecursionError, ValueError, TypeError, KeyError, IndexError)
 
 TRAIN_WORDS = ("train",)
 DEV_WORDS = ("test", "dev", "valid", "eval")
@@ -59,30 +57,48 @@ class _Bounded:
 
 
 @contextmanager
-def _open_archive(path: Path, limit: int) -> Iterator[tarfile.TarFile]:
-    """The archive opened for reading; damage met anywhere inside the block becomes a FetchError."""
+def _told(path: Path, damage: tuple[type[Exception], ...]) -> Iterator[None]:
+    """Damage that is met inside the block becomes a FetchError."""
     try:
-        with open(path, "rb") as file:
-            zipped = file.read(2) == b"\x1f\x8b"
-        with (gzip.open if zipped else open)(path, "rb") as raw:
-            stream = _Bounded(raw, limit)
-            with tarfile.open(fileobj=stream, mode="r:") as tar:  # type: ignore[call-overload]  # it is only read
-                yield tar
-            while stream.read(CHUNK):  # to the end: only there does gzip compare its checksum
-                pass
+        yield
     except FetchError:
         raise
-    except DAMAGE as error:
+    except damage as error:
         raise FetchError(
-            f"{path} is not a complete .tar.gz archive ({error}). It may have been cut short, or be an error page "
-            "saved under that name: remove it and fetch it again."
+            f"{path} is not a complete .tar.gz archive ({in_short(error)}). It may have been cut short, or be an error "
+            "page saved under that name: remove it and fetch it again."
         ) from error
 
 
-def _members(tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
+@contextmanager
+def _open_archive(path: Path, limit: int) -> Iterator[tarfile.TarFile]:
+    """The archive opened for reading."""
+    with open(path, "rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+    with _told(path, DAMAGE), (gzip.open if zipped else open)(path, "rb") as raw:
+        stream = _Bounded(raw, limit)
+        with _told(path, OF_HEADERS):
+            tar = tarfile.open(fileobj=stream, mode="r:")  # type: ignore[call-overload]  # it is only read
+        with tar:
+            yield tar
+        while stream.read(CHUNK):  # to the end: only there does gzip compare its checksum
+            pass
+
+
+def _headers(tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
+    members = iter(tar)
+    while True:
+        with _told(path, OF_HEADERS):
+            member = next(members, None)
+        if member is None:
+            return
+        yield member
+
+
+def _members(tar: tarfile.TarFile, path: Path) -> dict[str, tarfile.TarInfo]:
     """The archive's regular files by name; refuses an archive with anything that reaches outside."""
     files, problems = {}, []
-    for count, member in enumerate(tar, 1):
+    for count, member in enumerate(_headers(tar, path), 1):
         if count > MAX_MEMBERS:
             raise FetchError(f"the archive is not unpacked: it has more than {MAX_MEMBERS:,} members.")
         parts = re.split(r"[/\\]", member.name)
@@ -146,7 +162,7 @@ def unpack(
         fresh = Path(temporary) / output.name
         fresh.mkdir()  # the temporary folder itself is closed to other users, the data should not be
         with _open_archive(archive, limit) as tar:
-            files = _members(tar)
+            files = _members(tar, archive)
             chosen = _choose(list(files), train_member, dev_member)
             for name, target in zip(chosen, ("train.json", "test.json"), strict=True):
                 print(f"{name} -> {output / target}", flush=True)

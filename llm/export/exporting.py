@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from llm.alignment.rm.flashmask.reward_format import RewardFormat, load_format
-from llm.core.files import move_into, read_json, write_json
+from llm.core.files import read_json, write_json
+from llm.core.model import replacement
 from llm.core.model.config import read_config
 from llm.core.model.families import FAMILIES
 from llm.core.model.head_kinds import LM, NAMES, kind_of
@@ -30,15 +30,13 @@ def export(model: Path, out: Path, form_name: str, dtype: str | None = None) -> 
     """Lines that say what was done. What is in `out` is whole, or nothing is there."""
     form = FORMS[form_name]
     check_folders(model, out)
-    reward_format = load_format(model)
-    check_form(model, form_name, form)
-    source = open_source(model, reward_format.tokens)
-    head = head_of(source, reward_format)
-    dtype = dtype or str(next(iter(head.values())).dtype)
-    head = head_in_form(head, form_name, form)
-    unfinished = out / "unfinished-model"
-    try:
-        unfinished.mkdir(parents=True)
+    with replacement.staged(out) as unfinished, replacement.read_whole(model):
+        reward_format = load_format(model)
+        check_form(model, form_name, form)
+        source = open_source(model, reward_format.tokens)
+        head = head_of(source, reward_format)
+        dtype = dtype or str(next(iter(head.values())).dtype)
+        head = head_in_form(head, form_name, form)
         count = write_weights(unfinished, weights_of(source, head), dtype)
         write_config(unfinished, source.config, form, dtype, reward_format)
         if not form.make_head:  # this project reads it, too
@@ -46,9 +44,6 @@ def export(model: Path, out: Path, form_name: str, dtype: str | None = None) -> 
         else:
             reward_format.tokenizer.save_pretrained(str(unfinished))
         name_padding(unfinished, reward_format)
-        move_into(unfinished, out)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     tag = f"{reward_format.values.placeholder_token!r} (id {reward_format.tokens.placeholder})"
     architecture = FAMILIES[source.config.model_type].name + form.architecture
     lines = [
@@ -67,7 +62,7 @@ def check_folders(model: Path, out: Path) -> None:
         raise ValueError(
             f"MODEL: {model} is not a folder. Give the output_dir of a training or one of its checkpoints."
         )
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and not (out.is_dir() and replacement.has_only_leftovers(out)):
         raise ValueError(f"OUT: {out} exists already and is not an empty folder. Give a new one.")
 
 

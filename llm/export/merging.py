@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
 import paddle
 from paddlenlp.peft.lora.lora_layers import LoRALinear
 
-from llm.alignment.rm.flashmask.reward_argument import ModelArgument
+from llm.alignment.rm.flashmask.reward_argument import CLASSES, ModelArgument
 from llm.alignment.rm.flashmask.reward_format import load_format
 from llm.core import patches
 from llm.core.checkpoint.output_folder import SETTINGS_FILE
-from llm.core.files import move_into, read_json, write_json
-from llm.core.model import attention, folder, heads, lora
+from llm.core.files import write_json
+from llm.core.model import attention, folder, heads, lora, replacement
 from llm.core.model.head_kinds import kind_of
 from llm.core.model.shapes import HEAD
+from llm.core.settings.settings import collect
+from llm.core.settings.values import show
+from llm.core.strict_json import read_object
 from llm.core.text.reward_tokens import RewardTokens
 
 OWN_HEAD = (
@@ -29,18 +31,13 @@ OWN_HEAD = (
 def merge(adapter_dir: Path, output_dir: Path) -> list[str]:
     """Lines that say what was done. What is in output_dir is whole, or nothing is there."""
     check_folders(adapter_dir, output_dir)
-    settings = read_json(adapter_dir / SETTINGS_FILE)
-    reward_format = load_format(adapter_dir)
-    tokens = reward_format.tokens
-    model, state, note = load_merged(adapter_dir, tokens)
-    unfinished = output_dir / "unfinished-model"
-    try:
+    with replacement.staged(output_dir) as unfinished, replacement.read_whole(adapter_dir):
+        settings = read_settings(adapter_dir / SETTINGS_FILE)
+        reward_format = load_format(adapter_dir)
+        model, state, note = load_merged(adapter_dir, reward_format.tokens)
         model.save_pretrained(str(unfinished), state_dict=state, safe_serialization=True)
         reward_format.save_pretrained(str(unfinished))
         write_json(unfinished / SETTINGS_FILE, settings | without_adapters())
-        move_into(unfinished, output_dir)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     parameters = sum(tensor.size for tensor in state.values())
     line = f"{output_dir}: {adapter_dir} merged into its base, {parameters:,} parameters in float32"
     return [line, note] if note else [line]
@@ -63,8 +60,24 @@ def check_folders(adapter_dir: Path, output_dir: Path) -> None:
             f"ADAPTER_DIR: {adapter_dir} holds no {' and no '.join(missing)}. Give the output_dir of a training with "
             "lora true."
         )
-    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
+    if output_dir.exists() and not (output_dir.is_dir() and replacement.has_only_leftovers(output_dir)):
         raise ValueError(f"OUTPUT_DIR: {output_dir} exists already and is not an empty folder. Give a new one.")
+
+
+def read_settings(file: Path) -> dict[str, Any]:
+    """Those of the training; ValueError where one has a value that it cannot have."""
+    settings, problems = read_object(file), []
+    for name, parameter in collect(CLASSES).items():
+        if name not in settings and parameter.default is MISSING:
+            problems.append(f"{name} is missing")
+        elif name in settings:
+            try:
+                parameter.accept(settings[name])
+            except ValueError as error:
+                problems.append(f"{name} = {show(settings[name])}: {error}")
+    if problems:
+        raise ValueError(f"{file} is not what a training wrote: {'; '.join(problems)}. Copy the folder again.")
+    return settings
 
 
 def merged_state(model, tokens: RewardTokens) -> dict:

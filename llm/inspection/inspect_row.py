@@ -16,7 +16,6 @@ Exit code 1 if the row breaks a rule of packed rows, 2 if there is nothing to sh
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import sys
@@ -25,12 +24,13 @@ from dataclasses import dataclass
 from itertools import islice
 
 from llm.alignment.rm.flashmask import reward_argument, reward_run
-from llm.alignment.rm.flashmask.data import RewardRows, form_of_data, load_rows
+from llm.alignment.rm.flashmask.data import RewardRows, RowStream, form_of_data
 from llm.alignment.rm.flashmask.reward_argument import ModelArgument, setting
 from llm.alignment.rm.flashmask.reward_format import RewardFormat
 from llm.alignment.rm.flashmask.reward_run import RewardRun
+from llm.alignment.rm.flashmask.row_cache import rows_of
 from llm.alignment.rm.flashmask.run_reward import read_format
-from llm.core.console import count_of, plain_errors
+from llm.core.console import count_of, plain_errors, show
 from llm.core.model.config import read_sizes
 from llm.core.paths import resolve_path
 from llm.core.rows.row import Row
@@ -111,7 +111,7 @@ def is_config(path: str) -> bool:
 def read_rows(run: RewardRun, reward_format: RewardFormat) -> RewardRows:
     paths, margin = run.data.train_dataset_path, run.training.reward_margin
     assert paths  # read_run refuses a run without them
-    return load_rows(paths, run.data, reward_format, run.form, margin, bar=sys.stderr.isatty())
+    return rows_of(paths, run.data, reward_format, run.form, margin, bar=sys.stderr.isatty())
 
 
 def choose(rows: RewardRows, number: int) -> Row:
@@ -128,7 +128,7 @@ def screen(
     tokenizer, max_seq_len = reward_format.tokenizer, run.data.max_seq_len
     yield from rows.describe("training data", max_seq_len)
     yield from (f"  {line}" for line in run.settings.changes if line.split(":")[0] in DATA_SETTINGS)
-    count = f"{len(rows.rows):,}" if isinstance(rows.rows, list) else "a stream"
+    count = "a stream" if isinstance(rows.rows, RowStream) else f"{len(rows.rows):,}"
     pieces = bytes_of_ids(tokenizer, row.ids.tolist())
     if broken:
         yield "\n".join([f"\nrow {asked.row} of {count} is BROKEN, a bug in this program:", *broken])
@@ -141,11 +141,3 @@ def screen(
     yield from mask_lines(row.end_row, width)
     if asked.tokens:
         yield from token_lines(row, pieces)
-
-
-def show(text: str) -> None:
-    """A reader such as head or less may close the pipe before the end."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

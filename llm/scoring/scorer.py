@@ -19,6 +19,7 @@ import numpy as np
 
 from llm.alignment.rm.flashmask.reward_format import load_format
 from llm.core.cpu import environment
+from llm.core.model.replacement import read_whole
 from llm.core.records.records import Record
 from llm.core.text.encoding import Sequence
 from llm.scoring import calibration as calibrations
@@ -60,20 +61,21 @@ class Scorer:
         folder = Path(folder).expanduser()
         if not folder.is_dir():
             raise ValueError(f"{folder} is not a folder. Give one that holds a reward model.")
-        if convention in (None, own.NAME) and is_of_this_project(folder):
-            reward_format = load_format(folder)
-            from llm.scoring.model import load_own  # paddle takes seconds to import
+        with read_whole(folder):
+            if convention in (None, own.NAME) and is_of_this_project(folder):
+                reward_format = load_format(folder)
+                from llm.scoring.model import load_own  # paddle takes seconds to import
 
-            models: tuple = (load_own(str(folder), reward_format, dtype, device),)
-            chosen = own.convention_of(reward_format)
-        else:
-            from llm.scoring.published import load_published
+                models: tuple = (load_own(str(folder), reward_format, dtype, device),)
+                chosen = own.convention_of(reward_format)
+            else:
+                from llm.scoring.published import load_published
 
-            chosen, models = load_published(folder, convention, reference, dtype, device)
-        from llm.scoring.model import fingerprint_of
+                chosen, models = load_published(folder, convention, reference, dtype, device)
+            from llm.scoring.model import fingerprint_of
 
-        weights = " ".join(fingerprint_of(Path(each)) for each in (folder, reference) if each)
-        calibration = calibrations.load(folder, weights, chosen.label) if calibrated else None
+            weights = " ".join(fingerprint_of(Path(each)) for each in (folder, reference) if each)
+            calibration = calibrations.load(folder, weights, chosen.label) if calibrated else None
         return cls(models, chosen, dtype, weights, calibration)
 
     def describe(self) -> str:

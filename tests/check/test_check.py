@@ -13,6 +13,7 @@ from llm.check.check import main
 from llm.core.records.json_stream import LONGEST
 from llm.data.check.data_check import Asked, check_data
 from tests.data.check.records import line, write
+from tests.data.mutated_bytes import write_mutated
 
 GOOD = [line("Q1", ["+", "-"]), line("Q2", ["-", "+"]), line("Q3", [0.5, None])]
 FAULTS = [
@@ -24,7 +25,7 @@ FAULTS = [
     line("Q7", ["+"], responses=["a", "b"]),
     line("Q8", ["good"]),
     '{"src": ["Q9"], "responses": ["a"]}',
-    '{"prompt": "Q10", "label": ["+"]}',
+    '{"prompt": "Q10 a ки", "label": []}',
     "{broken",
     line("held out", ["+", "-"]),
 ]
@@ -33,10 +34,12 @@ KINDS = {
         "no labels": 1,
         "labels and responses differ in length": 1,
         "unknown label": 1,
-        "missing key": 2,
+        "missing key": 1,
         "unreadable JSON": 1,
         "no responses": 1,
     },
+    "other format": 1,
+    "unusable row": 1,
     "no label": 1,
     "duplicate": 1,
     "contradiction": 1,
@@ -173,26 +176,31 @@ def test_other_labels_and_placeholders_are_as_the_flags_say(tmp_path, capsys):
 
 
 def test_mutated_records_are_findings_and_never_errors(tmp_path):
-    """Bytes of records are lost, doubled and exchanged a few thousand times."""
-    chance = random.Random(0)
-    source = [text.encode() for text in [*GOOD, *FAULTS]]
-    lines = []
-    for _ in range(3000):
-        text = bytearray(chance.choice(source))
-        for _ in range(chance.randint(1, 4)):
-            at, other = chance.randrange(len(text)), chance.randrange(256)
-            text[at : at + chance.randint(0, 3)] = chance.choice(
-                [b"", bytes([other]), text[at : at + 9], b"[{", b'"', b"null"]
-            )
-            text = text or bytearray(b"{")
-        lines.append(bytes(text).replace(b"\n", b" "))
     data = tmp_path / "data.jsonl"
-    data.write_bytes(b"{}\n" + b"\n".join(lines))
+    count = write_mutated(data, [*GOOD, *FAULTS], 3000)
     check = check_data([data], Asked())
-    blank = sum(not text.strip(b" \t\r\n") for text in lines)
-    assert check.read == len(check.destinations) == len(lines) + 1 - blank
+    assert check.read == len(check.destinations) == count
     assert 0 < check.usable < check.read and check.bad.count == check.read - check.usable
     assert all(finding.examples for finding in check.findings() if finding.kind == "bad record")
+
+
+def test_rows_of_another_format_are_told_with_what_converting_would_refuse(tmp_path, capsys):
+    """What the tools that wrote such rows warn of: empty labels, and special tokens that are not one per label."""
+    token = "<|reserved_special_token_250|>"
+    prompt = f"Question: 1 + 1?\nAnswer: It is 2.{token}The answer is: 2{token}"
+    rows = [{"prompt": prompt, "label": labels} for labels in ([1, 0], [], [1], [0, 1])]
+    outcome = found(capsys, write(tmp_path / "data.jsonl", *map(json.dumps, rows)))
+    told = {(one["kind"], one["count"], one["text"].rpartition(": ")[2]): one for one in outcome["findings"]}
+    assert [(kind, count) for kind, count, _ in told] == [
+        ("other format", 4),
+        ("unusable row", 1),
+        ("unusable row", 1),
+        ("no record", 0),
+    ]
+    assert told["unusable row", 1, "no labels"]["examples"][0].startswith(f"{tmp_path}/data.jsonl:2")
+    differ = told["unusable row", 1, "special tokens and labels differ in number"]
+    assert differ["examples"][0].startswith(f"{tmp_path}/data.jsonl:3: [1]")
+    assert "python -m llm convert special-token" in outcome["findings"][0]["advice"]
 
 
 def test_preferences_are_checked(tmp_path, capsys):

@@ -98,6 +98,18 @@ def test_questions_of_the_held_out_data_are_looked_for_by_themselves(tiny, tmp_p
     assert code == 1 and outcome["train_dataset_path"]["held-out data"]["questions in both"] == 30
 
 
+def test_the_clean_part_is_that_of_the_training_data(tiny, tmp_path, capsys):
+    train = [line(f"Q{number}", ["+", "-"]) for number in range(4)]
+    data, dev = write(tmp_path / "train.jsonl", *train, "{broken"), write(tmp_path / "dev.jsonl", line("Q1", ["+"]))
+    argv = [*config_of(tmp_path, tiny), "--train_dataset_path", data, "--dev_dataset_path", dev]
+    fixed = tmp_path / "fixed.jsonl"
+    assert checked(capsys, *argv, "--fix", fixed)[0] == 1
+    assert fixed.read_text().splitlines() == [train[0], *train[2:]]
+    for path in (data, dev):
+        before = path.read_text()
+        assert checked(capsys, *argv, "--fix", path, "--overwrite")[0] == 2 and path.read_text() == before
+
+
 def test_data_of_the_wrong_form_is_told(tiny, tmp_path, capsys):
     argv = config_of(tmp_path, tiny, **pairs_of(tiny))
     assert checked(capsys, *argv)[0] == 0

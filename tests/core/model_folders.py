@@ -15,6 +15,7 @@ from llm.core.model import config as config_module
 from llm.core.model import folder as folder_module
 from llm.core.model import forward, heads
 from llm.core.model.attention import block_attention
+from llm.core.model.head_kinds import KINDS as HEADS
 from llm.core.text.reward_tokens import RewardTokens
 from tests.core import numpy_forward
 
@@ -121,6 +122,15 @@ def random_weights(config: dict, kind: str = "float32") -> dict[str, np.ndarray]
         name: (random.normal(scale=0.3, size=shape) + (1.0 if "norm" in name else 0.0)).astype(KINDS[kind])
         for name, shape in shapes.items()
     }
+
+
+def weights_of_head(kind: str, hidden: int, biased: bool = True) -> dict[str, np.ndarray]:
+    """As Hugging Face's files have them: matrices lie [out, in]."""
+    random, found = np.random.default_rng(8), {}
+    for name, shape in HEADS[kind].shapes(hidden).items():
+        if biased or name.endswith("weight"):
+            found[name] = random.normal(scale=0.1, size=shape[::-1]).astype("float32")
+    return found
 
 
 def write(folder, config: dict, weights: dict, shards: int = 1):

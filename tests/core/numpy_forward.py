@@ -27,6 +27,30 @@ def reward_logits(config: dict, weights: dict, hidden_KE, ids):
     return hidden_KE @ weights[head].astype("float64")[list(ids)].T
 
 
+def reward(kind: str, weights: dict, hidden_KE):
+    """[K]: ln(p / (1 - p)) by a head of the model's own, under the names of published models."""
+
+    def linear(name: str, x):
+        return x @ weights[f"{name}.weight"].astype("float64").T + weights.get(f"{name}.bias", 0.0)
+
+    if kind in ("value", "scalar"):
+        return linear({"value": "v_head.summary", "scalar": "score"}[kind], hidden_KE)[:, 0]
+    inner = np.maximum(linear("score.0", hidden_KE), 0) if kind == "mlp" else hidden_KE
+    classes_K2 = linear("score.2" if kind == "mlp" else "score", inner)
+    return classes_K2[:, 1] - classes_K2[:, 0]
+
+
+def ranking_loss(rewards_T, right_T, margin: float) -> float:
+    """PQM's of one solution, as its formula is written: float64 and no care for overflow."""
+    wrong = np.exp(rewards_T[~right_T] + margin).sum()
+    terms = [np.log(1 + wrong)] if wrong else []
+    before = 1.0
+    for reward_t in rewards_T[right_T]:
+        terms.append(-np.log(np.exp(reward_t) / (np.exp(reward_t) + before + wrong)))
+        before += np.exp(reward_t)
+    return float(np.mean(terms))
+
+
 def rms_norm(x, weight, epsilon: float):
     return x / np.sqrt((x**2).mean(-1, keepdims=True) + epsilon) * weight
 

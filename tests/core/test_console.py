@@ -1,6 +1,10 @@
 """Counts and lists as a person reads them."""
 
-from llm.core.console import WIDTH, count_of, folded, listed
+import ast
+
+import pytest
+
+from llm.core.console import WIDTH, count_of, folded, in_short, listed, visible
 
 
 def test_one_is_singular():
@@ -11,6 +15,24 @@ def test_one_is_singular():
 def test_what_is_not_shown_is_counted():
     assert listed([]) == "" and listed([3, 4]) == "3, 4"
     assert listed("abc", most=3) == "a, b, c" and listed("abcd", most=2) == "a, b and 2 more"
+
+
+@pytest.mark.parametrize(
+    "character", "\u200b\u200d\u2060\ufeff\u00ad\u034f\u3164\ufe0f\u202e\u2066\n\r\t\x1b\x00\x7f\ud800\U000e0041"
+)
+def test_what_is_not_seen_is_escaped(character):
+    """Zero-width and bidirectional characters, line breaks, codes of the terminal, halves of characters."""
+    shown = visible(f"a{character}b")
+    assert shown.isascii() and shown.isprintable() and shown.startswith("a\\") and shown.endswith("b")
+    assert ast.literal_eval(f"'{shown}'") == f"a{character}b"
+    assert listed([f"a{character}b"]) == shown and (
+        character in "\n\r" or shown in in_short(ValueError(f"a{character}b"))
+    )
+
+
+def test_what_is_seen_stays():
+    for text in ("", "plain", "é ñ 日本 🙂", "e\u0301", "a\\b", "Шаг"):
+        assert visible(text) == text
 
 
 def test_long_lines_are_continued_and_paths_stay_whole():

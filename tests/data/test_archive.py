@@ -119,6 +119,49 @@ def long_header(path: Path) -> Path:
     return path
 
 
+SPARSE = [
+    {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"},  # the map is in the data, which is none
+    {"GNU.sparse.major": "x", "GNU.sparse.minor": "0"},
+    {"GNU.sparse.map": "0,5,x"},
+    {"GNU.sparse.map": "0,5,7"},
+    {"GNU.sparse.map": "0,5"},
+    {"GNU.sparse.map": "0,99999999999999999999"},
+    {"GNU.sparse.map": "-5,5"},
+    {"GNU.sparse.size": "x", "GNU.sparse.offset": "1", "GNU.sparse.numbytes": "1"},
+    {"GNU.sparse.realsize": "x"},
+    {"GNU.sparse.name": "../../train.json"},
+    {"size": "x"},
+    {"size": "-512"},
+    {"size": "99999999999999999999"},
+    {"mtime": "nan", "uid": "1e999"},
+    {"path": "../train.json"},
+    {"path": ""},
+    {"hdrcharset": "nonsense"},
+]
+
+
+@pytest.mark.parametrize("headers", SPARSE, ids=str)
+def test_what_a_header_says_is_refused_or_means_nothing(tmp_path: Path, headers: dict[str, str]):
+    """PAX headers, those of sparse files among them: numbers that are none, sizes beyond the file, other names."""
+    member = tarfile.TarInfo("train.json")
+    member.pax_headers = headers
+    archive = tarball(tmp_path / "x.tar.gz", (member, TRAIN), ("test.json", DEV))
+    try:
+        unpack(archive, tmp_path / "out")
+    except FetchError as error:
+        assert len(str(error)) < 700
+        assert list(tree(tmp_path)) == ["x.tar.gz"]
+    else:
+        assert tree(tmp_path / "out") == {"train.json": TRAIN, "test.json": DEV}
+
+
+def test_a_mistake_of_the_code_is_no_damage(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Only what reading raises is blamed on the archive."""
+    monkeypatch.setattr(archive_module, "_copy", lambda *_: {}["mistake"])
+    with pytest.raises(KeyError, match="mistake"):
+        unpack(good, tmp_path / "out")
+
+
 BOMBS = {
     "data": lambda path: tarball(path, ("train.json", bytes(3 << 20)), ("test.json", DEV)),
     "passed over": lambda path: tarball(path, ("train.json", TRAIN), ("test.json", DEV), ("x", bytes(3 << 20))),

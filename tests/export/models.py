@@ -23,13 +23,21 @@ IN_PADDLENLPS_FORM = {
 MODELS = (*model_folders.FAMILIES, *IN_PADDLENLPS_FORM)
 
 
-def make_model(name: str, folder: Path, tokenizer, process_reward: bool = True, kind: str = "float32") -> Path:
-    """A folder with what a training writes of its model; `kind` is for the models in Hugging Face's form."""
+def make_model(
+    name: str, folder: Path, tokenizer, process_reward: bool = True, kind: str = "float32", head: str | None = None
+) -> Path:
+    """A folder with what a training writes of its model; `kind` and a `head` of its own are for the models in Hugging
+    Face's form."""
     values = FormatValues("ки", "+,-", 384, 200, False, process_reward, False)
     make_format(values, tokenizer).save_pretrained(str(folder))
     if name in model_folders.FAMILIES:
         config = model_folders.FAMILIES[name] | {"vocab_size": len(tokenizer)}
-        return model_folders.write(folder, config, model_folders.random_weights(config, kind))
+        weights = model_folders.random_weights(config, kind)
+        if head:
+            weights.pop("lm_head.weight", None)
+            config |= {"reward_head": head}
+            weights |= model_folders.weights_of_head(head, config["hidden_size"])
+        return model_folders.write(folder, config, weights)
     family, changes = IN_PADDLENLPS_FORM[name]
     model = random_model(family, len(tokenizer), seed=11, **changes)
     for parameter in model.parameters():

@@ -14,45 +14,13 @@ from llm.alignment.rm.flashmask.run_reward import main as train
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.export import hugging_face
 from llm.export.export import main
-from llm.scoring.scorer import Scorer
 from tests.core import numpy_forward
-from tests.export.models import MODELS, OUTCOME_TEXT, QUESTION, STEPS, TEXT, make_model
+from tests.export.models import MODELS, OUTCOME_TEXT, TEXT, make_model
+from tests.export.reading import config_of, export, hidden_states, scores_of
 from tests.runs import refusal
 
 LAYER = """input_layernorm.weight post_attention_layernorm.weight mlp.down_proj.weight mlp.gate_proj.weight
 mlp.up_proj.weight self_attn.k_proj.weight self_attn.o_proj.weight self_attn.q_proj.weight self_attn.v_proj.weight"""
-
-
-def export(model, out, form: str, *flags: str) -> dict[str, np.ndarray]:
-    """The weights that are written."""
-    main([str(model), str(out), "--to", form, *flags])
-    return {name: array for file in out.glob("*.safetensors") for name, array in load_file(file).items()}
-
-
-def config_of(out) -> dict:
-    return json.loads((out / "config.json").read_text())
-
-
-def scores_of(folder) -> np.ndarray:
-    """ln(p / (1 - p)) of the steps, or of the answer."""
-    return Scorer.load(folder).score([{"question": QUESTION, "steps": STEPS}])[0].log_odds
-
-
-def hidden_states(out, weights: dict, text: str):
-    """(of the placeholders in the text, by the files alone)"""
-    tokenizer = load_tokenizer(str(out))
-    ids = tokenizer(text)["input_ids"]
-    hidden = numpy_forward.hidden_states(config_of(out), weights, ids, np.arange(len(ids)), [len(ids)] * len(ids))
-    return hidden[[number for number, token in enumerate(ids) if token == tokenizer(" ки")["input_ids"][-1]]]
-
-
-def two_class_head(hidden, weights: dict):
-    return hidden @ weights["score.weight"].T.astype("float64") + weights["score.bias"]
-
-
-def mlp_head(hidden, weights: dict):
-    inner = np.maximum(hidden @ weights["score.0.weight"].T.astype("float64") + weights["score.0.bias"], 0)
-    return inner @ weights["score.2.weight"].T.astype("float64") + weights["score.2.bias"]
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -72,13 +40,13 @@ def test_a_causal_lm_has_the_scores_and_this_project_reads_it_back(name, tokeniz
 @pytest.mark.parametrize("name", MODELS)
 def test_classifiers_have_the_scores(name, tokenizer, tmp_path, capsys):
     model = make_model(name, tmp_path / "model", tokenizer)
-    forms = {"token-classification": two_class_head, "qwen-prm": mlp_head}
+    forms = {"token-classification": "linear", "qwen-prm": "mlp"}
     if not name.startswith(("qwen2", "Qwen2")):
         del forms["qwen-prm"]
     for form, head in forms.items():
         weights = export(model, tmp_path / form, form)
-        logits = head(hidden_states(tmp_path / form, weights, TEXT), weights)
-        np.testing.assert_allclose(logits[:, 1] - logits[:, 0], scores_of(model), atol=1e-4, err_msg=form)
+        rewards = numpy_forward.reward(head, weights, hidden_states(tmp_path / form, weights, TEXT))
+        np.testing.assert_allclose(rewards, scores_of(model), atol=1e-4, err_msg=form)
         assert "lm_head.weight" not in weights
 
 
@@ -123,6 +91,7 @@ def test_names_shapes_and_metadata_are_those_of_hugging_face(form, tokenizer, tm
     assert not [name for name in config if name.startswith(("paddle", "tensor_parallel"))]
     assert {path.name for path in (tmp_path / "out").iterdir()} - {"reward_format.json", "tokenizer.model"} == {
         "config.json",
+        "finished-model.json",
         "model.safetensors",
         "tokenizer.json",
         "tokenizer_config.json",
@@ -194,9 +163,10 @@ def test_adapters_are_merged_on_the_way_and_a_checkpoint_is_a_model(
         hidden = hidden[[place for place, token in enumerate(ids) if token == 640]]
         if form == "causal-lm":
             both = numpy_forward.reward_logits(config_of(out), weights, hidden, (tokens.negative, tokens.positive))
+            rewards = both[:, 1] - both[:, 0]
         else:
-            both = mlp_head(hidden, weights)
-        np.testing.assert_allclose(both[:, 1] - both[:, 0], scores_of(model), atol=1e-4)
+            rewards = numpy_forward.reward("mlp", weights, hidden)
+        np.testing.assert_allclose(rewards, scores_of(model), atol=1e-4)
         assert weights["model.embed_tokens.weight"].shape[0] == 641
     assert not math.isclose(scores_of(adapters)[0], scores_of(base)[0], abs_tol=1e-3)
 

@@ -145,7 +145,7 @@ def test_a_row_that_is_not_there_is_told_with_the_number_of_rows(tiny, two_solut
         (["missing.jsonl"], "does not exist"),
         (["DATA", "--rows", "1"], "write row"),
         (["DATA", "--row", "x"], 'row = "x": expected integer'),
-        (["DATA", "--tokenizer_name_or_path", "TOKENIZER", "--max_seq_len", "2"], "must be 4 or more"),
+        (["DATA", "--tokenizer_name_or_path", "TOKENIZER", "--max_seq_len", "2"], "must be from 4 to"),
         (["DATA", "--train_dataset_path", "other.jsonl"], "given twice"),
         (["BAD", "--tokenizer_name_or_path", "TOKENIZER"], "1 of 1 records cannot be used"),
         (["BROKEN"], "not JSON"),

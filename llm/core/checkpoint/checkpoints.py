@@ -14,7 +14,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from llm.core.files import checksum, files_in, flush, flush_folder, json_object, move_into, write_json
+from llm.core.files import checksum, files_in, flush, flush_folder, write_json
+from llm.core.strict_json import read_object
 
 FILE_LIST = "checkpoint_files.json"
 IDENTITY = "run_identity.json"
@@ -51,7 +52,7 @@ def _faults(folder: Path, with_checksums: bool, only: tuple[str, ...] = ("*",)) 
     if not path.is_file():
         return [f"{FILE_LIST} is missing"]
     try:
-        facts = json_object(path)
+        facts = read_object(path)
     except ValueError as error:
         return [str(error)]
     if not facts:
@@ -89,13 +90,14 @@ def step_of(folder: Path) -> int:
 
 
 def delete_old(output_dir: Path, keep: int | None, best: str | None) -> list[Path]:
-    """Delete all but the newest `keep` whole checkpoints; the best one is kept, too. Half-written folders older than
-    the newest whole one are useless and are deleted, too."""
+    """Delete all but the newest `keep` whole checkpoints; the best one is kept, too, and links are. Half-written
+    folders older than the newest whole one are useless and are deleted, too."""
     whole = [folder for folder in all_checkpoints(output_dir) if is_complete(folder)]
     if not keep or keep < 1 or not whole:
         return []
     kept = {folder.name for folder in whole[-keep:]} | ({Path(best).name} if best else set())
-    old = [path for path in all_checkpoints(output_dir) if path.name not in kept and step_of(path) < step_of(whole[-1])]
+    others = [path for path in all_checkpoints(output_dir) if path.name not in kept and not path.is_symlink()]
+    old = [path for path in others if step_of(path) < step_of(whole[-1])]
     for folder in old:
         try:
             (folder / FILE_LIST).unlink(missing_ok=True)  # first: a kill while deleting leaves no whole-looking one
@@ -103,17 +105,3 @@ def delete_old(output_dir: Path, keep: int | None, best: str | None) -> list[Pat
         except OSError as error:
             print(f"{folder} is no longer needed and could not be deleted: {error}", flush=True)
     return old
-
-
-# what a model is saved in, in one of its forms: whole or as adapters, safetensors or not, in one file or several
-MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "*.pdparams", "*.pdparams.index.json", "lora_config.json")
-
-
-def replace_model(source: Path, target: Path) -> None:
-    """Move the files of a finished model into `target`, and delete those of a model that was there in another form,
-    which would be taken for a part of it."""
-    new = {path.name for path in files_in(source)}
-    move_into(source, target)
-    for old in (path for pattern in MODEL_FILES for path in target.glob(pattern)):
-        if old.name not in new:
-            old.unlink()

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from llm.core.checkpoint.checkpoints import IDENTITY
-from llm.core.files import json_object, read_json
+from llm.core.files import read_json
 from llm.core.model.shapes import HEAD
+from llm.core.strict_json import read_object
 
 
 def identity_differences(folder: Path, identity: dict, defaults: dict) -> list[str]:
     """What the run that wrote this checkpoint had different; resuming would silently train something else. A setting
     that its version did not know had its default."""
-    before = defaults | (json_object(folder / IDENTITY) if (folder / IDENTITY).exists() else {})
+    before = defaults | (read_object(folder / IDENTITY) if (folder / IDENTITY).exists() else {})
     names = sorted({*before, *identity})
     return [
         f"{name}: {before.get(name)!r} in the checkpoint, {identity.get(name)!r} now"

@@ -23,8 +23,8 @@ from safetensors import safe_open
 
 from llm.core.checkpoint import checkpoints, loop_state, not_finite
 from llm.core.console import in_short, listed
-from llm.core.files import json_object
 from llm.core.model.shapes import EMBEDDING, HEAD
+from llm.core.strict_json import read_object
 
 OF_MODEL = ("model*", "peft_model*", "lora_model_state*")  # how its files are called
 STATE, TALLY = "trainer_state.json", "running_sums.json"
@@ -85,7 +85,7 @@ def faults_of_model(folder: Path, needed: Needed) -> list[str]:
 
 def _of_state(folder: Path, needed: Needed) -> list[str]:
     try:
-        state = json_object(folder / STATE)
+        state = read_object(folder / STATE, with_nan=True)
     except ValueError as error:
         return [str(error)]
     wrong = [name for name, kinds in KINDS.items() if type(state.get(name, ...)) not in kinds]
@@ -109,7 +109,7 @@ def _is_line_of_log(line: Any) -> bool:
 
 def _of_sums(folder: Path, names: Iterable[str]) -> list[str]:
     try:
-        sums = json_object(folder / TALLY)
+        sums = read_object(folder / TALLY)
     except ValueError as error:
         return [str(error)]
     wrong = [name for name in ("seconds", "seconds_since_last_log") if not _is_number(sums.get(name, 0.0))]
@@ -163,7 +163,7 @@ def _weights(folder: Path, needed: Needed) -> tuple[Tensors, str]:
 def _of_optimizer(folder: Path, needed: Needed) -> list[str]:
     try:
         held, where = _of_index(folder, "optimizer")
-        has_masters = json_object(folder / where).get("master_weights")
+        has_masters = read_object(folder / where).get("master_weights")
         if not isinstance(has_masters, bool):
             return [f"{where} does not say whether there are master_weights"]
         masters, where_masters = _of_index(folder, "master_weights") if has_masters else ({}, "")
@@ -255,7 +255,7 @@ def _of_index(folder: Path, kind: str) -> tuple[Tensors, str]:
 
 def _places(index: Path, kind: str) -> dict[str, set[str]]:
     """{file: names of its tensors}"""
-    content = json_object(index)
+    content = read_object(index)
     places = content.get("weight_map")
     if not isinstance(places, dict) or not isinstance(content.get("metadata"), dict):
         raise ValueError(f"{index.name} is not an index of tensors")

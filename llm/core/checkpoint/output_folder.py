@@ -1,22 +1,34 @@
-"""May this run write into output_dir, and does it resume from a checkpoint there? Decided before a model is loaded."""
+"""What is in output_dir: a checkpoint to resume from, a finished model, the settings of a run in progress.
+
+A run looks at it while no other one can write there.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import os
+import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 from llm.core.checkpoint import checkpoints, compatibility
 from llm.core.console import listed
+from llm.core.model import replacement
+from llm.core.parallel import ranks
 from llm.core.parallel.ranks import say
 
-SETTINGS_FILE = "settings.json"
-PROBE, LOCK = ".probe-", ".running"
-PASSING = (PROBE, LOCK, ".nfs", ".seen-by-all-")  # how the names of files begin that say nothing about the folder
+SETTINGS_FILE = "settings.json"  # of a model
+SETTINGS_OF_EVALUATION, SETTINGS_OF_BENCHMARK = "eval_settings.json", "benchmark_settings.json"
+IN_PROGRESS = "run-in-progress"  # a folder with the settings of a run whose model is not there yet
+OF_RUNS = {SETTINGS_FILE, SETTINGS_OF_EVALUATION, SETTINGS_OF_BENCHMARK, IN_PROGRESS, replacement.READY}
+EVALUATION = "eval_results.json"
+WOULD_REPLACE = (
+    "holds a finished model and no checkpoint of it to resume from, so the run would replace this model; give another "
+    "folder, or set overwrite_output_dir true to replace it"
+)
+COMPLETED = "the model that the last run had finished is in its place now: that run was ended while it moved the files"
 
 
 class Asked(Protocol):
@@ -28,56 +40,54 @@ class Asked(Protocol):
     def overwrite_output_dir(self) -> bool: ...
     @property
     def resume_from_checkpoint(self) -> str | None: ...
-    @property
-    def logging_dir(self) -> str | None: ...
-
-
-def check(folder: Path, asked: Asked, model_path: str) -> None:
-    """ValueError where the run must not write, or names a checkpoint that is none. Before any data is read."""
-    given = asked.resume_from_checkpoint
-    if folder.resolve() == Path(model_path).resolve():
-        raise ValueError(
-            f"output_dir: {folder} is the folder of model_name_or_path, and training would write over the model it "
-            "starts from. Give another folder."
-        )
-    _check_writable(folder, "output_dir")
-    if asked.logging_dir:
-        _check_writable(Path(asked.logging_dir), "logging_dir")
-    if given and asked.overwrite_output_dir:
-        raise ValueError(
-            f"overwrite_output_dir: would delete the checkpoints in {folder} before the run resumes from {given}. "
-            "Leave out overwrite_output_dir or resume_from_checkpoint."
-        )
-    if given and (faults := checkpoints.faults_of_sizes(_absolute(given))):
-        raise ValueError(_not_whole(_absolute(given), faults))
-    if asked.overwrite_output_dir and asked.do_train and folder in Path(model_path).absolute().parents:
-        raise ValueError(
-            f"overwrite_output_dir: would delete {model_path}, from which this run starts, with the checkpoints in "
-            f"{folder}. Give another output_dir."
-        )
-    if given or asked.overwrite_output_dir:
-        return
-    # a run killed while it wrote its first file leaves the unfinished part of it
-    foreign = [path for path in folder.iterdir() if not path.name.startswith(PASSING) and path.suffix != ".part"]
-    if foreign and not (folder / SETTINGS_FILE).exists():
-        raise ValueError(
-            f"output_dir: {folder} holds files that are not from a run of this script, and a run would write among "
-            "them. Give an empty or new folder, or set overwrite_output_dir true to use this one."
-        )
 
 
 def find_checkpoint(
+    folder: Path,
+    asked: Asked,
+    identity: dict,
+    defaults: dict,
+    faults_of: Callable[[Path], list[str]],
+    writes_model: bool = True,
+) -> Path | None:
+    """The checkpoint to resume from, or None for a fresh start. ValueError where it is of another run, where those
+    that are there are damaged, or where the run would replace what it must not. `defaults` are those of settings in the
+    identity. `faults_of` a checkpoint are what it lacks although its files are those of its list."""
+    if not asked.do_train:
+        return None
+    found = _given_or_newest(folder, asked, identity, defaults, faults_of)
+    _check_links(folder, checkpoints.step_of(found) if found else 0)
+    if writes_model and not asked.overwrite_output_dir and keeps_model(folder, found):
+        raise ValueError(f"output_dir: {folder} {WOULD_REPLACE}.")
+    return found
+
+
+def keeps_model(folder: Path, resumed: Path | None) -> bool:
+    """Whether a model is there, and of another run than the one that resumes from a checkpoint. Only the run that
+    made the model, or one that may replace it, has left checkpoints in the same folder."""
+    is_of_folder = resumed is not None and os.path.realpath(resumed.parent) == os.path.realpath(folder)
+    return not is_of_folder and replacement.holds_model(folder)
+
+
+def _check_links(folder: Path, resumed: int) -> None:
+    """A run would delete or write through links to folders of somebody else."""
+    links = [path for path in folder.glob("checkpoint-*") if path.is_symlink() and re.fullmatch(r"\D+\d+", path.name)]
+    if later := sorted(path.name for path in links if checkpoints.step_of(path) > resumed):
+        raise ValueError(
+            f"output_dir: {listed(later)} in {folder} are symbolic links, and the run would write its own checkpoints "
+            "in their place. What they lead to is left alone: delete the links, or give another output_dir."
+        )
+
+
+def _given_or_newest(
     folder: Path, asked: Asked, identity: dict, defaults: dict, faults_of: Callable[[Path], list[str]]
 ) -> Path | None:
-    """The checkpoint to resume from, or None for a fresh start. ValueError where it is of another run, or where those
-    that are there are damaged. `defaults` are those of settings in the identity. `faults_of` a checkpoint are what it
-    lacks although its files are those of its list."""
     if asked.resume_from_checkpoint:
-        given = _absolute(asked.resume_from_checkpoint)
+        given = absolute(asked.resume_from_checkpoint)
         if faults := _faults(given, identity, defaults, faults_of):
-            raise ValueError(_not_whole(given, faults))
+            raise ValueError(f"resume_from_checkpoint: {given} {not_whole(faults)}.")
         return given
-    if not asked.do_train or asked.overwrite_output_dir:
+    if asked.overwrite_output_dir:
         return None
     damaged = []
     for checkpoint in reversed(checkpoints.all_checkpoints(folder)):
@@ -115,28 +125,19 @@ def _faults(checkpoint: Path, identity: dict, defaults: dict, faults_of: Callabl
     return faults_of(checkpoint)
 
 
-def _not_whole(checkpoint: Path, faults: list[str]) -> str:
+def not_whole(faults: list[str]) -> str:
     return (
-        f"resume_from_checkpoint: {checkpoint} is not a whole checkpoint of this script: {listed(faults)}. Give "
-        "another one, or leave the setting out to resume from the last whole checkpoint in output_dir."
+        f"is not a whole checkpoint of this script: {listed(faults)}; give another one, or leave the setting out to "
+        "resume from the last whole checkpoint in output_dir"
     )
 
 
 @contextlib.contextmanager
-def locked(output_dir: Path, first_rank: bool) -> Iterator[None]:
-    """Two runs that write into one folder at the same time would mix."""
-    if not first_rank:
-        yield
-        return
-    with (output_dir / LOCK).open("w") as file:
-        with contextlib.suppress(OSError):  # a file system without locks
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ValueError(
-                    f"output_dir: another run is writing to {output_dir} now. Wait until it "
-                    "ends, or give another folder."
-                ) from None
+def locked(output_dir: Path) -> Iterator[None]:
+    """By the first rank. Two runs that write into one folder at the same time would mix."""
+    with contextlib.ExitStack() as stack:
+        if ranks.decided_by_first(lambda: stack.enter_context(replacement.alone_in(output_dir))):
+            say(f"output_dir: {COMPLETED}")
         yield
 
 
@@ -146,17 +147,12 @@ def delete_checkpoints(output_dir: Path) -> None:
         shutil.rmtree(old)
 
 
-def _absolute(path: str) -> Path:
-    return Path(path).expanduser().absolute()
+def end_run(output_dir: Path, is_new: bool) -> None:
+    """Its model is there, with its settings. An evaluation of the model that was there before goes with that one."""
+    replacement.remove(output_dir / IN_PROGRESS)
+    if is_new:
+        (output_dir / EVALUATION).unlink(missing_ok=True)
 
 
-def _check_writable(folder: Path, setting: str) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder, prefix=PROBE) as file:
-            file.write(b"x")
-    except OSError as error:
-        raise ValueError(
-            f"{setting}: {folder} cannot be written ({error.strerror or error}). Give a folder that you may write, "
-            "on a disk with room."
-        ) from error
+def absolute(path: str) -> Path:
+    return Path(os.path.expanduser(path)).absolute()

@@ -11,7 +11,7 @@ from llm.core.model import supported
 from llm.core.model.families import FAMILIES
 from llm.core.model.head_kinds import LM
 from llm.core.model.sizes import Sizes, sizes_of
-from llm.core.strict_json import object_of
+from llm.core.strict_json import read_object
 
 MOST_BYTES = 1 << 20  # of a config.json
 
@@ -56,7 +56,7 @@ def _with_head(members: dict[str, Any], asked: str | None, name_or_path: str) ->
 def _members(name_or_path: str) -> dict[str, Any]:
     folder = Path(name_or_path)
     if folder.is_dir():
-        return object_of((folder / "config.json").read_bytes(), "config.json", MOST_BYTES)
+        return read_object(folder / "config.json", MOST_BYTES)
     from paddlenlp.transformers.configuration_utils import PretrainedConfig
 
     return PretrainedConfig.get_config_dict(name_or_path)[0]

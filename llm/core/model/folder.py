@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 from llm.core.console import listed
+from llm.core.model import replacement
 from llm.core.paths import resolve_path
-from llm.core.strict_json import object_of
+from llm.core.strict_json import read_object
 from llm.core.text.load_tokenizer import TOKENIZER_FILES
 
 ADAPTER_CONFIG = "lora_config.json"
@@ -47,6 +48,8 @@ def _check_model_folder(folder: Path) -> None:
             f"model_name_or_path: {folder} holds LoRA adapters, which are not a model by themselves. Merge them into "
             f"their base first (python -m llm merge-lora {folder} NEW_FOLDER) and give the new folder."
         )
+    if problem := replacement.problem_of(folder):
+        raise ValueError(f"model_name_or_path: {problem}")
     missing = [] if (folder / "config.json").is_file() else ["config.json"]
     try:
         files = weight_files(folder)
@@ -78,7 +81,7 @@ def weight_files(folder: Path) -> list[Path]:
 def _names_in(index: Path) -> list[str]:
     what = f"{index} is not an index of weights"
     try:
-        places = object_of(index.read_bytes(), index.name).get("weight_map")
+        places = read_object(index).get("weight_map")
     except ValueError as error:
         raise ValueError(f"{what} ({error}). Copy or download the folder again.") from None
     if not isinstance(places, dict) or not places:

@@ -34,8 +34,10 @@ def _empty_model(config, dtype: str):
     causal_lm = family.causal_lm_in_stages() if in_stages else family.causal_lm()
     if own_head:  # a tied LM head takes no room until it is replaced; in a pipeline it would connect two stages
         config.tie_word_embeddings = not in_stages
+    pad, config.pad_token_id = config.pad_token_id, None  # Mistral's embedding would give zeros for it, also in a text
     with no_init_weights():  # the files bring them all
         model = causal_lm.from_config(config, dtype=dtype)
+    config.pad_token_id = model.config.pad_token_id = pad
     if own_head:
         config.tie_word_embeddings = model.config.tie_word_embeddings = False
         reward_head.put_in(model, dtype)

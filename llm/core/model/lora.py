@@ -8,7 +8,6 @@ embedding of a placeholder that was added to the vocabulary: the base has no suc
 from __future__ import annotations
 
 import math
-import re
 import zlib
 from pathlib import Path
 
@@ -21,18 +20,24 @@ from paddlenlp.utils.env import LORA_WEIGHTS_NAME
 
 from llm.core import pickles
 from llm.core.console import listed
-from llm.core.files import read_json
 from llm.core.model import config as config_module
 from llm.core.model import folder as folder_module
 from llm.core.model import heads, shapes
 from llm.core.model import load as backbone
 from llm.core.model.grow_vocabulary import grow_vocabulary
 from llm.core.model.head_kinds import LM, kind_of
+from llm.core.model.lora_config import (
+    BASE_FILE,
+    PLACEHOLDER_ROW,
+    REWARD_ROWS,
+    fingerprint_in,
+    read_config,
+    target_of,
+    trainable_with,
+)
 from llm.core.model.shapes import PROJECTIONS
 from llm.core.text.reward_tokens import RewardTokens
 
-BASE_FILE = "lora_base.json"  # which weights the adapters belong to; lora_config.json knows the folder alone
-REWARD_ROWS, PLACEHOLDER_ROW = "reward_rows", "placeholder_row"
 ADDED = ".lora_A", ".lora_B", REWARD_ROWS, PLACEHOLDER_ROW  # how the names of all end that a base does not have
 WEIGHT_FILES = "peft_model*.safetensors", LORA_WEIGHTS_NAME
 
@@ -46,9 +51,8 @@ def attach(
     config = LoRAConfig(
         r=rank,
         lora_alpha=alpha,
-        # PaddleNLP takes each for a pattern of a whole path
-        target_modules=[rf".*\.layers\..*\.{name}" for name in dict.fromkeys(targets or PROJECTIONS)],
-        trainable_modules=[REWARD_ROWS, PLACEHOLDER_ROW, *map(re.escape, kind.names if kind else ())],
+        target_modules=[target_of(name) for name in dict.fromkeys(targets or PROJECTIONS)],
+        trainable_modules=trainable_with(kind.name if kind else LM),
         dtype=str(model.get_input_embeddings().weight.dtype).removeprefix("paddle."),
         tensor_parallel_degree=model.config.tensor_parallel_degree,
         base_model_name_or_path=base,
@@ -134,7 +138,7 @@ def load(folder: str | Path, dtype: str, tokens: RewardTokens):
     """The causal LM with its adapters in place: the base from where it was, the rest from the folder. PaddleNLP
     has to be patched before."""
     folder = Path(folder)
-    config = LoRAConfig.from_pretrained(str(folder))
+    config = read_config(folder / folder_module.ADAPTER_CONFIG)
     base = config.base_model_name_or_path
     if Path(base).is_absolute() and not Path(base).is_dir():
         raise ValueError(
@@ -145,17 +149,20 @@ def load(folder: str | Path, dtype: str, tokens: RewardTokens):
     kind = kind_of(own_config)
     base_config = config_module.load_config(base, kind.name if kind else LM)
     known = folder / BASE_FILE
-    if known.is_file() and read_json(known)["weights"] != backbone.fingerprint(base, base_config.model_type):
+    if known.is_file() and fingerprint_in(known) != backbone.fingerprint(base, base_config.model_type):
         raise ValueError(
             f"{folder} holds LoRA adapters for weights other than those now in {base}, which was trained again or "
             "replaced since. Put the adapters' own base back, or train adapters for this one."
         )
     state = _read_state(folder)
+    names = [target.rpartition(".")[2] for target in config.target_modules]
+    _check_state(state, shapes_of_trained(base_config, config.r, names, PLACEHOLDER_ROW in state), folder)
     model = backbone.load_model(base, base_config, dtype, new_head=0)  # which the adapters' files bring
     config.dtype, config.tensor_parallel_degree = dtype, model.config.tensor_parallel_degree
     grow_vocabulary(model, own_config.vocab_size)
     adapted = _adapted(model, tokens, config, new_placeholder=PLACEHOLDER_ROW in state)
-    _set_state(adapted, state, folder)
+    for name, parameter in adapted.get_trainable_state_dict().items():
+        parameter.set_value(state[name].astype(parameter.dtype))
     return model
 
 
@@ -170,16 +177,12 @@ def _read_state(folder: Path) -> dict:
     return state
 
 
-def _set_state(model: LoRAModel, state: dict, folder: Path) -> None:
-    """All of it or an error; the library would keep random values for what is missing."""
-    expected = model.get_trainable_state_dict()
-    wrong = sorted(expected.keys() ^ state.keys())
-    both = sorted(expected.keys() & state.keys())
-    wrong += [name for name in both if list(expected[name].shape) != list(state[name].shape)]
+def _check_state(state: dict, wanted: dict[str, list[int]], folder: Path) -> None:
+    """All of it or an error, before anything is built; the library would keep random values for what is missing."""
+    wrong = sorted(wanted.keys() ^ state.keys())
+    wrong += [name for name in sorted(wanted.keys() & state.keys()) if list(state[name].shape) != wanted[name]]
     if wrong:
         raise ValueError(
             f"{folder}: its weights do not match its {folder_module.ADAPTER_CONFIG}: {listed(wrong)} missing, "
             "unexpected or of another size. Copy the folder again, with all of its files."
         )
-    for name, parameter in expected.items():
-        parameter.set_value(state[name].astype(parameter.dtype))

@@ -15,7 +15,9 @@ from llm.core.model.head_kinds import TRAINED
 
 SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 MAY_BE_NULL = ("num_key_value_heads", "sliding_window")  # as many as heads; none
-NUMBERS = ("rms_norm_eps", "rope_theta")
+# Published models have 1e-5 or 1e-6, and 1e4 to 1e9; far from them float32 gives NaN, or Paddle fails.
+NUMBERS = {"rms_norm_eps": (1e-20, 1.0), "rope_theta": (1.0, 1e15)}
+SCALINGS = (1e-6, 1e9)  # of each of these
 LLAMA3_SCALING = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
 # setting -> the values that the models here compute with; leaving it out or null means the first
 SUPPORTED_VALUES: dict[str, tuple[Any, ...]] = {
@@ -93,7 +95,7 @@ def with_rope_settings(settings: dict) -> dict:
     parameters = settings.pop("rope_parameters", None) or {}
     for name, value in (("rope_parameters", parameters), ("rope_scaling", settings.get("rope_scaling") or {})):
         if not isinstance(value, dict):
-            raise ValueError(f"{name} {value!r} is not an object of settings")
+            raise ValueError(f"{name} {_value(value)} is not an object of settings")
     scaling = {name: value for name, value in parameters.items() if name != "rope_theta"}
     scaling = scaling or settings.get("rope_scaling") or {}
     kind = scaling.get("rope_type", scaling.get("type", "default"))
@@ -148,10 +150,10 @@ def _is_names(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
-def _value(value: object) -> str:
+def _value(value: object, longest: int = 100) -> str:
     """In short: whoever wrote the file may have written a list of a million."""
     text = visible(repr(value))
-    return text if len(text) <= 100 else f"{text[:100]}..."
+    return text if len(text) <= longest else f"{text[:longest]}..."
 
 
 def _problems_of_sizes(settings: dict) -> list[str]:
@@ -163,8 +165,11 @@ def _problems_of_sizes(settings: dict) -> list[str]:
     for name in (name for name in whole if name not in bad):
         if settings[name] > (most := LARGEST.get(name, (1 << 31) - 1)):
             problems.append(f"{_shown(settings, name)}: it can be at most {most:,}")
-    bad = [name for name in NUMBERS if name in settings and not _is_positive(settings[name])]
-    problems += [f"{name} {settings[name]!r}: a positive number is needed" for name in bad]
+    problems += [
+        f"{name} {_value(settings[name])}: a number from {least:g} to {most:g} is needed"
+        for name, (least, most) in NUMBERS.items()
+        if name in settings and not _is_number(settings[name], least, most)
+    ]
     if settings.get("tie_word_embeddings") not in (None, True, False):
         problems.append(f"tie_word_embeddings {settings['tie_word_embeddings']!r}: true or false is needed")
     if problems:
@@ -193,19 +198,21 @@ def _shown(settings: dict, name: str) -> str:
 
 
 def _problems_of_rope_scaling(settings: dict) -> list[str]:
-    name, scaling = "rope_scaling (or rope_parameters)", settings["rope_scaling"]
+    scaling = settings["rope_scaling"]
     if scaling is None:
         return []
+    shown = f"rope_scaling (or rope_parameters) {_value(scaling, 300)}"
     kinds = FAMILIES[settings["model_type"]].rope_scalings
     if scaling["rope_type"] not in kinds:
-        return [f"{name} {scaling}: only {' or rope_type '.join(['null', *map(repr, kinds)])} is supported"]
-    missing = [key for key in LLAMA3_SCALING if not _is_positive(scaling.get(key))]
+        return [f"{shown}: only {' or rope_type '.join(['null', *map(repr, kinds)])} is supported"]
+    missing = [key for key in LLAMA3_SCALING if not _is_number(scaling.get(key), *SCALINGS)]
     if missing:
-        return [f"{name} {scaling}: {', '.join(missing)} must be given as positive numbers"]
+        least, most = SCALINGS
+        return [f"{shown}: {', '.join(missing)} must be given as numbers from {least:g} to {most:g}"]
     if scaling["low_freq_factor"] >= scaling["high_freq_factor"]:
-        return [f"{name} {scaling}: low_freq_factor must be smaller than high_freq_factor"]
+        return [f"{shown}: low_freq_factor must be smaller than high_freq_factor"]
     return []
 
 
-def _is_positive(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
+def _is_number(value: object, least: float, most: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most

@@ -23,8 +23,10 @@ from llm.core.console import in_short, listed
 from llm.core.model import head_kinds, shapes
 from llm.core.model.head_kinds import NAMES, HeadKind, kind_of
 from llm.core.model.shapes import HEAD
+from llm.core.strict_json import object_of
 
 NUMBERS = {"F32", "F16", "BF16", "U16", "float32", "float16", "uint16"}
+LONGEST_HEADER = 100_000_000  # bytes, as the safetensors library has it
 SAMPLES, SAMPLE_BYTES = 64, 1 << 16  # of a file's content in its fingerprint
 
 
@@ -57,6 +59,7 @@ def stored(file: Path) -> Iterator[Stored]:
             yield Stored(name, list(array.shape), str(array.dtype), partial(_numbers_of, array))
         return
     try:
+        _check_header(file)
         with safe_open(file, framework="np") as tensors:
             for name in tensors.keys():
                 header = tensors.get_slice(name)
@@ -67,6 +70,13 @@ def stored(file: Path) -> Iterator[Stored]:
             f"model_name_or_path: {file} could not be read ({in_short(error)}). It may be cut short: copy or download "
             "it again."
         ) from error
+
+
+def _check_header(file: Path) -> None:
+    """Of two tensors with one name the library would take the last."""
+    with file.open("rb") as content:
+        size = min(int.from_bytes(content.read(8), "little"), LONGEST_HEADER + 1)
+        object_of(content.read(size), "its header", LONGEST_HEADER)
 
 
 def _numbers_of(array: np.ndarray) -> np.ndarray:

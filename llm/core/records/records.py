@@ -51,7 +51,7 @@ __all__ = [
 SHOWN = 20
 LEAST_WEIGHT = 1e-6  # of a record; 0 would be a record that is computed for nothing
 LABELLED, PREFERENCES = "labelled record", "preference record"
-BOTH_FORMS = "record of both forms"
+BOTH_FORMS, MISSING_KEY = "record of both forms", "missing key"
 OF_OTHER_FORM = (BOTH_FORMS, LABELLED, PREFERENCES)  # reasons that are never skipped: data is of one form
 FIELDS = {
     LABELLED: "src, tgt, responses (list of steps) and labels (one per step)",
@@ -277,7 +277,7 @@ def _parse(form: str, value: object, place: str, build: Callable[[dict, str, Bad
         found.append(Problem(place, excerpt(shown), reason, detail, remedy))
 
     if missing := [key for key in REQUIRED[form] if key not in value]:
-        bad(list(value), "missing key", f"no {', '.join(missing)}", f"a record has {FIELDS[form]}")
+        bad(list(value), MISSING_KEY, f"no {', '.join(missing)}", f"a record has {FIELDS[form]}")
     record = build(value, place, bad)
     return found or record
 

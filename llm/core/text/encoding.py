@@ -69,6 +69,11 @@ class EncodeCounts:
     answer_tokens_cut: int = 0
     dropped: Counter = field(default_factory=Counter)
 
+    def add(self, other: EncodeCounts) -> None:
+        for name, value in vars(other).items():
+            mine = getattr(self, name)
+            setattr(self, name, mine or value if isinstance(value, str) else mine + value)
+
     @property
     def positive_share(self) -> float:
         return self.positive / self.steps if self.steps else 0.0

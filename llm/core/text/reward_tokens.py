@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from llm.core.text.tokenizer import Tokenizer
 
@@ -22,7 +23,7 @@ class RewardTokens:
 
 def ids_in_context(tokenizer: Tokenizer, text: str) -> list[int]:
     """The ids of `text` after other text."""
-    before = tokenizer(CONTEXT, add_special_tokens=False)["input_ids"]
+    before = _ids_of_context(tokenizer)
     whole = tokenizer(CONTEXT + text, add_special_tokens=False)["input_ids"]
     if whole[: len(before)] != before:
         raise ValueError(
@@ -30,6 +31,11 @@ def ids_in_context(tokenizer: Tokenizer, text: str) -> list[int]:
             "Use a tokenizer that splits at white space (Llama's, Mistral's and Qwen's do)."
         )
     return whole[len(before) :]
+
+
+@lru_cache(maxsize=8)
+def _ids_of_context(tokenizer: Tokenizer) -> list[int]:
+    return tokenizer(CONTEXT, add_special_tokens=False)["input_ids"]
 
 
 def find_reward_tokens(tokenizer: Tokenizer, placeholder_token: str, reward_tokens: tuple[str, ...]) -> RewardTokens:

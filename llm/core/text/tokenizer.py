@@ -157,6 +157,10 @@ class Tokenizer(ABC):
         """What other programs cannot read as it is read here."""
         return None
 
+    def content(self) -> dict[str, bytes]:
+        """The files that are saved: equal where the tokenizer is."""
+        return self._files_to_save()
+
     def save_pretrained(self, folder: str) -> None:
         """Files that this project, PaddleNLP's AutoTokenizer and transformers read, with the same ids."""
         Path(folder).mkdir(parents=True, exist_ok=True)

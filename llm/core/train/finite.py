@@ -26,7 +26,8 @@ from llm.core.train.tally import SKIPPED
 if TYPE_CHECKING:
     from llm.core.train.exact_trainer import ExactTrainer
 
-LARGEST = 65504  # what float16 holds; trained weights are far below, and products of larger ones leave float32
+LARGEST = 65504.0  # what float16 holds; trained weights are far below, and products of larger ones leave float32
+FINITE = 3e38
 MOST_IN_A_ROW = 10  # of updates that are left out
 CAUSES = ("learning_rate", "adam_beta1", "adam_beta2", "adam_epsilon", "weight_decay", "max_grad_norm")
 
@@ -41,14 +42,16 @@ class Weights:
     def __init__(self, trainer: ExactTrainer):
         self.trainer = trainer
         self.known_at = 0  # the update after which they were last found to be sound
+        self.largest = LARGEST
         self.changed_at: int | None = None  # the last update that was made
         self.rows: list[Row] = []  # of that update; their losses were finite
         self.left_out = 0  # updates since then
         self.suspect: str | None = None  # what is to be said of the one that has just been left out
 
     def begin_at(self, update: int) -> None:
-        """With what a model or a checkpoint holds, which was examined before."""
+        """With what a model or a checkpoint holds, which is finite."""
         self.known_at = update
+        self.largest = FINITE if spoilt(self.trainer, LARGEST) else LARGEST
 
     def note_update(self, update: int, rows: list[Row]) -> None:
         self.changed_at, self.rows, self.left_out = update, rows, 0
@@ -63,9 +66,11 @@ class Weights:
         if self.changed_at is None or self.changed_at == self.known_at:
             return
         with self.trainer.tally.clock_stopped():
-            names = spoilt(self.trainer)
+            names = spoilt(self.trainer, self.largest)
         if names:
-            self._blame(f"made weights NaN, infinite or larger than {LARGEST:,} ({listed(names)})", self.known_at + 1)
+            self._blame(
+                f"made weights NaN, infinite or larger than {self.largest:g} ({listed(names)})", self.known_at + 1
+            )
         self.known_at = self.changed_at
 
     def check_end(self) -> None:
@@ -129,12 +134,12 @@ class Weights:
         return f" The last checkpoint, {whole[-1]}, is whole{use}."
 
 
-def spoilt(trainer: ExactTrainer) -> list[str]:
-    """The names of the weights that train and hold numbers that they must not, on any rank."""
+def spoilt(trainer: ExactTrainer, largest: float) -> list[str]:
+    """The names of the weights that train and hold a NaN or a number beyond `largest`, on any rank."""
     is_cut = isinstance(trainer.model_wrapped, GroupShardedStage3)
     trained = {name: weight for name, weight in trainer.model.state_dict().items() if not weight.stop_gradient}
     with paddle.no_grad():
         held = [stage3.held(weight) if is_cut else weight for weight in trained.values()]
-        sound = paddle.stack([(weight.abs() <= LARGEST).all() for weight in held]).numpy()
+        sound = paddle.stack([(weight.abs() <= largest).all() for weight in held]).numpy()
     mine = [name for name, is_sound in zip(trained, sound, strict=True) if not is_sound]
     return sorted({name for names in from_all_ranks(mine) for name in names})

@@ -7,7 +7,7 @@ summed up since the last log.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,6 +27,7 @@ from llm.core.checkpoint import checkpoints, contents, loop_state, stage3_checkp
 from llm.core.checkpoint.contents import STATE, TALLY
 from llm.core.console import listed
 from llm.core.files import read_json, write_json
+from llm.core.model import replacement
 from llm.core.parallel import rank_failure, ranks, stage3
 from llm.core.parallel.ranks import from_all_ranks
 from llm.core.train.tally import Tally
@@ -192,18 +193,20 @@ class ResumableTrainer(Trainer):
         """Old checkpoints are deleted in _save_checkpoint, once the new one is known to be whole; the library would
         do it before."""
 
-    def save_final_model(self) -> None:
-        """Model and tokenizer into output_dir, each file all or nothing."""
+    def save_final_model(self, leave_others: Callable[[Path], None]) -> None:
+        """Model and tokenizer into output_dir, with the files that `leave_others` writes, in place of a model that was
+        there before."""
         output_dir = Path(self.args.output_dir)
-        unfinished = output_dir / "unfinished-model"
+        unfinished = output_dir / replacement.UNFINISHED
         if self.is_world_process_zero():
-            shutil.rmtree(unfinished, ignore_errors=True)
+            replacement.begin(output_dir)
         self.wait_for_ranks()
         try:
             self.save_model(str(unfinished))
             self.wait_for_ranks()
             if self.is_world_process_zero():
-                checkpoints.replace_model(unfinished, output_dir)
+                leave_others(unfinished)
+                replacement.finish(output_dir)
         except Exception as error:
             _give_up(unfinished, output_dir, error)
 

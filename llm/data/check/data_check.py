@@ -95,7 +95,7 @@ def check_data(files: list[Path], asked: Asked, progress: Callable[[int], object
             check.read += 1
             record = parse(value, place)
             if isinstance(record, list):
-                check.bad.add(record)
+                check.bad.add(record, value)
                 why = "bad"
             else:
                 why = _measure(check, record, asked)

@@ -20,16 +20,23 @@ def finished(made: Made, options: Options) -> Iterator[Made]:
     if options.threshold is not None:
         labels = [_cut(label, options.threshold) for label in labels]
         made = {**made, "labels": labels}
-    if len(steps) == len(labels):
+    if len(steps) == len(labels) and _has_blank(steps):
         kept = [number for number, step in enumerate(steps) if not isinstance(step, str) or step.strip()]
-        if len(kept) < len(steps):
-            yield Note("blank steps left out", len(steps) - len(kept))
-            made = {**made, "responses": [steps[n] for n in kept], "labels": [labels[n] for n in kept]}
+        if blank := len(steps) - len(kept):
+            yield Note("blank steps left out", blank)
+        made = {**made, "responses": [steps[n] for n in kept], "labels": [labels[n] for n in kept]}
     if not made["responses"]:
         raise Unusable("no step")
     if made["labels"] and not any(label is not None for label in made["labels"]):
         raise Unusable("no label")
     yield made
+
+
+def _has_blank(steps: list) -> bool:
+    try:
+        return not all(map(str.strip, steps))
+    except TypeError:  # of something that is no text, which is refused later
+        return True
 
 
 def _cut(label: object, threshold: float) -> object:

@@ -46,9 +46,9 @@ def given(row: Row, *names: str) -> str:
 def texts(row: Row, name: str) -> list[str]:
     """A list of strings."""
     values = items(row, name)
-    for number, value in enumerate(values):
-        if not isinstance(value, str):
-            raise Unfit(value, "wrong type", f"{name}[{number}]", f"{name} is a list of strings")
+    if not {str}.issuperset(map(type, values)):
+        number, value = next((number, value) for number, value in enumerate(values) if not isinstance(value, str))
+        raise Unfit(value, "wrong type", f"{name}[{number}]", f"{name} is a list of strings")
     return values
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain, groupby
 from pathlib import Path
 
+from llm.core.console import listed
 from llm.core.records.fields import check_characters, label_values
 from llm.core.records.json_stream import no_progress
 from llm.core.records.problem import Problem, excerpt
@@ -64,10 +65,17 @@ def find_format(files: list[Path], names: Mapping[str, str]) -> Format:
     """That of the first row that can be read."""
     for place, row, _ in chain.from_iterable(map(read_rows, files)):
         if isinstance(row, dict):
+            _check_names(names, row, place)
             return format_of(renamed(row, names), place)
         if isinstance(row, Problem) and row.whole_file:
             raise ValueError(str(row))
     raise ValueError(f"no row of {files[0]} is an object with fields; name the format first: convert FORMAT INPUT ...")
+
+
+def _check_names(names: Mapping[str, str], row: Row, place: str) -> None:
+    if unknown := [column for column in names.values() if column not in row]:
+        columns = listed([repr(column) for column in unknown])
+        raise ValueError(f"--map names {columns}; the columns of {place} are {listed(list(row), most=20)}.")
 
 
 def renamed(row: Row, names: Mapping[str, str]) -> Row:
@@ -140,10 +148,14 @@ def _checked(row: object, place: str, job: Job) -> Row | list[Problem]:
     if not isinstance(row, dict):
         return [Problem(place, excerpt(row), "not an object", "", f"a row of this format has {names}")]
     row = renamed(row, job.names)
-    if missing := [name for name in job.form.fields if name not in row]:
+    if missing := [_with_column(name, job.names) for name in job.form.fields if name not in row]:
         detail = f"no {', '.join(missing)}"
         return [Problem(place, excerpt(list(row)), "missing key", detail, f"a row of this format has {names}")]
     return row
+
+
+def _with_column(name: str, names: Mapping[str, str]) -> str:
+    return f"{name} (column {names[name]})" if name in names else name
 
 
 def _converted(item: Item, job: Job) -> tuple[list[Written], list[Note]]:

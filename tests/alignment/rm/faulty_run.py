@@ -157,7 +157,7 @@ def rate(update: int, value: float) -> None:
 
 def any_size() -> None:
     """Of weights: they are not judged by it."""
-    finite.LARGEST = float("inf")
+    finite.LARGEST = finite.FINITE
 
 
 def no_epsilon() -> None:

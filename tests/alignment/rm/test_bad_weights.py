@@ -18,7 +18,7 @@ from tests.runs import STACK, End, assert_same_runs, ends_of_ranks, history, ref
 pytestmark = pytest.mark.runs
 
 NAN, LARGE = {"update": 3, "value": 1e300}, {"update": 3, "value": 1e12}  # learning rates
-SPOILT = r"made weights NaN, infinite or larger than 65,504 \(\S+"
+SPOILT = r"made weights NaN, infinite or larger than 65504 \(\S+"
 NO_LOSS = "made the weights so large that its own records have a NaN or infinite loss now"
 
 
@@ -111,6 +111,24 @@ def test_the_checkpoint_before_goes_on_and_is_a_model_for_a_new_run(tiny, tmp_pa
     assert history(new / "out")[1, False]["loss"] == pytest.approx(first, abs=1)
 
 
+def enlarged(tiny: Path, folder: Path, factors: dict[str, float]) -> Path:
+    """The model with some of its weights multiplied."""
+    shutil.copytree(tiny / "model", folder / "model")
+    (file,) = (folder / "model").glob("*.safetensors")
+    tensors = {name: array * factors.get(name, 1) for name, array in load_file(file).items()}
+    save_file(tensors, file, metadata={"format": "np"})
+    return folder / "model"
+
+
+def test_a_model_that_begins_with_large_weights_is_trained(tiny, tmp_path, capsys):
+    model = enlarged(tiny, tmp_path, {"llama.embed_tokens.weight": 1e6})
+    flags = alone(tiny, tmp_path, model_name_or_path=model)
+    assert main(flags)["train_steps"] == 4
+    shutil.rmtree(tmp_path / "out")
+    with disturbed(spoil={"update": 3}):
+        assert "update 3 made weights NaN" in refusal(capsys, flags)
+
+
 # ---- updates that are left out although the weights are sound
 
 
@@ -130,12 +148,7 @@ def test_a_run_that_has_learnt_nothing_ends_without_a_model(tiny, tmp_path, caps
 
 def test_an_evaluation_without_a_loss_is_no_result(tiny, tmp_path, capsys):
     """Finite weights, but so large that the scores are not."""
-    model = tmp_path / "model"
-    shutil.copytree(tiny / "model", model)
-    (file,) = model.glob("*.safetensors")
-    tensors = load_file(file)
-    large = {"llama.norm.weight": 1e30, "lm_head.weight": 1e10}
-    save_file({name: array * large.get(name, 1) for name, array in tensors.items()}, file, metadata={"format": "np"})
+    model = enlarged(tiny, tmp_path, {"llama.norm.weight": 1e30, "lm_head.weight": 1e10})
     flags = factories.six_updates(tiny, tmp_path, model_name_or_path=model, do_train=False, train_dataset_path=...)
     assert "have a NaN or infinite loss" in refusal(capsys, flags)
     assert not (tmp_path / "out/eval_results.json").exists()

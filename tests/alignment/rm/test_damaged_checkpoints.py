@@ -147,7 +147,7 @@ def test_a_state_of_wrong_types_gets_a_message_by_its_files_name(tiny, copied, t
         (folder / file).write_text(json.dumps(list(values)))
         if file != checkpoints.FILE_LIST:
             checkpoints.mark_complete(folder)
-    assert f"checkpoint-4: {file} is not a JSON object" in refusal(capsys, flags_of(tiny, tmp_path, "full"))
+    assert f"checkpoint-4: {file} is a list, not an object" in refusal(capsys, flags_of(tiny, tmp_path, "full"))
 
 
 def test_an_index_that_names_a_file_that_is_not_there_does_not_load_nothing(tiny, straight, copied, tmp_path, capsys):

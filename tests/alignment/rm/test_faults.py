@@ -107,7 +107,7 @@ def test_a_checkpoint_with_a_file_cut_short_is_refused_by_its_name_or_passed_ove
     cut.write_bytes(cut.read_bytes()[:-1])
     changes = {"per_device_train_batch_size": 4}
     message = refusal(capsys, twelve_updates(tiny, tmp_path, resume_from_checkpoint=cut.parent, **changes))
-    assert f"resume_from_checkpoint: {cut.parent} is not a whole checkpoint" in message
+    assert f'resume_from_checkpoint = "{cut.parent}": is not a whole checkpoint' in message
     main(twelve_updates(tiny, tmp_path, **changes))
     shown = capsys.readouterr().out
     assert "ignored checkpoint-12" in shown and f"starts from: {out / 'checkpoint-9'}" in shown

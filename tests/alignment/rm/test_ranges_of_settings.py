@@ -35,6 +35,7 @@ OUTSIDE = [
     ("pipeline_parallel_degree", 0),
     ("positive_weight", 0),
     ("power", -1),
+    ("pqm_margin", -1),
     ("prefix_sharing_window", 0),
     ("reward_centering", -1),
     ("reward_margin", 1e7),

@@ -182,14 +182,14 @@ def test_a_checkpoint_that_would_be_deleted_before_it_is_read_is_refused(setting
     main(settings_of())
     checkpoint = tmp_path / "out" / "checkpoint-3"
     message = refusal(capsys, settings_of(resume_from_checkpoint=checkpoint, overwrite_output_dir=True))
-    assert "overwrite_output_dir: would delete" in message and checkpoint.is_dir()
+    assert "overwrite_output_dir = true: would delete" in message and checkpoint.is_dir()
 
 
 def test_a_second_run_that_writes_into_the_same_folder_is_refused(settings_of, tmp_path, capsys):
     """Their checkpoints would be taken for one run's."""
     (tmp_path / "out").mkdir()
-    with output_folder.locked(tmp_path / "out", first_rank=True):
-        assert "another run is writing to" in refusal(capsys, settings_of())
+    with output_folder.locked(tmp_path / "out"):
+        assert "another process is writing to this folder now" in refusal(capsys, settings_of())
     assert main(settings_of(max_steps=1))["train_steps"] == 1
 
 

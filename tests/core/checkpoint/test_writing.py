@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from llm.core.checkpoint import checkpoints
 from llm.core.checkpoint.checkpoints import (
     FILE_LIST,
     mark_complete,
 )
-from llm.core.files import move_into, read_json, write_json
+from llm.core.files import read_json, write_json
 from tests.core.checkpoint.made_checkpoints import make
 
 
@@ -85,26 +84,3 @@ def test_all_files_and_folders_are_on_the_disk_before_the_list_is_there(tmp_path
     before = {"model.safetensors", "rank/optimizer.pdopt", "empty", "rank", "."}
     assert {folder / name for name in before} | {tmp_path} <= set(flushed[:listed])
     assert folder in flushed[listed:]  # the rename of the list
-
-
-def test_a_finished_model_is_on_the_disk_before_it_replaces_another_one(tmp_path, flushed):
-    source, target = tmp_path / "unfinished", tmp_path / "out"
-    for folder in (source, target):
-        folder.mkdir()
-        (folder / "model.safetensors").write_text(folder.name)
-    checkpoints.replace_model(source, target)
-    renamed = flushed.index(("renamed", target / "model.safetensors"))
-    assert {source / "model.safetensors", source} <= set(flushed[:renamed])
-    assert target in flushed[renamed:]
-
-
-def test_finished_files_are_moved_over_those_that_were_there(tmp_path):
-    source, target = tmp_path / "unfinished", tmp_path / "out"
-    for folder, text in ((source, "new"), (target, "old")):
-        (folder / "sub").mkdir(parents=True)
-        (folder / "model").write_text(text)
-        (folder / "sub" / text).write_text(text)
-    move_into(source, target)
-    found = {str(path.relative_to(target)): path.read_text() for path in target.rglob("*") if path.is_file()}
-    assert found == {"model": "new", "sub/new": "new", "sub/old": "old"}
-    assert not source.exists()

@@ -80,10 +80,12 @@ def test_a_saved_model_is_read_back_equal(name, form, dtype, tmp_path):
         ),
         (QWEN2, {"attention_bias": False, "layer_types": ["full_attention"] * 2, "head_dim": 8}, {}),
         (LLAMA, {"tensor_parallel_degree": 2, "architectures": ["LlamaForCausalLMPipe"]}, {}),
+        *((family, {"pad_token_id": number}, {}) for family in (LLAMA, MISTRAL, QWEN2) for number in (5, 40, "x")),
     ],
 )
 def test_other_ways_to_write_a_configuration_are_obeyed(config, changes, computes_as, tmp_path):
-    """`type` for rope_type, the rope_parameters of newer transformers, what a run of several ranks leaves behind."""
+    """`type` for rope_type, the rope_parameters of newer transformers, what a run of several ranks leaves behind, a
+    token that pads and is a token like others all the same."""
     weights = random_weights(config)
     written = {
         name: {key: item for key, item in value.items() if item is not ...} if isinstance(value, dict) else value

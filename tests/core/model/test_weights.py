@@ -102,3 +102,15 @@ def test_a_weight_in_two_files_is_refused(tmp_path):
     save_file(load_file(first) | {"model.norm.weight": weights["model.norm.weight"]}, first, metadata={"format": "pt"})
     save_file(load_file(second) | {"model.norm.weight": weights["model.norm.weight"]}, second)
     assert "model.norm.weight is in two" in refusal(folder)
+
+
+def test_a_weight_twice_in_one_file_is_refused(tmp_path):
+    """The library that reads safetensors takes the last of the two."""
+    file = write(tmp_path / "model", LLAMA, random_weights(LLAMA)) / "model.safetensors"
+    content = file.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    header = content[8 : 8 + size].strip()
+    twice = json.dumps({"model.norm.weight": json.loads(header)["model.norm.weight"]}).encode()
+    header = header[:-1] + b"," + twice[1:]
+    file.write_bytes(len(header).to_bytes(8, "little") + header + content[8 + size :])
+    assert "'model.norm.weight' is given twice" in refusal(tmp_path / "model")

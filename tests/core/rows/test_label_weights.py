@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm.core.rows.label_weights import balancing_weight, weigh_labels
+from llm.core.rows.label_weights import balancing_weight, weigh_labels, weigh_solutions
 from llm.core.rows.prefix_tree import lone_tree
 from llm.core.rows.row import make_row
 from llm.core.text.encoding import Sequence
@@ -54,3 +54,9 @@ def test_balanced_labels_count_alike(labels, smoothing):
 def test_labels_of_one_kind_cannot_be_balanced(positive, every):
     with pytest.raises(ValueError, match=f"balance_labels: every label of the training data is {every}"):
         balancing_weight(positive, 7.0, 0.1)
+
+
+def test_a_solution_that_is_ranked_counts_its_weight_however_many_labels_it_has():
+    long, short = (row_of([1.0] * count, weight) for count, weight in ((4, 2.5), (1, 1.0)))
+    np.testing.assert_allclose(weigh_solutions(long).payload.weights, [0.625] * 4)
+    assert (weigh_solutions(long).weight, weigh_solutions(short).weight) == (2.5, 1.0)

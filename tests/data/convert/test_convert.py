@@ -108,6 +108,15 @@ def test_columns_are_named_by_map(tmp_path):
     assert [record["labels"] for record in lines_of(tmp_path / "b.jsonl")] == [["+", "-", "-"]]
 
 
+def test_columns_that_are_not_there_are_told(tmp_path, capsys):
+    source, out = write(tmp_path / "a.jsonl", {"problem": "q", "steps": ["a"], "first": 0}), tmp_path / "out.jsonl"
+    error = refusal(capsys, source, "--map", "label=frist", "--output", out)
+    assert "--map names 'frist'; the columns of" in error and "a.jsonl:1 are problem, steps, first." in error
+    error = refusal(capsys, "processbench", source, "--map", "label=frist", "--output", out)
+    assert "missing key (no label (column frist))" in error
+    run("processbench", source, "--map", "label=first", "--output", out)
+
+
 def test_ratings_of_a_parquet_column_with_gaps_are_floating_point(tmp_path, capsys):
     """As PRM800K's larger file has them."""
     rows = [PRM800K | {"rating": rating} for rating in (1, None, -1, 0)]

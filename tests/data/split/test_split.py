@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from llm.core.records.records import read_records
 from llm.data import written_records
 from llm.data.questions import normalised
 from llm.data.split.split import main
 from llm.data.written_records import copy_records, stamps
+from tests.data.mutated_bytes import write_mutated
 
 
 def line(question: str, *labels: object, **more: object) -> str:
@@ -137,6 +139,19 @@ def test_bad_records_end_the_command_or_are_left_out_and_counted(tmp_path, capsy
     parts = split(out, data, "--dev_count", 1, "--skip_bad_records")
     assert Counter(parts["train"] + parts["dev"]) == Counter(good) and len(parts["dev"]) == 1
     assert "1 record left out: unreadable JSON" in capsys.readouterr().out
+
+
+def test_of_mutated_records_the_good_ones_are_written_and_no_others(tmp_path):
+    data = tmp_path / "data.jsonl"
+    write_mutated(data, [line(f"q{number}", "+", "-", 0.5) for number in range(50)], 2000)
+    parts = split(tmp_path / "out", data, "--dev_ratio", 0.2, "--skip_bad_records")
+    written = [text for part in parts.values() for text in part]
+    source = Counter(text.strip(b" \t\r\n") for text in data.read_bytes().split(b"\n"))
+    assert not Counter(text.encode() for text in written) - source
+    clean = tmp_path / "clean.jsonl"
+    write(clean, written)
+    assert len(read_records(clean)) == len(written) > 100
+    assert not questions_in(parts["dev"]) & questions_in(parts["train"])
 
 
 def test_files_that_exist_are_only_replaced_when_asked(tmp_path, capsys):

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from llm.alignment.rm.flashmask.reward_argument import DataArgument
 from llm.alignment.rm.flashmask.reward_format import RewardFormat
 from llm.core.console import count_of
+from llm.core.parallel import ranks
 from llm.core.paths import find_files
 from llm.core.records.json_stream import no_progress
 from llm.core.records.reading_bar import reading_bar
@@ -30,7 +30,11 @@ from llm.core.rows.packing import choose_packing
 from llm.core.rows.payload import Labels, arrays_of
 from llm.core.rows.prefix_tree import Tree, grow_trees
 from llm.core.rows.row import Row
-from llm.core.text.encoding import EncodeCounts, Pair, Sequence
+from llm.core.rows.row_store import StoredRows
+from llm.core.text.encoding import EncodeCounts, Pair, Sequence, StepEncoder
+from llm.core.text.parallel_encoding import Encode, encode_all, processes_here
+
+LARGE = 16 << 20  # bytes of a file
 
 
 @dataclass
@@ -61,7 +65,7 @@ class RewardRows:
     """The rows of one data set and what became of its records. Without `lazy` the rows are a list; with it they are
     read and encoded again in every pass."""
 
-    rows: list[Row] | RowStream
+    rows: Rows
     read: ReadCounts
     encoded: EncodeCounts
     counted: RowCounts
@@ -150,7 +154,7 @@ def load_rows(
     files = find_files(paths)
     encoder = reward_format.encoder()
     source = RecordSource(files, reward_format, data.skip_bad_records, form)
-    encode = partial(encoder.encode_pair, default_margin=margin) if form == PREFERENCES else encoder.encode
+    encode = partial(StepEncoder.encode_pair, default_margin=margin) if form == PREFERENCES else StepEncoder.encode
     grow = partial(
         grow_trees,
         max_seq_len=data.max_seq_len,
@@ -158,7 +162,8 @@ def load_rows(
         window=data.prefix_sharing_window,
     )
     pack = choose_packing(data.zero_padding, data.greedy_zero_padding, data.lazy)
-    stream = RowStream(source, encode, grow, pack, data.max_seq_len)
+    processes = data.dataset_num_proc or processes_for(files)
+    stream = RowStream(source, encoder, encode, grow, pack, data.max_seq_len, processes)
     read, counted = ReadCounts(), RowCounts()
     with reading_bar(files, bar) as progress:
         packed = map(counted.add, stream.read_into(read, progress))
@@ -166,7 +171,15 @@ def load_rows(
     encoded, encoder.counts = encoder.counts, EncodeCounts()
     if not rows:
         raise ValueError(_nothing_left(paths, data, encoded))
-    return RewardRows(stream if data.lazy else rows, read, encoded, counted, data.lazy)
+    again = replace(stream, processes=1)  # while training runs
+    return RewardRows(again if data.lazy else rows, read, encoded, counted, data.lazy)
+
+
+def processes_for(files: list[Path]) -> int:
+    """Starting processes takes longer than encoding a small file."""
+    if sum(file.stat().st_size for file in files) < LARGE:
+        return 1
+    return max(processes_here() // ranks.count(), 1)
 
 
 def _nothing_left(paths: list[str], data: DataArgument, encoded: EncodeCounts) -> str:
@@ -195,10 +208,12 @@ class RowStream:
     """Reads, encodes and packs again in every pass; holds no rows."""
 
     source: RecordSource
-    encode: Callable[[Any], Sequence | Pair | None]  # of the one kind of records that `source` gives
+    encoder: StepEncoder
+    encode: Encode  # of the one kind of records that `source` gives
     grow: Callable[[Iterable[Sequence | Pair]], Iterator[Tree]]
     pack: Callable[[Iterable[Tree], int], Iterator[Row]]
     max_seq_len: int
+    processes: int = 1
     weigh: Callable[[Row], Row] | None = None  # what labels count in training
 
     def __iter__(self) -> Iterator[Row]:
@@ -209,11 +224,13 @@ class RowStream:
         return map(self.weigh, rows) if self.weigh else rows
 
     def _examples(self, counts: ReadCounts, progress: Callable[[int], object]) -> Iterator[Sequence | Pair]:
-        for record in self.source.read(counts, progress):
-            example = self.encode(record)
-            if example is not None:
-                yield example
+        return encode_all(self.source.read(counts, progress), self.encoder, self.encode, self.processes)
 
 
-def weighed(rows: list[Row] | RowStream, weigh: Callable[[Row], Row]) -> list[Row] | RowStream:
-    return replace(rows, weigh=weigh) if isinstance(rows, RowStream) else list(map(weigh, rows))
+def weighed(rows: Rows, weigh: Callable[[Row], Row]) -> Rows:
+    if isinstance(rows, list):
+        return list(map(weigh, rows))
+    return replace(rows, weigh=weigh) if isinstance(rows, RowStream) else StoredRows(rows.path, weigh)
+
+
+Rows = list[Row] | RowStream | StoredRows

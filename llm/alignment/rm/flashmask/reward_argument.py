@@ -39,6 +39,11 @@ def setting(default: Any, meaning: str, **metadata: Any) -> Any:
 @dataclass(frozen=True)
 class TrainingArguments:
     output_dir: str = setting("./checkpoints/dpo_ckpts", "Folder for the model, checkpoints, log and results.")
+    per_device_train_batch_max_tokens: int | None = setting(
+        None,
+        "In place of per_device_train_batch_size: tokens of a micro-batch, as many rows of max_seq_len as fit.",
+        range=COUNT,
+    )
     per_device_train_batch_size: int = setting(1, "Rows per process in one micro-batch of training.", range=COUNT)
     gradient_accumulation_steps: int = setting(8, "Micro-batches in one update.", range=Range(1, 1_000_000))
     per_device_eval_batch_size: int = setting(
@@ -154,7 +159,9 @@ class TrainingArguments:
     save_total_limit: int | None = setting(
         None, "How many checkpoints to keep, not counting the best one; null or 0: all.", range=COUNT_OR_NONE
     )
-    overwrite_output_dir: bool = setting(False, "Start afresh and delete the checkpoints in output_dir.")
+    overwrite_output_dir: bool = setting(
+        False, "Start afresh: delete the checkpoints in output_dir, and replace its model at the end."
+    )
     resume_from_checkpoint: str | None = setting(
         None, "Resume from this checkpoint instead of the last one in output_dir."
     )
@@ -207,6 +214,10 @@ class DataArgument:
         None,
         f"Number of solutions within which equal prompts are found; null: all, or {STREAM_WINDOW} with lazy.",
         range=COUNT,
+    )
+    cache_dir: str | None = setting(None, "Folder for packed rows, which later runs of the same data map into memory.")
+    dataset_num_proc: int | None = setting(
+        None, "Processes that tokenise the data; null: one for each CPU where the data is large.", range=Range(1, 1024)
     )
     lazy: bool = setting(False, "Stream the data: constant memory, no shuffling, needs max_steps.")
     use_chat_template: bool = setting(False, "Write the dialogue in the tokenizer's chat template.")

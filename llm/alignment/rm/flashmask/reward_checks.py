@@ -19,13 +19,19 @@ from llm.core.settings.settings import Settings
 
 # metric_for_best_model is one of the evaluation's, but for those that count or describe the data
 COUNTS = ("steps", "solutions", "first_error_unknown", "answers", "pairs", "positive_share", "ties")
+BUDGET = "per_device_train_batch_max_tokens"
 PAIR_SETTINGS = ("reward_margin", "reward_centering")
 PQM = "pqm"  # a prm_loss
 LESS_IS_BETTER = ("loss", "ece")
 
 
 def resolve(settings: Settings, ranks: int, has_cuda: bool) -> None:
-    """Change defaults that cannot hold and note every problem, before anything expensive is done."""
+    """Change defaults that cannot hold and raise every problem, before anything expensive is done."""
+    note_problems(settings, ranks, has_cuda)
+    settings.check()
+
+
+def note_problems(settings: Settings, ranks: int, has_cuda: bool) -> None:
     _resolve_purpose(settings)
     _resolve_schedule(settings)
     _resolve_precision(settings, has_cuda)
@@ -36,7 +42,10 @@ def resolve(settings: Settings, ranks: int, has_cuda: bool) -> None:
     _resolve_ranking(settings)
     lora_settings.check_settings(settings)
     _check_optimizer(settings, ranks)
-    settings.check()
+
+
+def writes_model(settings: Settings) -> bool:
+    return settings["do_train"] and not (settings["benchmark"] or settings["autotuner_benchmark"])
 
 
 def _resolve_purpose(settings: Settings) -> None:
@@ -133,6 +142,21 @@ def fit_lengths(settings: Settings) -> None:
     if settings["max_prompt_len"] >= settings["max_seq_len"]:
         why = f"a prompt as long as max_seq_len {settings['max_seq_len']} leaves no room for a step"
         settings.change_default("max_prompt_len", settings["max_seq_len"] // 2, why)
+    if settings[BUDGET] is not None:
+        _fit_token_budget(settings)
+
+
+def _fit_token_budget(settings: Settings) -> None:
+    name, budget, length = BUDGET, settings[BUDGET], settings["max_seq_len"]
+    if not settings["zero_padding"]:
+        settings.refuse(name, "a budget counts packed tokens, and zero_padding is false; write zero_padding true")
+    elif budget < length:
+        settings.refuse(
+            name, f"a row of max_seq_len {length} does not fit; write {length} or more, or a smaller length"
+        )
+    else:
+        why = f"so many rows of max_seq_len {length} fit into {name} {budget}"
+        settings.change_default("per_device_train_batch_size", budget // length, why)
 
 
 def fit_to_steps(settings: Settings, steps: int, steps_per_pass: int | None) -> None:
@@ -164,6 +188,10 @@ def _resolve_data(settings: Settings) -> None:
         settings.change_default("prefix_sharing_window", STREAM_WINDOW, "lazy reads a part of the data at a time")
     elif settings["prefix_sharing_window"] is not None and not settings["prefix_sharing"]:
         settings.refuse("prefix_sharing_window", "prefix_sharing is false; write prefix_sharing true, or leave it out")
+    if settings["cache_dir"] and settings["lazy"]:
+        settings.refuse(
+            "lazy", "rows of cache_dir are not held in memory, so nothing needs to be streamed; leave one out"
+        )
     tokens = split_reward_tokens(settings["reward_tokens"])
     if len(tokens) != 2 or not all(tokens) or tokens[0] == tokens[1]:
         settings.refuse("reward_tokens", 'needs two different tokens separated by one comma, such as "+,-"')

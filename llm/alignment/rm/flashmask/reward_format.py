@@ -3,11 +3,13 @@ inspection, merging and benchmarks alike. No paddle here."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import get_type_hints
 
-from llm.core.files import read_json, write_json
+from llm.core.files import write_json
 from llm.core.records.records import Record
+from llm.core.strict_json import read_object
 from llm.core.text.encoding import StepEncoder
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.core.text.reward_tokens import RewardTokens, find_reward_tokens
@@ -75,12 +77,22 @@ def load_format(folder: str | Path) -> RewardFormat:
             f"{folder} has no {FORMAT_FILE}, so it is not a model of this project, or some of its files are missing. "
             "Give the output_dir of a training, or copy the folder again."
         )
-    written = read_json(files[0])
-    missing = [field.name for field in fields(FormatValues) if field.name not in written]
-    if missing:
-        raise ValueError(f"{files[0]} lacks {', '.join(missing)}. Copy the folder again.")
-    values = FormatValues(**{field.name: written[field.name] for field in fields(FormatValues)})
+    values = _read_values(files[0])
     return make_format(values, load_tokenizer(str(folder)))
+
+
+def _read_values(file: Path) -> FormatValues:
+    written, kinds = read_object(file), get_type_hints(FormatValues)
+    if missing := [name for name in kinds if name not in written]:
+        raise ValueError(f"{file} lacks {', '.join(missing)}. Copy the folder again.")
+    wrong = [name for name, kind in kinds.items() if type(written[name]) is not kind]
+    wrong += [name for name in ("max_seq_len", "max_prompt_len") if name not in wrong and written[name] < 1]
+    if "reward_tokens" not in wrong and len(split_reward_tokens(written["reward_tokens"])) != 2:
+        wrong.append("reward_tokens")
+    if wrong:
+        shown = ", ".join(f"{name} {written[name]!r:.100}" for name in wrong)
+        raise ValueError(f"{file} has a value that cannot be one: {shown}. Copy the folder again.")
+    return FormatValues(**{name: written[name] for name in kinds})
 
 
 def split_reward_tokens(reward_tokens: str) -> tuple[str, ...]:

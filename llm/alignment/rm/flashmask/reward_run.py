@@ -20,6 +20,7 @@ from llm.alignment.rm.flashmask.reward_argument import (
     is_unobeyed,
 )
 from llm.alignment.rm.flashmask.reward_format import FormatValues
+from llm.core.checkpoint import folder_settings, output_folder
 from llm.core.cpu import environment
 from llm.core.model.config import read_sizes
 from llm.core.model.folder import find_model
@@ -76,6 +77,17 @@ class RewardRun:
         return not (self.data.benchmark or self.data.autotuner_benchmark)
 
     @property
+    def writes_model(self) -> bool:
+        return self.training.do_train and self.keeps_checkpoints
+
+    @property
+    def settings_file(self) -> str:
+        """One that names a run without a model is never taken for the settings of a model in the same folder."""
+        if self.writes_model:
+            return output_folder.SETTINGS_FILE
+        return output_folder.SETTINGS_OF_BENCHMARK if self.training.do_train else output_folder.SETTINGS_OF_EVALUATION
+
+    @property
     def row_multiple(self) -> int:
         """What the tokens of a row must be divisible by."""
         return max(self.training.tensor_parallel_degree, 1) if self.training.sequence_parallel else 1
@@ -83,7 +95,7 @@ class RewardRun:
     @property
     def output_dir(self) -> Path:
         """Absolute, so that the curves of a resumed run are found from another working directory."""
-        return Path(self.training.output_dir).expanduser().absolute()
+        return output_folder.absolute(self.training.output_dir)
 
     @property
     def format_values(self) -> FormatValues:
@@ -165,7 +177,10 @@ def resolve_run(argv: list[str], description: str) -> RewardRun:
     """The settings of a training; ValueError with everything that is wrong with them."""
     settings = parse(CLASSES, argv, description, MISPRINTS, is_unobeyed)
     machine = this_machine()
-    model_path = resolve(settings, machine)
+    model_path = _look_up_paths(settings)
+    reward_checks.note_problems(settings, *machine)
+    folder_settings.note_problems(settings, model_path, reward_checks.writes_model(settings))
+    settings.check()
     sizes = read_sizes(model_path, settings["reward_head"])
     fit(settings, sizes)
     training, data, model = settings.build()

@@ -27,6 +27,8 @@ from llm.core.train.exact_trainer import ExactTrainer, names_of_sums
 from llm.core.train.library_arguments import LibraryArguments, library_arguments
 from llm.core.train.tally import COUNTED_BY_ALL
 
+TRAIN_RESULTS = "train_results.json"
+
 
 @dataclass(frozen=True)
 class Start:
@@ -39,11 +41,9 @@ class Start:
     needed: contents.Needed  # of every checkpoint
 
 
-def find_start(run: RewardRun, reward_format: RewardFormat, train: RewardRows | None, dev: RewardRows | None) -> Start:
-    """ValueError where a checkpoint is damaged or of another run, or where the processes do not belong to one run."""
-    base = fingerprint(run.model_path, run.sizes.model_type) if run.model.lora else None
-    identity = run.identity(base, train and train.fingerprint)
-    arguments = library_arguments(
+def meet_ranks(run: RewardRun) -> LibraryArguments:
+    """PaddleNLP's arguments, with which the processes of a run connect."""
+    return library_arguments(
         run.training,
         output_dir=str(run.output_dir),
         logging_dir=str(_folder_of_curves(run)),
@@ -52,6 +52,18 @@ def find_start(run: RewardRun, reward_format: RewardFormat, train: RewardRows | 
         disable_tqdm=not run.shows_bars,
         pipeline_parallel_config=pipeline.CONFIG,
     )
+
+
+def find_start(
+    run: RewardRun,
+    reward_format: RewardFormat,
+    arguments: LibraryArguments,
+    train: RewardRows | None,
+    dev: RewardRows | None,
+) -> Start:
+    """ValueError where a checkpoint is damaged or of another run, or where the processes do not belong to one run."""
+    base = fingerprint(run.model_path, run.sizes.model_type) if run.model.lora else None
+    identity = run.identity(base, train and train.fingerprint)
     needed = needed_of_checkpoint(run, reward_format)
     checkpoint = ranks.decided_by_first(
         lambda: output_folder.find_checkpoint(
@@ -60,6 +72,7 @@ def find_start(run: RewardRun, reward_format: RewardFormat, train: RewardRows | 
             identity,
             run.identity_defaults,
             lambda folder: contents.faults(folder, needed),
+            run.writes_model,
         )
     )
     compatibility.check_stages(checkpoint, run.training.pipeline_parallel_degree, run.sizes.tie_word_embeddings)
@@ -87,7 +100,7 @@ def needed_of_checkpoint(run: RewardRun, reward_format: RewardFormat) -> content
 def _folder_of_curves(run: RewardRun) -> Path:
     """Of this run alone, which replaces what is in it. VisualDL and TensorBoard show the runs below one folder."""
     written = run.training.logging_dir
-    return Path(written) / run.output_dir.name if written else run.output_dir / "runs"
+    return output_folder.absolute(written) / run.output_dir.name if written else run.output_dir / "runs"
 
 
 def make_trainer(run: RewardRun, reward_format: RewardFormat, start: Start, model, train, dev) -> ExactTrainer:
@@ -113,51 +126,64 @@ def make_trainer(run: RewardRun, reward_format: RewardFormat, start: Start, mode
     )
 
 
-def leave_settings(run: RewardRun, start: Start) -> None:
-    """Next to the model that the run will write, by the first rank."""
+def begin_run(run: RewardRun, start: Start) -> None:
+    """The settings of a run that trains are kept apart until its model is there; by the first rank."""
     if ranks.rank() > 0:
         return
     if run.training.overwrite_output_dir and run.training.do_train:
         output_folder.delete_checkpoints(run.output_dir)
-    display.save(run.settings, (start.arguments,), run.output_dir / output_folder.SETTINGS_FILE)
-    if start.base_weights:
-        write_json(run.output_dir / lora.BASE_FILE, {"weights": start.base_weights})
+    folder = run.output_dir
+    if run.writes_model:
+        folder /= output_folder.IN_PROGRESS
+        folder.mkdir(exist_ok=True)
+    display.save(run.settings, (start.arguments,), folder / run.settings_file)
 
 
-def carry_out(trainer: ExactTrainer, checkpoint: Path | None) -> dict:
+def carry_out(run: RewardRun, start: Start, trainer: ExactTrainer) -> dict:
     """Training and evaluation, as far as they are asked for."""
     with contextlib.closing(trainer.curves):
-        return _train_and_evaluate(trainer, checkpoint)
+        return _train_and_evaluate(run, start, trainer)
 
 
-def _train_and_evaluate(trainer: ExactTrainer, checkpoint: Path | None) -> dict:
+def _train_and_evaluate(run: RewardRun, start: Start, trainer: ExactTrainer) -> dict:
     results: dict = {}
     if trainer.args.do_train:
-        trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+        trainer.train(resume_from_checkpoint=start.checkpoint and str(start.checkpoint))
         if trainer.stopped_by:
             say(trainer.where_stopped())
             return results
-        results |= end_training(trainer)
+        results |= end_training(run, start, trainer)
     if trainer.args.do_eval:
         metrics = evaluate_at_end(trainer)
         write_results(trainer, "eval", metrics)
         results |= metrics
     if trainer.args.do_train:
         trainer.save_state()
-    what = "results and model" if trainer.args.do_train and trainer.keeps_checkpoints else "results"
-    say(f"{what}: {trainer.args.output_dir}")
+    say(f"{'results and model' if run.writes_model else 'results'}: {trainer.args.output_dir}")
     return results
 
 
-def end_training(trainer: ExactTrainer) -> dict:
+def end_training(run: RewardRun, start: Start, trainer: ExactTrainer) -> dict:
     trainer.weights.check_end()
     results = {f"train_{name}": value for name, value in trainer.train_totals().items()}
     if trainer.args.load_best_model_at_end and trainer.state.best_model_checkpoint is None:
         say(f"no evaluation had a {trainer.args.metric_for_best_model}, so the final model is the last one")
-    if trainer.keeps_checkpoints:
-        trainer.save_final_model()
-    write_results(trainer, "train", results)
+    if run.writes_model:
+        trainer.save_final_model(partial(leave_with_model, run, start, trainer, results))
+        if trainer.is_world_process_zero():
+            output_folder.end_run(run.output_dir, is_new=start.checkpoint is None)
+    else:
+        write_results(trainer, "train", results)
     return results
+
+
+def leave_with_model(run: RewardRun, start: Start, trainer: ExactTrainer, results: dict, folder: Path) -> None:
+    """What belongs to the model: by which settings, on which base, and with which results it was made."""
+    display.save(run.settings, (start.arguments,), folder / run.settings_file)
+    if start.base_weights:
+        write_json(folder / lora.BASE_FILE, {"weights": start.base_weights})
+    write_json(folder / TRAIN_RESULTS, results)
+    trainer.state.save_to_json(str(folder / "trainer_state.json"))
 
 
 def write_results(trainer: ExactTrainer, name: str, values: dict) -> None:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[4])
 
-from llm.alignment.rm.flashmask.data import RewardRows, check_labels_are_hard, load_rows, weighed
+from llm.alignment.rm.flashmask.data import RewardRows, check_labels_are_hard, weighed
 from llm.alignment.rm.flashmask.reward_format import RewardFormat, make_format
 from llm.alignment.rm.flashmask.reward_run import RewardRun, fit_to_data, fit_to_tokenizer, resolve_run
+from llm.alignment.rm.flashmask.row_cache import rows_of
 from llm.core.checkpoint import output_folder
 from llm.core.console import plain_errors
 from llm.core.cpu import environment
@@ -39,7 +40,6 @@ def main(argv: list[str]) -> dict:
     threads = environment.prepare()
     with plain_errors(ValueError, OSError):
         run = resolve_run(argv, __doc__)
-        output_folder.check(run.output_dir, run.training, run.model_path)
         say(run.screen())
         reward_format = read_format(run)
         train, dev = read_data(run, reward_format)
@@ -48,7 +48,13 @@ def main(argv: list[str]) -> dict:
 
         # Paddle takes seconds to import. What a user can get wrong is known by now.
         from llm.alignment.rm.flashmask.reward_model import build_model
-        from llm.alignment.rm.flashmask.reward_start import carry_out, find_start, leave_settings, make_trainer
+        from llm.alignment.rm.flashmask.reward_start import (
+            begin_run,
+            carry_out,
+            find_start,
+            make_trainer,
+            meet_ranks,
+        )
         from llm.core import patches
         from llm.core.model import attention
         from llm.core.parallel import rank_failure
@@ -56,15 +62,15 @@ def main(argv: list[str]) -> dict:
 
         with rank_failure.reported():
             patches.apply_to_processes()
-            start = find_start(run, reward_format, train, dev)
-            attend, why = attention.choose(run.model.use_flash_attention, run.model.flash_mask)
-            show_start(run, start, why, threads)
-            model = build_model(run, reward_format, attend, start.arguments)
-            trainer = make_trainer(run, reward_format, start, model, rows, dev and dev.rows)
-    alone = output_folder.locked(run.output_dir, first_rank=ranks.rank() == 0)
-    with plain_errors(SaveError, OSError, ValueError), rank_failure.reported(), alone:
-        leave_settings(run, start)
-        return carry_out(trainer, start.checkpoint)
+            arguments = meet_ranks(run)
+    with plain_errors(SaveError, OSError, ValueError), rank_failure.reported(), output_folder.locked(run.output_dir):
+        start = find_start(run, reward_format, arguments, train, dev)
+        attend, why = attention.choose(run.model.use_flash_attention, run.model.flash_mask)
+        show_start(run, start, why, threads)
+        model = build_model(run, reward_format, attend, arguments)
+        trainer = make_trainer(run, reward_format, start, model, rows, dev and dev.rows)
+        begin_run(run, start)
+        return carry_out(run, start, trainer)
 
 
 def read_format(run: RewardRun) -> RewardFormat:
@@ -88,7 +94,7 @@ def read_data(run: RewardRun, reward_format: RewardFormat) -> tuple[RewardRows |
     bar = ranks.rank() == 0 and run.shows_bars
     for name, title in (("train_dataset_path", "training data"), ("dev_dataset_path", "held-out data")):
         if paths := run.data_sets.get(name):
-            rows = load_rows(paths, run.data, reward_format, run.form, run.training.reward_margin, bar)
+            rows = rows_of(paths, run.data, reward_format, run.form, run.training.reward_margin, bar)
             say("\n".join(rows.describe(title, run.data.max_seq_len)))
             found[name] = rows
     return found.get("train_dataset_path"), found.get("dev_dataset_path")
