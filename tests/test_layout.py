@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "alignment.rm": TASK,
     "scoring": TASK | {"alignment.rm"},
     "evaluation": TASK | {"alignment.rm", "scoring"},
+    "search": TASK | {"alignment.rm", "scoring", "data"},
     "serving": TASK | {"alignment.rm", "scoring"},
     "inspection": TASK | {"alignment.rm"},
     "estimate": TASK | {"alignment.rm"},

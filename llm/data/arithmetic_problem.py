@@ -74,10 +74,10 @@ def make_problem(rng: random.Random, largest_number: int) -> Problem:
 def make_solutions(problem: Problem, rng: random.Random, count: int) -> list[list[Step]]:
     """Draw `count` different solutions. The first is right; each other one shares its first steps with an earlier one
     and leaves it at a step that is wrong, or right in other words."""
-    solutions = [_continue(problem, rng, [], error_here=0.0, error_later=0.0)]
+    solutions = [continue_solution(problem, rng, [], error_here=0.0, error_later=0.0)]
     while len(solutions) < count:
         shared = rng.choice(solutions)[: rng.randrange(len(solutions[0]))]
-        solution = _continue(problem, rng, shared, BRANCH_ERROR, LATER_ERROR)
+        solution = continue_solution(problem, rng, shared, BRANCH_ERROR, LATER_ERROR)
         if solution not in solutions:
             solutions.append(solution)
     return solutions
@@ -135,7 +135,7 @@ def _fits(total: int, events: tuple[Event, ...], largest_number: int) -> bool:
     return True
 
 
-def _continue(
+def continue_solution(
     problem: Problem, rng: random.Random, shared: list[Step], error_here: float, error_later: float
 ) -> list[Step]:
     """Complete a solution of which the steps `shared` are given, with an error at the next step and at each later one

@@ -89,8 +89,9 @@ class LineFile:
 
     def discard(self) -> None:
         """Nothing is left under the temporary name."""
-        with contextlib.suppress(OSError):  # what is still to be flushed may have no room
-            self._raw.close()
+        for file in (self._stream, self._raw):  # the packing one first, or it would write to a closed file later
+            with contextlib.suppress(OSError):  # what is still to be flushed may have no room
+                file.close()
         self._part.unlink(missing_ok=True)
 
 

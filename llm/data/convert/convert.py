@@ -39,6 +39,8 @@ def main(argv: list[str]) -> None:
         target = FORMATS[arguments.to] if arguments.to else None
         options = _options(arguments, form, target)
         job = Job(form, options, arguments.map, target, whole_rows=arguments.rejects is not None)
+        how = "as named" if arguments.format else "found by the fields"
+        print(f"{listed([shown_path(path) for path in files], most=2)}: {form.name}, {how}", flush=True)
         print("\n".join(_run(files, job, outputs, arguments)))
 
 
@@ -48,9 +50,7 @@ def _run(files: list[Path], job: Job, outputs: list[Path], arguments: argparse.N
         counts = convert_files(files, job, output, rejects[0] if rejects else None, progress)
         if why := refusal(counts, arguments.skip_bad_records or bool(rejects)):
             raise ValueError(why)
-    named = f"{job.form.name}, named" if arguments.format else f"{job.form.name}, found by the fields"
-    source = f"{listed([shown_path(path) for path in files], most=2)} ({named})"
-    return report(counts, arguments.output, arguments.rejects, source)
+    return report(counts, arguments.output, arguments.rejects)
 
 
 def _options(arguments: argparse.Namespace, form: Format, target: Format | None) -> Options:

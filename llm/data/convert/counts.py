@@ -57,15 +57,15 @@ class Counts:
             self.examples[what] = place if value is None else f"{place}: {excerpt(value)}"
 
 
-def report(counts: Counts, output: Path, rejects: Path | None, source: str) -> list[str]:
+def report(counts: Counts, output: Path, rejects: Path | None) -> list[str]:
     kind = f"{count_of(counts.pairs, 'pair')} of answers"
     if counts.labels:
         kind = f"{count_of(counts.labels, 'label')}, {counts.positive / counts.labels:.1%} of them +"
     elif not counts.pairs:
         kind = "nothing in them is judged"
+    rows, records = count_of(counts.rows, "row"), count_of(counts.written, "record")
     lines = [
-        f"{source}: {count_of(counts.rows, 'row')} read",
-        f"{output}: {count_of(counts.written, 'record')} written; {kind}",
+        f"{output}: {rows} read, {records} written; {kind}",
         *_lines(counts.dropped, "{} dropped: {}", counts),
         *_lines(counts.bad, "{} that cannot be converted: {}", counts),
     ]

@@ -72,7 +72,7 @@ def test_each_format_is_found_by_its_fields_in_each_kind_of_file(tmp_path, capsy
     run(name, write(tmp_path / "rows.jsonl", *rows), "--output", tmp_path / "named.jsonl.gz")
     assert lines_of(tmp_path / "found/out.jsonl") == lines_of(tmp_path / "named.jsonl.gz")
     out = capsys.readouterr().out
-    assert f"source.{kind} ({name}, found by the fields): 4 rows read" in out
+    assert f"source.{kind}: {name}, found by the fields\n" in out and "4 rows read" in out
     if name != "llmtrainer-sft":
         form = "preference record" if "response" in lines_of(tmp_path / "named.jsonl.gz")[0] else "labelled record"
         assert read_records(str(tmp_path / "found/out.jsonl"), form=form)
@@ -143,8 +143,8 @@ def test_what_is_dropped_is_counted_with_its_first_place(tmp_path, capsys, monke
     write(Path("a.jsonl"), unrated, PRM800K, unrated, PRM800K | {"responses": [" "]})
     run("a.jsonl", "--output", "out.jsonl")
     assert capsys.readouterr().out.splitlines() == [
-        "a.jsonl (prm800k-candidates, found by the fields): 4 rows read",
-        "out.jsonl: 2 records written; 3 labels, 100.0% of them +",
+        "a.jsonl: prm800k-candidates, found by the fields",
+        "out.jsonl: 4 rows read, 2 records written; 3 labels, 100.0% of them +",
         "  2 rows dropped: no rating, such as a.jsonl:1",
         "  blank steps left out: 1, such as a.jsonl:4",
     ]

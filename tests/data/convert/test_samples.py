@@ -39,7 +39,7 @@ def converted(folder: Path, name: str, *words: str) -> ReadCounts:
 def told(capsys) -> tuple[int, int, int]:
     """(rows, records, labels) of the report."""
     report = capsys.readouterr().out
-    numbers = re.search(r": ([\d,]+) rows? read\n.*: ([\d,]+) records? written; ([\d,]+) labels", report)
+    numbers = re.search(r": ([\d,]+) rows? read, ([\d,]+) records? written; ([\d,]+) labels", report)
     return tuple(int(number.replace(",", "")) for number in numbers.groups())
 
 

@@ -1,0 +1,90 @@
+"""A generator for the arithmetic problems of `python -m llm generate`, which errs at random. No paddle here.
+
+It knows the problems, so that the truth about every step is known, too: what labelling and search are tried on. The
+same question, steps and seed give the same proposals.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from llm.data.arithmetic_problem import APPLY, Problem, Step, continue_solution, responses
+from llm.data.generate_arithmetic import problems
+from llm.search.generator import Proposal
+
+RESULT = re.compile(r">>(-?\d+)")
+MOST_LOOKED_AT = 20_000  # problems of a split, until a question is unknown
+
+
+@dataclass(frozen=True)
+class ArithmeticGenerator:
+    problems: dict[str, Problem]
+    error: float = 0.25  # chance of a wrong step
+    seed: int = 0
+
+    def next_steps(self, question: str, steps: Sequence[str], count: int) -> list[Proposal]:
+        last = len(self._problem(question).events) - 1
+        texts = dict.fromkeys(rest[0] for rest in self.complete(question, steps, count) if rest)
+        return [Proposal(text, len(steps) == last) for text in texts]
+
+    def complete(self, question: str, steps: Sequence[str], count: int) -> list[list[str]]:
+        problem = self._problem(question)
+        shared = [Step(step.partition(": ")[2], total_after(step), True) for step in steps]
+        draw = random.Random(f"{self.seed} {question} {' '.join(steps)}")
+        whole = (continue_solution(problem, draw, shared, self.error, self.error) for _ in range(count))
+        return [_written(solution, len(problem.events))[len(steps) :] for solution in whole]
+
+    def _problem(self, question: str) -> Problem:
+        try:
+            return self.problems[question]
+        except KeyError:
+            raise ValueError(f"{question[:60]!r} is not a question of `python -m llm generate`") from None
+
+
+def _written(solution: list[Step], steps: int) -> list[str]:
+    return responses(solution) if len(solution) == steps else responses(solution)[:-1]
+
+
+def for_questions(questions: Iterable[str], error: float, seed: int) -> ArithmeticGenerator:
+    """A generator that knows these problems, found among those of both splits; ValueError where it cannot be found."""
+    wanted, found = dict.fromkeys(questions), {}
+    for split in ("dev", "train"):
+        for number, problem in enumerate(problems(MOST_LOOKED_AT, split=split)):
+            if problem.question in wanted:
+                found[problem.question] = problem
+            if len(found) == len(wanted) or number == MOST_LOOKED_AT:
+                break
+    if unknown := [question for question in wanted if question not in found]:
+        raise ValueError(
+            f"--generator arithmetic: {len(unknown)} of {len(wanted)} questions are not among the first "
+            f"{MOST_LOOKED_AT:,} of `python -m llm generate`, such as {unknown[0][:60]!r}"
+        )
+    return ArithmeticGenerator(found, error, seed)
+
+
+def total_after(step: str) -> int:
+    found = RESULT.findall(step)
+    if not found:
+        raise ValueError(f"{step[:60]!r} writes no result as <<...>>")
+    return int(found[-1])
+
+
+def answer(problem: Problem) -> str:
+    return str(totals(problem)[-1])
+
+
+def totals(problem: Problem) -> list[int]:
+    """The right total after each step."""
+    found, total = [], problem.start
+    for event in problem.events:
+        total = APPLY[event.sign](total, event.amount)
+        found.append(total)
+    return found
+
+
+def true_labels(problem: Problem, steps: Sequence[str]) -> list[float]:
+    """1 for a step after which the total is the right one, so that right steps lead to the answer."""
+    return [float(total_after(step) == total) for step, total in zip(steps, totals(problem), strict=False)]

@@ -1,0 +1,126 @@
+"""python -m llm label INPUT OUTPUT.jsonl --generator ...: labels of steps without people.
+
+    python -m llm label solutions.jsonl labelled.jsonl --generator arithmetic --n 8
+    python -m llm label solutions.jsonl labelled.jsonl --generator http://127.0.0.1:8000/v1 --generator_model NAME \\
+        --method first-error --judge MODEL
+
+INPUT has a solution a row: question (or src), steps (or responses), and the right answer. OUTPUT has records of
+training (src, responses, labels) and says how each label was made. Methods:
+  estimate     n completions from every step; the label is the share that reaches the answer (--rule soft), whether it
+               is at least half (hard), or whether any does (any)
+  first-error  the first step from which no completion reaches the answer, by halving; nothing is said behind it
+--judge MODEL keeps only labels that a second reward model agrees with. --behind_error drop leaves out the labels behind
+the first wrong step. Solutions to one question are completed from each beginning once, whoever shares it. The same
+command continues a run that was broken off.
+"""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from llm.core.console import ArgumentParser, count_of, plain_errors
+from llm.core.paths import find_files
+from llm.core.records.problem import excerpt
+from llm.scoring.result_file import rows_done, write_row
+from llm.scoring.score import add_reading_flags, load
+from llm.search.arguments import add_generator_flags, generator_of, made_of, rows_of
+from llm.search.monte_carlo import HARD, Completions, Labels, agreed, estimate, first_error, hardened
+
+if TYPE_CHECKING:
+    from llm.scoring.scorer import Scorer
+
+METHODS = {"estimate": estimate, "first-error": first_error}
+
+
+def main(argv: list[str]) -> None:
+    options = _parser().parse_args(argv)
+    with plain_errors(ValueError, OSError):
+        files = find_files(options.INPUT)
+        rows = [(place, question, *_solution(place, row)) for place, question, row in rows_of(files)]
+        completions = Completions(generator_of(options, [question for _, question, _, _ in rows]), options.n)
+        judge = load(options, options.judge, options.convention) if options.judge else None
+        done = rows_done(options.OUTPUT, {**made_of(options, files), "judge_weights": judge and judge.weights})
+        kept, total = 0, 0
+        with ExitStack() as stack:
+            output = stack.enter_context(options.OUTPUT.open("a", encoding="utf-8"))
+            bar = stack.enter_context(tqdm(total=len(rows), initial=done, desc="solutions", disable=None))
+            before = ""
+            for _, question, steps, answer in islice(rows, done, None):
+                if question != before:
+                    completions.known.clear()
+                before = question
+                labels = labels_of(question, answer, steps, completions, judge, options)
+                write_row(output, record(question, answer, steps, labels, options))
+                output.flush()
+                kept += sum(label is not None for label in labels)
+                total += len(steps)
+                bar.update()
+        print(
+            f"{count_of(len(rows) - done, 'solution')}, {total:,} steps, {kept:,} labels by "
+            f"{completions.made:,} completions: {options.OUTPUT}"
+        )
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("INPUT", help="solutions: a file, a folder or a pattern")
+    parser.add_argument("OUTPUT", type=Path, help="where labelled records are written")
+    add_generator_flags(parser)
+    parser.add_argument("--method", choices=METHODS, default="estimate", help="default estimate")
+    parser.add_argument("--n", type=int, default=8, help="completions from a step (default 8)")
+    parser.add_argument("--rule", choices=HARD, default="soft", help="of estimate (default soft)")
+    parser.add_argument("--behind_error", choices=("keep", "drop"), default="keep", help="default keep")
+    parser.add_argument("--judge", help="a process reward model, whose verdicts labels must agree with")
+    add_reading_flags(parser)
+    return parser
+
+
+def _solution(place: str, row: dict) -> tuple[tuple[str, ...], str]:
+    steps, answer = row.get("steps", row.get("responses")), row.get("answer")
+    if not isinstance(steps, list) or not steps or not all(isinstance(step, str) and step.strip() for step in steps):
+        raise ValueError(f"{place}: steps are {excerpt(steps)}. They are a list of texts, as steps or responses.")
+    if not isinstance(answer, str | int | float) or isinstance(answer, bool):
+        raise ValueError(f"{place}: answer is {excerpt(answer)}. It is the right answer, a text or a number.")
+    return tuple(step.strip() for step in steps), str(answer)
+
+
+def labels_of(
+    question: str,
+    answer: str,
+    steps: tuple[str, ...],
+    completions: Completions,
+    judge: Scorer | None,
+    options: argparse.Namespace,
+) -> Labels:
+    labels = METHODS[options.method](question, answer, steps, completions)
+    labels = hardened(labels, options.rule, options.behind_error)
+    if judge is None:
+        return labels
+    (scores,) = judge.score([{"question": question, "steps": list(steps)}])
+    return agreed(labels, scores.steps)
+
+
+def record(
+    question: str, answer: str, steps: tuple[str, ...], labels: Labels, options: argparse.Namespace
+) -> dict[str, Any]:
+    made = {
+        "method": options.method,
+        "rule": options.rule,
+        "completions": options.n,
+        "generator": f"{options.generator} {options.generator_model}".strip(),
+        "judge": options.judge,
+    }
+    return {
+        "src": [question],
+        "tgt": [],
+        "responses": list(steps),
+        "labels": labels,
+        "answer": answer,
+        "labelled_by": made,
+    }

@@ -1,0 +1,73 @@
+"""A generator behind an OpenAI-compatible server: vLLM, SGLang, llama.cpp and others serve POST /v1/completions."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llm.search.answers import answer_of
+from llm.search.generator import Proposal
+
+TOKEN = "OPENAI_API_KEY"
+PROMPT = "{question}\n\n{steps}"
+SEPARATOR = "\n\n"
+
+
+@dataclass(frozen=True)
+class ServerGenerator:
+    """The prompt is the question and the steps so far; a step ends with the separator, a solution with the text."""
+
+    url: str  # such as http://127.0.0.1:8000/v1
+    model: str
+    prompt: str = PROMPT
+    separator: str = SEPARATOR
+    temperature: float = 0.7
+    max_tokens: int = 1024
+    seconds: float = 300
+
+    def next_steps(self, question: str, steps: Sequence[str], count: int) -> list[Proposal]:
+        choices = self._ask(question, steps, count, stop=[self.separator])
+        found = {choice["text"].strip(): _is_end(choice) for choice in choices if choice["text"].strip()}
+        return [Proposal(text, is_last) for text, is_last in found.items()]
+
+    def complete(self, question: str, steps: Sequence[str], count: int) -> list[list[str]]:
+        texts = (choice["text"] for choice in self._ask(question, steps, count))
+        return [[step.strip() for step in text.split(self.separator) if step.strip()] for text in texts]
+
+    def _ask(self, question: str, steps: Sequence[str], count: int, **more: Any) -> list[dict]:
+        begun = "".join(f"{step}{self.separator}" for step in steps)
+        body = {
+            "model": self.model,
+            "prompt": self.prompt.format(question=question, steps=begun),
+            "n": count,
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+            **more,
+        }
+        headers = {"Content-Type": "application/json"}
+        if token := os.environ.get(TOKEN):
+            headers["Authorization"] = f"Bearer {token}"
+        request = urllib.request.Request(f"{self.url.rstrip('/')}/completions", json.dumps(body).encode(), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=self.seconds) as answer:
+                choices = json.load(answer)["choices"]
+        except urllib.error.HTTPError as error:
+            raise ValueError(
+                f"{request.full_url} answers {error.code}: {error.read(500).decode(errors='replace')}"
+            ) from None
+        except (OSError, ValueError, KeyError) as error:
+            raise ValueError(f"{request.full_url} gave no completions: {error}") from None
+        return [choice for choice in choices if isinstance(choice.get("text"), str)]
+
+
+def _is_end(choice: dict) -> bool:
+    """vLLM names the text that it stopped at, and none at the end of a solution. Other servers say "stop" for both;
+    there a solution ends with its answer."""
+    if "stop_reason" in choice:
+        return choice.get("finish_reason") == "stop" and choice["stop_reason"] is None
+    return answer_of(choice["text"]) is not None

@@ -1,0 +1,134 @@
+"""python -m llm search MODEL INPUT OUTPUT.jsonl --generator ...: solutions that a reward model chooses.
+
+    python -m llm search checkpoints/tiny/prm questions.jsonl best.jsonl --generator arithmetic --n 16
+    python -m llm search MODEL questions.jsonl best.jsonl --generator http://127.0.0.1:8000/v1 \\
+        --generator_model NAME --strategy beam --n 16 --width 4
+
+INPUT has a question a row (question, or src), and may have its answer. Strategies:
+  best-of-n   n solutions, the best one is chosen
+  beam        the best `width` beginnings are kept at every step, each continued in n / width ways
+  dvts        `width` subtrees that begin with different steps, each with its own best step
+--keep says what a row of OUTPUT is:
+  best        the chosen solution, as a record for fine-tuning (prompt, response) with its value
+  worst       the solution with the lowest value, likewise
+  pairs       both, as a preference (src, response, sort); not where all solutions are equally good
+  candidates  all of them, for `python -m llm evaluate best-of-n`; needs answers
+The same command continues a run that was broken off.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from llm.core.console import ArgumentParser, count_of, plain_errors
+from llm.core.paths import find_files
+from llm.scoring.result_file import rows_done, write_row
+from llm.scoring.score import add_model_flags, load
+from llm.scoring.scores import AGGREGATES
+from llm.search.answers import answer_of, normalised, same_answer
+from llm.search.arguments import add_generator_flags, generator_of, made_of, rows_of
+from llm.search.generator import Generator
+from llm.search.strategies import TREES, Judge, Solution, best_of_n
+
+KEEP = ("best", "worst", "pairs", "candidates")
+Found = list[tuple[Solution, float]]
+
+
+def main(argv: list[str]) -> None:
+    options = _parser().parse_args(argv)
+    with plain_errors(ValueError, OSError):
+        if options.width > options.n:
+            raise ValueError(f"--width {options.width} is more than --n {options.n}; write {options.n} or less")
+        files = find_files(options.INPUT)
+        rows = list(rows_of(files))
+        if options.keep == "candidates" and (missing := [place for place, _, row in rows if "answer" not in row]):
+            raise ValueError(f"--keep candidates: {missing[0]} has no answer to tell right candidates by. Add answers.")
+        generator = generator_of(options, [question for _, question, _ in rows])
+        scorer = load(options, options.MODEL, options.convention)
+        print(scorer.describe(), flush=True)
+        done = rows_done(options.OUTPUT, {**made_of(options, files), "weights": scorer.weights})
+        judge = Judge(scorer.score, options.aggregate)
+        right: dict[str, float] = {}
+        with ExitStack() as stack:
+            output = stack.enter_context(options.OUTPUT.open("a", encoding="utf-8"))
+            bar = stack.enter_context(tqdm(total=len(rows), initial=done, desc="questions", disable=None))
+            for place, question, row in islice(rows, done, None):
+                found = search(question, generator, judge, options)
+                judge.known.clear()
+                for kept in written(question, row, found, options.keep):
+                    write_row(output, {"place": place, **kept})
+                output.flush()
+                for name, value in counted(found, row.get("answer")).items():
+                    right[name] = right.get(name, 0) + value
+                bar.update()
+        print(f"{count_of(len(rows) - done, 'question')}: {options.OUTPUT}")
+        if of := right.pop("with an answer", 0):
+            print(", ".join(f"{name} {count / of:.3f}" for name, count in right.items()) + " answered rightly")
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_model_flags(parser)
+    parser.add_argument("INPUT", help="questions: a file, a folder or a pattern")
+    parser.add_argument("OUTPUT", type=Path, help="where solutions are written")
+    add_generator_flags(parser)
+    parser.add_argument("--strategy", choices=("best-of-n", *TREES), default="best-of-n", help="default best-of-n")
+    parser.add_argument("--n", type=int, default=16, help="solutions, or steps that are tried at a time (default 16)")
+    parser.add_argument("--width", type=int, default=4, help="of beam and dvts: beginnings that are kept (default 4)")
+    parser.add_argument(
+        "--lookahead", type=int, default=0, help="of beam and dvts: further steps to judge by (default 0)"
+    )
+    parser.add_argument("--aggregate", choices=AGGREGATES, default="min", help="of the steps' scores (default min)")
+    parser.add_argument("--keep", choices=KEEP, default="best", help="default best")
+    return parser
+
+
+def search(question: str, generator: Generator, judge: Judge, options: argparse.Namespace) -> Found:
+    """Solutions and their values, the best first."""
+    if options.strategy == "best-of-n":
+        return best_of_n(question, generator, judge, options.n)
+    return TREES[options.strategy](question, generator, judge, options.n, options.width, options.lookahead)
+
+
+def written(question: str, row: dict, found: Found, keep: str) -> Iterator[dict[str, Any]]:
+    """One row for each question, so that a broken run knows where it was; an empty one where nothing was found."""
+    if not found:
+        yield {"question": question, "error": "the generator ended no solution"}
+    elif keep == "candidates":
+        yield {"question": question, "candidates": [candidate(one, value, row["answer"]) for one, value in found]}
+    elif keep == "pairs":
+        (best, high), (worst, low) = found[0], found[-1]
+        if high == low:
+            yield {"question": question, "error": "all solutions are equally good, so there is no pair"}
+        else:
+            answers = ["\n".join(best), "\n".join(worst)]
+            yield {"src": [question], "tgt": [], "response": answers, "sort": [1, 0], "margin": high - low}
+    else:
+        steps, value = found[0 if keep == "best" else -1]
+        yield {"prompt": f"{question}\n", "response": "\n".join(steps), "steps": list(steps), "value": value}
+
+
+def candidate(solution: Solution, value: float, answer: Any) -> dict[str, Any]:
+    given = answer_of("\n".join(solution))
+    said = None if given is None else normalised(given)
+    return {"steps": list(solution), "answer": said, "correct": same_answer(given, str(answer)), "value": value}
+
+
+def counted(found: Found, answer: Any) -> dict[str, float]:
+    """Of a question with an answer: whether the chosen solution, the majority and a random one are right."""
+    if answer is None or not found:
+        return {"with an answer": answer is not None}
+    answers = [answer_of("\n".join(solution)) for solution, _ in found]
+    hits = [same_answer(one, str(answer)) for one in answers]
+    votes = Counter(normalised(one) for one in answers if one is not None)
+    majority = bool(votes) and same_answer(votes.most_common(1)[0][0], str(answer))
+    share = sum(hits) / len(hits)
+    return {"with an answer": 1, "chosen": hits[0], "majority vote": majority, "one at random": share, "any": any(hits)}

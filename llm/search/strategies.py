@@ -1,0 +1,103 @@
+"""Ways to search for a solution with a generator and a reward model. No paddle here.
+
+All candidates of a round are scored together, so what they share is computed once. A solution that was scored is not
+scored again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from llm.scoring.scores import Scores
+from llm.search.generator import Generator
+
+Solution = tuple[str, ...]
+ScoreAll = Callable[[list[dict]], list[Scores]]
+MOST_STEPS = 64  # of a solution that a generator does not end
+
+
+@dataclass
+class Judge:
+    """Scores of solutions, whole or begun, by one number: an aggregate of the steps."""
+
+    score: ScoreAll
+    aggregate: str = "min"
+    known: dict[tuple[str, Solution], float] = field(default_factory=dict)
+
+    def values(self, question: str, solutions: Sequence[Solution]) -> list[float]:
+        new = [one for one in dict.fromkeys(solutions) if (question, one) not in self.known]
+        found = self.score([{"question": question, "steps": list(one)} for one in new]) if new else []
+        for one, scores in zip(new, found, strict=True):
+            self.known[question, one] = getattr(scores, self.aggregate)
+        return [self.known[question, one] for one in solutions]
+
+
+def best_of_n(question: str, generator: Generator, judge: Judge, n: int) -> list[tuple[Solution, float]]:
+    """n solutions with their values, the best first; equal ones are listed as often as they came."""
+    solutions = [tuple(steps) for steps in generator.complete(question, (), n)]
+    return _sorted(zip(solutions, judge.values(question, solutions), strict=True))
+
+
+def beam(
+    question: str, generator: Generator, judge: Judge, n: int, width: int, lookahead: int = 0
+) -> list[tuple[Solution, float]]:
+    """The `width` best beginnings are kept, each continued in n // width ways, until `width` solutions have ended. With
+    lookahead a beginning is worth what it is after so many further steps."""
+    begun: list[Solution] = [()]
+    ended: list[Solution] = []
+    for depth in range(MOST_STEPS):
+        candidates, finished = _continued(question, generator, begun, n if not depth else max(n // width, 1))
+        ended += finished
+        if len(ended) >= width or not candidates:
+            break
+        begun = [one for one, _ in _sorted(_worth(question, generator, judge, candidates, lookahead))[:width]]
+    ended = list(dict.fromkeys(ended))
+    return _sorted(zip(ended, judge.values(question, ended), strict=True))
+
+
+def dvts(
+    question: str, generator: Generator, judge: Judge, n: int, width: int, lookahead: int = 0
+) -> list[tuple[Solution, float]]:
+    """Diverse verifier tree search: `width` subtrees that begin with different steps, where there are so many; each
+    goes on with its own best step alone."""
+    first, ended = _continued(question, generator, [()], n)
+    ranked = [one for one, _ in _sorted(_worth(question, generator, judge, first, lookahead))[:width]]
+    for subtree in ranked:
+        begun: Solution | None = subtree
+        while begun is not None and len(begun) < MOST_STEPS:
+            candidates, finished = _continued(question, generator, [begun], max(n // width, 1))
+            ended += finished
+            values = _sorted(_worth(question, generator, judge, candidates, lookahead))
+            begun = values[0][0] if values and not finished else None
+    ended = list(dict.fromkeys(ended))
+    return _sorted(zip(ended, judge.values(question, ended), strict=True))
+
+
+def _continued(
+    question: str, generator: Generator, begun: Sequence[Solution], count: int
+) -> tuple[list[Solution], list[Solution]]:
+    """(solutions with a further step, solutions that ended with it), no solution twice."""
+    going: dict[Solution, None] = {}
+    ended: dict[Solution, None] = {}
+    for steps in begun:
+        for step, is_last in generator.next_steps(question, steps, count):
+            (ended if is_last else going)[(*steps, step)] = None
+    return list(going), list(ended)
+
+
+def _worth(
+    question: str, generator: Generator, judge: Judge, candidates: list[Solution], lookahead: int
+) -> list[tuple[Solution, float]]:
+    ahead = candidates
+    if lookahead:
+        rests = (generator.complete(question, one, 1)[0][:lookahead] for one in candidates)
+        ahead = [(*one, *rest) for one, rest in zip(candidates, rests, strict=True)]
+    return list(zip(candidates, judge.values(question, ahead), strict=True))
+
+
+def _sorted(solutions: Iterable[tuple[Solution, float]]) -> list[tuple[Solution, float]]:
+    return sorted(solutions, key=lambda pair: -pair[1])
+
+
+TREES = {"beam": beam, "dvts": dvts}

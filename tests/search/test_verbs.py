@@ -1,0 +1,138 @@
+"""`python -m llm search` and `label`: what they write, that they continue, and a generator behind a server."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from llm.alignment.rm.flashmask.run_reward import main as train
+from llm.core.records.records import read_records
+from llm.data.generate_arithmetic import problems
+from llm.evaluation.evaluate import main as evaluate
+from llm.search import arithmetic, label, search
+from llm.search.openai_server import ServerGenerator
+from tests.factories import data_of, read_lines, write_config
+from tests.runs import refusal
+
+QUESTIONS = [{"question": one.question, "answer": arithmetic.answer(one)} for one in problems(5, split="dev")]
+WORDS = ["--generator", "arithmetic"]
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def model(tiny, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    common = {"max_steps": 1, "save_strategy": "no", "evaluation_strategy": "no", "max_seq_len": 512}
+    train(write_config(folder, **data_of(tiny), **common))
+    return str(folder / "out")
+
+
+@pytest.mark.runs
+def test_what_search_keeps(model, tmp_path, capsys):
+    questions = write(tmp_path / "q.jsonl", QUESTIONS)
+    found = {}
+    for keep in search.KEEP:
+        search.main([model, questions, str(tmp_path / keep), *WORDS, "--n", "6", "--keep", keep])
+        found[keep] = read_lines(tmp_path / keep)
+    assert "chosen" in capsys.readouterr().out
+    for best, worst, pair, several in zip(*found.values(), strict=True):
+        assert best["value"] >= worst["value"] and len(several["candidates"]) == 6
+        assert "error" in pair or pair["response"] == [best["response"], worst["response"]]
+    evaluate(["best-of-n", model, str(tmp_path / "candidates"), "--output", str(tmp_path / "out")])
+    assert len(read_lines(tmp_path / "out/out.scores.jsonl")) == 5
+
+
+@pytest.mark.runs
+@pytest.mark.parametrize("strategy", ["beam", "dvts"])
+def test_a_broken_search_continues(model, tmp_path, strategy):
+    questions = write(tmp_path / "q.jsonl", QUESTIONS)
+    words = [model, questions, "OUT", *WORDS, "--n", "4", "--width", "2", "--strategy", strategy, "--lookahead", "1"]
+    search.main([str(tmp_path / "whole") if word == "OUT" else word for word in words])
+    search.main([str(tmp_path / "broken") if word == "OUT" else word for word in words])
+    lines = (tmp_path / "broken").read_text().splitlines(keepends=True)
+    (tmp_path / "broken").write_text("".join(lines[:2]) + lines[2][:5])
+    search.main([str(tmp_path / "broken") if word == "OUT" else word for word in words])
+    assert (tmp_path / "broken").read_text() == (tmp_path / "whole").read_text()
+
+
+def test_labels_become_records(tmp_path, capsys):
+    generator = arithmetic.for_questions([row["question"] for row in QUESTIONS], 0.4, 1)
+    rows = [{**row, "steps": generator.complete(row["question"], (), 1)[0]} for row in QUESTIONS]
+    solutions, output = write(tmp_path / "s.jsonl", rows), tmp_path / "labelled.jsonl"
+    label.main([solutions, str(output), *WORDS, "--n", "4", "--rule", "hard", "--behind_error", "drop"])
+    written = read_lines(output)
+    assert [one["labelled_by"]["rule"] for one in written] == ["hard"] * 5
+    records = read_records([str(output)])
+    assert [list(record.labels) for record in records] == [one["labels"] for one in written]
+    label.main([solutions, str(output), *WORDS, "--n", "4", "--rule", "hard", "--behind_error", "drop"])
+    assert "0 solutions" in capsys.readouterr().out and len(read_lines(output)) == 5
+
+
+@pytest.mark.parametrize(
+    "rows, words, told",
+    [
+        ([{"question": "q", "steps": ["a"]}], WORDS, "answer is"),
+        ([{"question": "q", "steps": [], "answer": "1"}], WORDS, "steps are"),
+        ([{"steps": ["a"], "answer": "1"}], WORDS, "no question"),
+        ([{"question": "q", "steps": ["a"], "answer": "1"}], WORDS, "not among the first"),
+        ([{"question": "q", "steps": ["a"], "answer": "1"}], ["--generator", "x"], "begins with http"),
+        (
+            [{"question": "q", "steps": ["a"], "answer": "1"}],
+            ["--generator", "http://127.0.0.1:9/v1"],
+            "gave no completions",
+        ),
+    ],
+)
+def test_refusals(tmp_path, capsys, rows, words, told, monkeypatch):
+    monkeypatch.setattr(arithmetic, "MOST_LOOKED_AT", 50)
+    rows[0].setdefault("steps", ["a"])
+    if told == "gave no completions":
+        rows = [{**rows[0], "steps": ["a", "b"]}]
+    message = refusal(capsys, [write(tmp_path / "s.jsonl", rows), str(tmp_path / "out"), *words], label.main)
+    assert told in message
+
+
+class Completions(BaseHTTPRequestHandler):
+    """Two choices; one stops at the separator and one ends."""
+
+    asked: list[dict] = []
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.asked.append(body)
+        if body["model"] == "broken":
+            return self.send_error(500, "no such model")
+        whole = " 1 + 1 = 2 \n\nThe answer is: 2"
+        stopped = {"text": "1 + 1 = 2", "finish_reason": "stop", "stop_reason": "\n\n"}
+        ended = {"text": "The answer is: 2", "finish_reason": "stop", "stop_reason": None}
+        choices = [stopped, ended] if "stop" in body else [{"text": whole}] * body["n"]
+        answer = json.dumps({"choices": choices}).encode()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_generator_behind_a_server():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Completions)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}/v1"
+        generator = ServerGenerator(url, "name")
+        assert generator.next_steps("q?", ["a"], 2) == [("1 + 1 = 2", False), ("The answer is: 2", True)]
+        assert generator.complete("q?", [], 3) == [["1 + 1 = 2", "The answer is: 2"]] * 3
+        assert Completions.asked[0]["prompt"] == "q?\n\na\n\n" and Completions.asked[0]["stop"] == ["\n\n"]
+        with pytest.raises(ValueError, match="answers 500"):
+            ServerGenerator(url, "broken").complete("q", [], 1)
+    finally:
+        server.shutdown()
+        server.server_close()
