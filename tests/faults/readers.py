@@ -59,8 +59,9 @@ def digest(*arrays: Any) -> str:
 
 
 def is_json(name: str, content: bytes) -> bool:
+    """PaddleNLP writes NaN into one of its files."""
     try:
-        object_of(b'{"": ' + content.removeprefix(b"\xef\xbb\xbf") + b"}", "")
+        object_of(b'{"": ' + content.removeprefix(b"\xef\xbb\xbf") + b"}", "", with_nan=name == contents.STATE)
     except ValueError:
         return False
     return True
@@ -255,13 +256,21 @@ STATES = Reader(
     prepare_checkpoint,
     read_checkpoint,
     is_json,
+    other_names=("is missing", "has changed since", "instead of"),  # what its list says of files by their names
 )
-FORMATS = Reader({"reward_format.json": mutants.of_json}, partial(prepare_finished, "full"), read_finished, is_json)
+FORMATS = Reader(
+    {"reward_format.json": mutants.of_json},
+    partial(prepare_finished, "full"),
+    read_finished,
+    is_json,
+    other_names=("placeholder_token: ", "reward_tokens (", "use_chat_template: ", "(max_seq_len)"),
+)
 ADAPTERS = Reader(
     {"lora_config.json": mutants.of_json, "lora_base.json": mutants.of_json},
     partial(prepare_finished, "LoRA"),
     read_finished,
     is_json,
+    other_names=("for weights other than those now in",),
 )
 
 READERS = {
