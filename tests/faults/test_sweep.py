@@ -42,8 +42,8 @@ def test_a_second_run_that_is_killed_leaves_one_of_the_two_models(base, tmp_path
 
 @pytest.mark.parametrize("command", ["resuming full", "score, LoRA"])
 def test_a_damaged_file_is_noticed(base, tmp_path, command):
-    rows = list(damage.sweep(base / "tiny", tmp_path, command, seed=1, every=5))
-    assert len(rows) == 3 and all(row.outcomes.total() >= 3 for row in rows)
+    rows = list(damage.sweep(base / "tiny", tmp_path, command, seed=1, every=8))
+    assert len(rows) == 3 and all(row.outcomes.total() > 1 for row in rows)
     assert not any(row.bad for row in rows), "\n".join(example for row in rows for example in row.examples)
 
 
