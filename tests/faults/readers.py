@@ -20,7 +20,7 @@ import paddle
 
 from llm.alignment.rm.flashmask.reward_format import load_format, make_format
 from llm.alignment.rm.flashmask.reward_run import resolve_run
-from llm.alignment.rm.flashmask.reward_start import needed_of_checkpoint
+from llm.alignment.rm.flashmask.reward_start import learner_of
 from llm.alignment.rm.flashmask.run_reward import read_format
 from llm.core import patches, pickles
 from llm.core.checkpoint import checkpoints, contents, loop_state
@@ -29,6 +29,7 @@ from llm.core.model import config as config_module
 from llm.core.model import forward
 from llm.core.model.attention import block_attention
 from llm.core.records.records import LABELLED, PREFERENCES, read_records
+from llm.core.run.work import needed_of_checkpoint
 from llm.core.strict_json import object_of
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.data import archive
@@ -226,7 +227,7 @@ def read_checkpoint(base: Path, folder: Path, name: str) -> object:
         found = checkpoints.faults(folder)
     else:
         run = resolve_run(forms.flags_of(base, base / "full", "full"), "")
-        found = contents.faults(folder, needed_of_checkpoint(run, read_format(run)))
+        found = contents.faults(folder, needed_of_checkpoint(run, learner_of(run, read_format(run))))
     if found:
         raise ValueError(listed(found))
     loop_state.restore_random(folder, 0, 1)
