@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from llm.alignment.rm.flashmask import reward_argument, reward_checks
+from llm.core.run.arguments import MISPRINTS
 from llm.core.settings.parse import parse
 from llm.estimate import estimate
 from llm.estimate.memory import GIB
@@ -60,7 +61,7 @@ def test_its_command_is_accepted(config):
         reward_argument.CLASSES,
         [str(REPOSITORY / config)],
         "",
-        reward_argument.MISPRINTS,
+        MISPRINTS,
     )
     reward_checks.resolve(settings, ranks=ranks, has_cuda=folder != "tiny")
     assert settings["model_name_or_path"] == MODELS[folder]

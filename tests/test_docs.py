@@ -13,7 +13,7 @@ import pytest
 
 from llm.alignment.rm.flashmask import reward_checks, run_reward
 from llm.alignment.rm.flashmask.data import form_of_data
-from llm.alignment.rm.flashmask.reward_argument import CLASSES, IDENTITY, MISPRINTS, is_unobeyed
+from llm.alignment.rm.flashmask.reward_argument import CLASSES, IDENTITY
 from llm.alignment.rm.flashmask.reward_metrics import (
     OUTCOME_METRICS,
     PREFERENCE_METRICS,
@@ -32,6 +32,8 @@ from llm.core.records.records import (
     parse_record,
     read_records,
 )
+from llm.core.run import checks
+from llm.core.run.arguments import MISPRINTS, is_unobeyed
 from llm.core.settings.parse import parse
 from llm.core.settings.settings import SettingsError
 
@@ -210,10 +212,10 @@ def test_the_changed_defaults_are_those_that_are_shown():
         "--model_name_or_path", "m", "--train_dataset_path", "t", "--dev_dataset_path", "d", "--max_steps", "4"
     )
     reward_checks.resolve(settings, ranks=1, has_cuda=False)
-    reward_checks.fit_to_model(settings, replace(KNOWN["meta-llama/Meta-Llama-3.1-8B"], max_position_embeddings=1024))
+    checks.fit_to_model(settings, replace(KNOWN["meta-llama/Meta-Llama-3.1-8B"], max_position_embeddings=1024))
     screen = next(block for block in blocks(TRAINING, "text") if block.startswith("settings\n"))
     early = "".join(["changed defaults\n", *(f"  {line}\n" for line in settings.changes)])
-    reward_checks.fit_to_steps(settings, 4, 1)
+    checks.fit_to_steps(settings, 4, 1)
     assert early in screen and f"changed default: {settings.changes[-1]}\n" in screen
 
 
