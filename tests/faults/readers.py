@@ -60,8 +60,9 @@ def digest(*arrays: Any) -> str:
 
 
 def is_json(name: str, content: bytes) -> bool:
+    """PaddleNLP writes NaN into one of its files."""
     try:
-        object_of(b'{"": ' + content.removeprefix(b"\xef\xbb\xbf") + b"}", "")
+        object_of(b'{"": ' + content.removeprefix(b"\xef\xbb\xbf") + b"}", "", with_nan=name == contents.STATE)
     except ValueError:
         return False
     return True
@@ -105,6 +106,7 @@ SETTINGS = Reader(
     ),
     lambda base, folder, name: sorted(resolve_run([str(folder / name)], "").values.items()),
     is_json,
+    other_names=("the settings have",),  # each problem names its setting
 )
 
 
@@ -206,7 +208,9 @@ TOKENIZERS = Reader(
     read_tokenizer,
     is_json,
 )
-PIECES = Reader({"tokenizer.model": mutants.of_bytes}, prepare_pieces, read_tokenizer)
+PIECES = Reader(
+    {"tokenizer.model": mutants.of_bytes}, prepare_pieces, read_tokenizer, other_names=("placeholder_token: ",)
+)
 TEMPLATES = Reader(
     {"chat_template.jinja": mutants.of_template},
     prepare_template,
@@ -253,13 +257,21 @@ STATES = Reader(
     prepare_checkpoint,
     read_checkpoint,
     is_json,
+    other_names=("is missing", "has changed since", "instead of"),  # what its list says of files by their names
 )
-FORMATS = Reader({"reward_format.json": mutants.of_json}, partial(prepare_finished, "full"), read_finished, is_json)
+FORMATS = Reader(
+    {"reward_format.json": mutants.of_json},
+    partial(prepare_finished, "full"),
+    read_finished,
+    is_json,
+    other_names=("placeholder_token: ", "reward_tokens (", "use_chat_template: ", "(max_seq_len)"),
+)
 ADAPTERS = Reader(
     {"lora_config.json": mutants.of_json, "lora_base.json": mutants.of_json},
     partial(prepare_finished, "LoRA"),
     read_finished,
     is_json,
+    other_names=("for weights other than those now in",),
 )
 
 READERS = {
