@@ -23,6 +23,7 @@ from llm.alignment.rm.flashmask.reward_metrics import (
     step_metrics,
 )
 from llm.core.model.sizes import KNOWN
+from llm.core.records.dialogues import Dialogue, parse_dialogue
 from llm.core.records.records import (
     BadRecords,
     Preference,
@@ -166,7 +167,9 @@ def test_json_snippets_are_records_or_configurations_that_are_accepted(page, tmp
         content = json.loads(snippet)
         if isinstance(content, list) or "src" in content:
             for record in content if isinstance(content, list) else [content]:
-                if "sort" in record:
+                if page.name == "finetune.md":
+                    assert isinstance(parse_dialogue(record, ""), Dialogue), record
+                elif "sort" in record:
                     assert isinstance(parse_preference(record, ""), Preference), record
                 else:
                     assert isinstance(parse_record(record, "", label_values(("+", "-"))), Record), record
