@@ -35,6 +35,7 @@ VERBS = {
     "audit": ("llm.evaluation.audit", "what a model's scores depend on besides the truth, and suspect labels"),
     "search": ("llm.search.search", "best-of-N, beam search and DVTS with a reward model over any generator"),
     "label": ("llm.search.label", "labels of steps without people, by completions that reach the answer"),
+    "rewards": ("llm.rewards.rewards", "rewards of rollouts for steps and tokens; functions for verl and OpenRLHF"),
     "serve": ("llm.serving.serve", "scores over HTTP, with a page for people"),
     "export": ("llm.export.export", "write a reward model as transformers, TRL or vLLM read it"),
     "merge-lora": ("llm.export.merge_lora", "write LoRA adapters and their base as one model"),

@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "scoring": TASK | {"alignment.rm"},
     "evaluation": TASK | {"alignment.rm", "scoring"},
     "search": TASK | {"alignment.rm", "scoring", "data"},
+    "rewards": TASK | {"alignment.rm", "scoring"},
     "serving": TASK | {"alignment.rm", "scoring"},
     "inspection": TASK | {"alignment.rm"},
     "estimate": TASK | {"alignment.rm"},

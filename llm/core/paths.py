@@ -21,7 +21,7 @@ def resolve_path(path: str | os.PathLike) -> Path:
     """The existing file or folder that `path` means, absolute.
 
     A relative path is looked up from the working directory and then from the repository's root, `~` is the
-    home folder. Once installed, only paths into llm/ are looked up beside it, because all else there belongs to other
+    home folder. Once installed, only paths into llm/ are looked up next to it, because all else there belongs to other
     packages. Raises ValueError, naming the places tried and a near name if there is one.
     """
     for place in _places(path):

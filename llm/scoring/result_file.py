@@ -1,4 +1,4 @@
-"""A file of results that a broken run continues: one line for each row of the input, in its order, and beside it what
+"""A file of results that a broken run continues: one line for each row of the input, in its order, and next to it what
 it was made of. No paddle here."""
 
 from __future__ import annotations

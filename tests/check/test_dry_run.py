@@ -1,4 +1,4 @@
-"""check --config: every stage of a training up to its model is looked at, and all problems are told at once."""
+"""check --config: every stage of a training up to its model is looked at, and all problems are reported at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tiny models of every family as transformers writes them, and how they are held against numpy_forward."""
+"""Tiny models of every family as transformers writes them, and how they are compared with numpy_forward."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,11 +11,12 @@ from dataclasses import replace
 import pytest
 
 from llm.core.cpu.kernels.build import kernels
+from llm.core.model import lora, shapes
 from llm.core.model.families import FAMILIES
-from llm.core.model.sizes import KNOWN, Sizes, sizes_of
+from llm.core.model.sizes import KNOWN, Sizes, sizes_of, with_head
 from llm.core.paths import REPOSITORY
 from llm.estimate.memory import estimate, fullest_share, kept, working
-from llm.estimate.model_sizes import adapters, count, tensors
+from llm.estimate.model_sizes import HEAD, adapters, count, tensors
 from llm.estimate.plan import Plan
 
 # 2 layers; a head is 4 wide, so keys and values are 4 wide, too
@@ -199,3 +201,15 @@ def test_measured_memory():
         deviation = line["deviation"]
         assert abs(deviation["stays"]) < 0.002 and abs(deviation["kept"]) < 0.002, line
         assert 0 <= deviation["peak"] < 0.09, line
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp", "value"])
+def test_a_head_of_its_own_takes_the_place_of_the_lm_head(head):
+    """The parameters are those of the model's and the adapters' files; ranks of tensor parallelism have all of it."""
+    sizes, tied = with_head(SMALL, head), with_head(replace(SMALL, tie_word_embeddings=True), head)
+    own = {"linear": 8 * 2 + 2, "mlp": 8 * 8 + 8 + 8 * 2 + 2, "value": 8 + 1}[head]
+    assert count(tensors(sizes)) == count(tensors(SMALL)) - 10 * 8 + own == count(tensors(tied))
+    assert count(tensors(sizes)) == sum(map(math.prod, shapes.of_model(sizes).values()))
+    assert count(adapters(sizes, 4, None)) == sum(map(math.prod, lora.shapes_of_trained(sizes, 4).values()))
+    halves = {name: sum(size for other, size in tensors(sizes, 2) if other == name) for name in (HEAD, "q_proj")}
+    assert halves == {HEAD: own - {"mlp": 10, "linear": 2, "value": 1}[head], "q_proj": 2 * 8 * 8 // 2}

@@ -1,4 +1,4 @@
-"""The figures of docs/scaling.md are those of the formulas; what was measured stands within a fifth of them."""
+"""The figures of docs/scaling.md are those of the formulas; what was measured is within a fifth of them."""
 
 from __future__ import annotations
 

@@ -85,9 +85,9 @@ DAMAGES = {
         {"lora_dropout": "0"},
         {"unheard_of": 1},
     ],
-    "lora_base.json": [{"weights": 7}, {"weights": None}],
+    "lora_base.json": [{"weights": 7}, {"weights": None}, {"weights": "crc32 b8d1w0d3"}],
     "settings.json": [{"max_steps": "3"}, {"lora": 1}, {"train_dataset_path": 7}],
-    "reward_format.json": [{"max_seq_len": "9"}, {"max_seq_len": -1}, {"process_reward": 1}, {"reward_tokens": "+"}],
+    "reward_format.json": [{"max_seq_len": "9"}, {"max_seq_len": 3}, {"process_reward": 1}, {"reward_tokens": "+"}],
     "finished-model.json": [{"files": 7}, {"files": ["nowhere.json"]}],
 }
 

@@ -14,7 +14,7 @@ from tests.faults.readers import READERS
 pytestmark = pytest.mark.runs
 
 COUNT = 20
-NOT_YET = ("chat templates", "states of a checkpoint", "reward_format.json", "lora_config.json, lora_base.json")
+NOT_YET = ("chat templates", "states of a checkpoint")
 
 
 @pytest.fixture(scope="session")

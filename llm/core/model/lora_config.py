@@ -16,6 +16,7 @@ from llm.core.model.shapes import PROJECTIONS
 from llm.core.strict_json import read_object
 
 BASE_FILE = "lora_base.json"  # which weights the adapters belong to; lora_config.json knows the folder alone
+FINGERPRINT = re.compile("crc32 [0-9a-f]{8}")
 REWARD_ROWS, PLACEHOLDER_ROW = "reward_rows", "placeholder_row"
 
 
@@ -67,6 +68,6 @@ def read_config(file: Path) -> LoRAConfig:
 
 def fingerprint_in(file: Path) -> str:
     weights = read_object(file).get("weights")
-    if not isinstance(weights, str):
+    if not isinstance(weights, str) or not FINGERPRINT.fullmatch(weights):
         raise ValueError(f"{file} does not say which weights the adapters belong to. Copy the folder again.")
     return weights

@@ -31,7 +31,7 @@ OBJECT = re.compile(r'\{[ \t\r\n]*"')
 OBJECT_CUT = re.compile(r"\{[ \t\r\n]*\Z")
 STRING_OR_BRACKETS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]+|[\]}]+', re.DOTALL)
 TOO_DEEP = "nested too deeply"
-DEEPEST = 150_000  # brackets open at once in what is passed over; with more of them it is no file of records
+DEEPEST = 150_000  # brackets open at once in what is skipped; a file with more of them does not hold records
 MOST_LOST = 10_000  # elements of a list whose end is unknown: behind so many, what else it holds is guesswork
 UNCLOSED = ("the file ends too early", "list not closed")
 

@@ -1,4 +1,4 @@
-"""What became of the rows, and how it is told."""
+"""What became of the rows, and how it is reported."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from llm.export.merging import merge
 from llm.scoring.scorer import Scorer
 from tests import factories
 from tests.alignment.rm.conftest import new
+from tests.alignment.rm.layout_runs import ONE, train
 from tests.core import model_folders, numpy_forward
 from tests.export.models import OUTCOME_TEXT, QUESTION, STEPS, TEXT
 from tests.export.reading import export, hidden_states, scores_of
@@ -82,6 +83,18 @@ def test_preferences_leave_the_last_bias_and_so_a_sequence_classifier(settings_o
     centred = {"output_dir": tmp_path / "centred", "reward_centering": 0.1}
     main(settings_of(**factories.pairs_of(tiny) | SHORT | new("value") | centred, warmup_steps=0))
     assert weights_in(tmp_path / "centred")["v_head.summary.bias"].any()
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize("layout", ["tensor", "sequence", "stage1"])
+def test_adapters_and_a_head_train_on_two_ranks_as_in_one_process(data_sets, tiny, tmp_path, layout):
+    """Every rank of tensor parallelism has the whole head, and a part of the adapters."""
+    settings = data_sets["steps"] | new("mlp") | {"lora": True, "max_steps": 4, "save_steps": 4, "eval_steps": 4}
+    folders = [train(tmp_path / name, name, **settings) for name in (ONE, layout)]
+    assert_same_runs(*folders, 1e-4)
+    records = factories.read_lines(tiny / "dev.jsonl")[:6]
+    expected, found = (np.concatenate([one.log_odds for one in Scorer.load(out).score(records)]) for out in folders)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 # ---- where a head comes from

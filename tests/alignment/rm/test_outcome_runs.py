@@ -110,7 +110,7 @@ def test_two_ranks_of_pairs_equal_one_process(pairs_of, tmp_path):
 
 
 def test_margin_and_centering_count_in_training_and_not_in_the_evaluation(pairs_of, tiny, tmp_path):
-    """The first update has no other weights, so its loss tells; a record's own margin stands before the setting."""
+    """The first update has no other weights, so its loss tells; a record's own margin counts before the setting."""
     first, evaluated = [], []
     own = [json.loads(line) | {"margin": 0.7} for line in (tiny / "pairs.jsonl").read_text().splitlines()]
     (tmp_path / "own.jsonl").write_text("".join(json.dumps(record) + "\n" for record in own))

@@ -1,4 +1,4 @@
-"""What trains beside frozen weights, that it starts as the base, and that nothing of it is lost or made up."""
+"""Adapters train on frozen weights, start as the base, and nothing of them is lost or made up."""
 
 import json
 import shutil

@@ -63,7 +63,7 @@ LONE = '{"src": "q", "responses": ["a \\ud83d b"], "labels": ["+"]}'
     ],
 )
 def test_bad_rows(tmp_path, monkeypatch, value, message):
-    """A bad row costs itself only, and is told with place, value, reason, remedy."""
+    """Only the bad row is lost, and it is reported with place, value, reason, remedy."""
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "a.jsonl", lines(GOOD, value, GOOD))
     report = problems("a.jsonl")

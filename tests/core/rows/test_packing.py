@@ -94,7 +94,7 @@ def test_a_row_is_what_a_slow_construction_gives(trees):
 @quick
 @given(trees=TREES)
 def test_a_packing_is_a_partition(pack, trees):
-    """Every sequence stands in exactly one row, whole, with its own labels, and no row is longer than allowed."""
+    """Every sequence is in exactly one row, whole, with its own labels, and no row is longer than allowed."""
     rows = list(pack(iter(trees), MAX_SEQ_LEN))
     found = [sequence for row in rows for sequence in sequences_of(row)]
     assert sorted(contents(found)) == contents(solutions_of(trees))

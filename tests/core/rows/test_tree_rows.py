@@ -52,7 +52,7 @@ def test_labels_on_one_position_are_all_kept():
 @quick
 @given(SOLUTIONS, st.booleans(), st.sampled_from([pack_alone, pack_sequential, pack_greedy]))
 def test_rows_say_what_the_solutions_say(solutions, prefix_sharing, pack):
-    """Whatever the settings: every label stands behind the text that it stands behind in its solution, and every scored
+    """Whatever the settings: every label follows the same text as in its solution, and every scored
     position has one."""
     rows = list(pack(grow_trees(solutions, MAX_SEQ_LEN, prefix_sharing), MAX_SEQ_LEN))
     assert sum((labels_read_from(row) for row in rows), Counter()) == labels_of(solutions)

@@ -40,8 +40,8 @@ def test_ids_are_those_of_the_documented_text_with_byte_level_bpe(byte_level, pr
 @given(TEXT, STEPS)
 @example(f"is {PLACEHOLDER} a word?", (f"a {PLACEHOLDER} b", PLACEHOLDER, f"c {PLACEHOLDER}"))
 def test_every_step_is_scored_at_its_placeholder_and_nowhere_else(tokenizer, tokens, prompt, steps):
-    """A record's own text may hold the placeholder: what is scored is where a step ends, whatever stands inside. Up
-    to each scored position stands the text up to that step's end."""
+    """A record's own text may hold the placeholder: what is scored is where a step ends, whatever is inside. Up
+    to each scored position the ids are those of the text up to that step's end."""
     sequence = encoder_of(tokenizer, tokens).encode(record(steps, src=(prompt,)))
     assert len(sequence.scored) == len(sequence.labels) == len(steps)
     assert (sequence.ids[sequence.scored] == tokens.placeholder).all()
@@ -88,7 +88,7 @@ def test_encoding_again_gives_the_same(tokenizer, tokens):
 @quick
 @given(STEPS, st.integers(1, 30))
 def test_prompts_are_cut_from_the_left_and_keep_the_start_token(tokenizer, tokens, steps, max_prompt_len):
-    """What is asked stands at a prompt's end. max_prompt_len counts the start token."""
+    """The question is at a prompt's end. max_prompt_len counts the start token."""
     one = record(steps, src=("one two three four five six seven eight nine ten?",))
     whole = encoder_of(tokenizer, tokens).encode(one)
     prompt, _ = lengths(encoder_of(tokenizer, tokens), one)

@@ -100,7 +100,7 @@ def test_ids_of_a_sentencepiece_model_are_sentencepieces_own(llama2, copy, name)
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_a_tokenizer_json_of_the_same_pieces_gives_the_same_ids(llama2, copy, text):
-    """Of the class LlamaTokenizerFast, whose start token stands in the configuration and not in tokenizer.json."""
+    """Of the class LlamaTokenizerFast, whose start token is in the configuration and not in tokenizer.json."""
     folder = copy(llama2, tokenizer_class="LlamaTokenizerFast")
     model = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
     backend_of(model, blank_first=True, blank_later=True).save(str(folder / "tokenizer.json"))

@@ -1,4 +1,4 @@
-"""Records -> another format -> records: what the format can hold comes back, and what it cannot is told."""
+"""Records -> another format -> records: what the format can hold comes back, and what it cannot is reported."""
 
 from __future__ import annotations
 

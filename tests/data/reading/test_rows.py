@@ -1,4 +1,4 @@
-"""Rows of tables: what is written is read, in constant memory; what cannot be read is told with its place."""
+"""Rows of tables: what is written is read, in constant memory; what cannot be read is reported with its place."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from llm.core.text.reward_tokens import RewardTokens, find_reward_tokens
 from llm.core.text.tokenizer import Tokenizer
 
 FORMAT_FILE = "reward_format.json"
+LEAST = {"max_seq_len": 4, "max_prompt_len": 1}
 SETTINGS_FILE = "settings.json"  # where earlier versions kept the same values
 
 
@@ -86,7 +87,7 @@ def _read_values(file: Path) -> FormatValues:
     if missing := [name for name in kinds if name not in written]:
         raise ValueError(f"{file} lacks {', '.join(missing)}. Copy the folder again.")
     wrong = [name for name, kind in kinds.items() if type(written[name]) is not kind]
-    wrong += [name for name in ("max_seq_len", "max_prompt_len") if name not in wrong and written[name] < 1]
+    wrong += [name for name, least in LEAST.items() if name not in wrong and written[name] < least]
     if "reward_tokens" not in wrong and len(split_reward_tokens(written["reward_tokens"])) != 2:
         wrong.append("reward_tokens")
     if wrong:

@@ -1,0 +1,84 @@
+"""Scores of responses for a trainer: from a server of `python -m llm serve`, or by a model in this process.
+
+The client needs the standard library alone: it runs in the environment of verl or OpenRLHF, without paddle."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from llm.rewards.credit import split
+
+URL, MODEL, TOKEN = "PADDLE_REWARD_URL", "PADDLE_REWARD_MODEL", "PADDLE_REWARD_TOKEN"
+
+# (prompts, responses) -> of each response the scores of its steps
+Judge = Callable[[Sequence[str], Sequence[str]], list[list[float]]]
+
+
+@dataclass(frozen=True)
+class Server:
+    url: str
+    token: str | None = None
+    separator: str = "\n\n"
+    seconds: float = 600
+
+    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[list[float]]:
+        asked = _solutions(prompts, responses, self.separator)
+        if not any(asked):
+            return [[] for _ in asked]
+        headers = {"Content-Type": "application/json"}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        body = json.dumps({"solutions": [one for one in asked if one]}).encode()
+        request = urllib.request.Request(f"{self.url.rstrip('/')}/score", body, headers)
+        try:
+            with urllib.request.urlopen(request, timeout=self.seconds) as answer:
+                scores = json.load(answer)["scores"]
+        except urllib.error.HTTPError as error:
+            raise ValueError(
+                f"{request.full_url} answers {error.code}: {error.read(500).decode(errors='replace')}"
+            ) from None
+        except (OSError, ValueError, KeyError) as error:
+            raise ValueError(f"{request.full_url} gave no scores: {error}") from None
+        return _in_place(asked, [one["steps"] or [one["score"]] for one in scores])
+
+
+@dataclass(frozen=True)
+class InProcess:
+    model: str
+    separator: str = "\n\n"
+
+    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[list[float]]:
+        from llm.scoring.scorer import Scorer
+
+        if self.model not in _loaded:
+            _loaded[self.model] = Scorer.load(self.model)
+        asked = _solutions(prompts, responses, self.separator)
+        return _in_place(asked, [one.steps for one in _loaded[self.model].score([one for one in asked if one])])
+
+
+_loaded: dict = {}  # models, which a trainer asks again and again
+
+
+def judge_of_environment() -> Judge:
+    """What the environment names: a trainer passes no settings to its reward function."""
+    if url := os.environ.get(URL):
+        return Server(url, os.environ.get(TOKEN))
+    if model := os.environ.get(MODEL):
+        return InProcess(model)
+    raise ValueError(f"set {URL} to a server of `python -m llm serve`, or {MODEL} to a model's folder")
+
+
+def _solutions(prompts: Sequence[str], responses: Sequence[str], separator: str) -> list[dict | None]:
+    """None for a response without a step."""
+    pairs = zip(prompts, ([step for step, _ in split(one, separator)] for one in responses), strict=True)
+    return [{"question": prompt, "steps": steps} if steps else None for prompt, steps in pairs]
+
+
+def _in_place(asked: list[dict | None], scores: list[list[float]]) -> list[list[float]]:
+    given = iter(scores)
+    return [next(given) if one else [] for one in asked]

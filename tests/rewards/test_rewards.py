@@ -1,0 +1,119 @@
+"""Rewards of recorded rollouts: by the model in this process and by a server the same, as verl and OpenRLHF ask."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+
+import pytest
+import uvicorn
+
+from llm.alignment.rm.flashmask.run_reward import main as train
+from llm.rewards import judges, openrlhf_reward, rewards, verl_reward
+from llm.rewards.credit import min_form
+from llm.scoring.scorer import Scorer
+from llm.serving.limits import Limits
+from llm.serving.server import Service, make_app
+from tests.factories import data_of, read_lines, write_config
+from tests.runs import refusal
+
+ROLLOUTS = [
+    {
+        "prompt": "What is 2 + 3?",
+        "response": "2 + 3 = 5\n\nThe answer is: 5",
+        "tokens": ["2 + 3", " = 5\n", "\nThe answer is: 5"],
+    },
+    {"prompt": "What is 2 + 3?", "response": "2 + 3 = 6"},
+    {"prompt": "What is 1 + 1?", "response": " \n\n "},
+]
+
+
+@pytest.fixture(scope="module")
+def model(tiny, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    common = {"max_steps": 1, "save_strategy": "no", "evaluation_strategy": "no", "max_seq_len": 512}
+    train(write_config(folder, **data_of(tiny), **common))
+    return str(folder / "out")
+
+
+@pytest.fixture(scope="module")
+def server(model):
+    service = Service(Scorer.load(model), "tiny", Limits(), "min")
+    config = uvicorn.Config(make_app(service, "secret"), host="127.0.0.1", port=0, log_level="error")
+    running = uvicorn.Server(config)
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    while not running.started:
+        thread.join(0.02)
+    yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
+    running.should_exit = True
+    thread.join(30)
+
+
+@pytest.mark.runs
+def test_by_a_model_and_by_its_server(model, server, tmp_path, monkeypatch):
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROLLOUTS))
+    monkeypatch.setenv(judges.TOKEN, "secret")
+    for name, words in (("model", ["--model", model]), ("server", ["--url", server])):
+        rewards.main([str(tmp_path / "in.jsonl"), str(tmp_path / name), *words])
+    one, other = (read_lines(tmp_path / name) for name in ("model", "server"))
+    for a, b in zip(one, other, strict=True):
+        assert a["scores"] == pytest.approx(b["scores"], abs=1e-5)
+    expected = Scorer.load(model).score([{"question": "What is 2 + 3?", "steps": ["2 + 3 = 5", "The answer is: 5"]}])
+    assert one[0]["scores"] == pytest.approx(expected[0].steps, abs=1e-6)
+    first, last = min_form(one[0]["scores"])
+    assert one[0]["token_rewards"] == pytest.approx([0.0, first, last])
+    assert one[2]["scores"] == [] and one[2]["advantage"] == 0.0
+    assert one[0]["advantage"] == pytest.approx(-one[1]["advantage"])
+
+
+@pytest.mark.runs
+def test_as_trainers_call_them(model, server, monkeypatch):
+    monkeypatch.delenv(judges.URL, raising=False)
+    monkeypatch.delenv(judges.MODEL, raising=False)
+    with pytest.raises(ValueError, match=judges.URL):
+        verl_reward.compute_score("gsm8k", "a", "5", {"question": "q"})
+    monkeypatch.setenv(judges.URL, server)
+    monkeypatch.setenv(judges.TOKEN, "secret")
+    infos = [{"question": row["prompt"]} for row in ROLLOUTS]
+    texts = [row["response"] for row in ROLLOUTS]
+    several = verl_reward.compute_score(
+        data_sources=["x"] * 3, solution_strs=texts, ground_truths=["5"] * 3, extra_infos=infos
+    )
+    alone = [verl_reward.compute_score("x", text, "5", info) for text, info in zip(texts, infos, strict=True)]
+    assert [one["score"] for one in several] == pytest.approx([one["score"] for one in alone], abs=1e-5)
+    assert several[0]["score"] == min(several[0]["steps"]) and several[2]["score"] == 0
+    queries = [row["prompt"] + row["response"] for row in ROLLOUTS]
+    found = openrlhf_reward.reward_func(queries, [row["prompt"] for row in ROLLOUTS], None)
+    assert [float(one) for one in found["rewards"]] == pytest.approx([one["score"] for one in alone], abs=1e-5)
+    with pytest.raises(ValueError, match="does not begin with its prompt"):
+        openrlhf_reward.reward_func(["other"], ["q"], None)
+    monkeypatch.setenv(judges.TOKEN, "wrong")
+    with pytest.raises(ValueError, match="answers 401"):
+        verl_reward.compute_score("x", texts[0], "5", infos[0])
+
+
+@pytest.mark.runs
+def test_the_clients_need_the_standard_library_alone():
+    code = "import sys; import llm.rewards.verl_reward, llm.rewards.openrlhf_reward; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"numpy", "paddle", "paddlenlp", "tqdm"} & set(loaded)
+
+
+@pytest.mark.parametrize(
+    "row, words, told",
+    [
+        ({"prompt": "q"}, ["--url", "http://127.0.0.1:9"], "no prompt and response"),
+        ({"prompt": "q", "response": "a", "tokens": [1]}, ["--url", "http://127.0.0.1:9"], "tokens are"),
+        ({"prompt": "q", "response": "a"}, ["--url", "http://127.0.0.1:9"], "gave no scores"),
+        ({"prompt": "q", "response": "a"}, [], "give --model"),
+    ],
+)
+def test_refusals(tmp_path, capsys, row, words, told):
+    (tmp_path / "in.jsonl").write_text(json.dumps(row))
+    assert told in refusal(capsys, [str(tmp_path / "in.jsonl"), str(tmp_path / "out"), *words], rewards.main)
+    assert not (tmp_path / "out").exists()
