@@ -26,7 +26,12 @@ class Section:
 
 
 def data_section(name: str, files: list[Path], asked: Asked, bar: bool) -> Section:
+    processes = 1
+    if asked.make_encoder:
+        from llm.alignment.rm.flashmask.data import processes_for  # takes longer to import than a small file to check
+
+        processes = processes_for(files)
     with reading_bar(files, bar) as progress:
-        data = check_data(files, asked, progress)
+        data = check_data(files, asked, progress, processes)
     charts = [chart for measure in data.measures for chart in measure.charts()] if data.usable else []
     return Section(name, list(data.lines()), data.findings(), data.facts(), charts, data)

@@ -8,6 +8,7 @@ in a line break nor the placeholder's own text inside a record can shift a score
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -113,6 +114,12 @@ class StepEncoder:
         self._prompts = prompts_of(tokenizer, max_prompt_len, use_chat_template)
         # Solutions of one question often share their first steps.
         self._in_context = lru_cache(CACHED_TEXTS)(lambda text: ids_in_context(tokenizer, text))
+
+    def with_limit(self, max_seq_len: int) -> StepEncoder:
+        """The same with another limit, and with counts of its own; what was encoded before is shared."""
+        other = copy.copy(self)
+        other.max_seq_len, other.counts = max_seq_len, EncodeCounts()
+        return other
 
     def encode(self, record: Record) -> Sequence | None:
         """The record as a sequence of at most max_seq_len tokens, or None (counted) if none of its labels is left.
