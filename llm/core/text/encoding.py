@@ -48,11 +48,11 @@ class Sequence:
 
 
 def _sequence_of(ids: bytes, scored: bytes, labels: bytes, *others: Any) -> Sequence:
-    """The arrays can be written to, as those of the encoder can."""
+    """Arrays that own their memory, as those of the encoder do: a view with its bytes needs several times as much."""
     return Sequence(
-        np.frombuffer(bytearray(ids), INT32),
-        np.frombuffer(bytearray(scored), INT64),
-        np.frombuffer(bytearray(labels), FLOAT32),
+        np.frombuffer(ids, INT32).copy(),
+        np.frombuffer(scored, INT64).copy(),
+        np.frombuffer(labels, FLOAT32).copy(),
         *others,
     )
 
