@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from dataclasses import fields
 
+import numpy as np
 import pytest
 
 from llm.core.records.records import Record
@@ -33,8 +35,12 @@ def test_as_one_process(tokenizer, tokens, records, monkeypatch, processes, at_a
         list(encode_all(records, encoder, StepEncoder.encode, count))
         for encoder, count in zip(encoders, (1, processes), strict=True)
     )
-    assert [one.place for one in alone] == [one.place for one in together]
-    assert all((a.ids == b.ids).all() for a, b in zip(alone, together, strict=True))
+    for one, other in zip(alone, together, strict=True):
+        for field in fields(one):
+            mine, theirs = getattr(one, field.name), getattr(other, field.name)
+            assert type(mine) is type(theirs) and np.array_equal(mine, theirs), field.name
+            if isinstance(mine, np.ndarray):
+                assert mine.dtype == theirs.dtype and theirs.flags.writeable and theirs.flags.owndata
     counts = encoders[0].counts
     assert encoders[1].counts == counts
     assert counts.dropped and counts.solutions_cut and counts.prompts_cut == 0 < counts.solutions
