@@ -6,16 +6,16 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from paddle.distributed import parallel
 
-from llm.alignment.rm.flashmask import run_reward
 from llm.core.parallel import ranks
 
 
-def run(variables: dict[str, str], folder: Path, log: Path, flags: list[str], faults: dict) -> None:
-    """run_reward.py with these flags and the faults of faulty_run.py, as Paddle's launcher would start it."""
+def run(variables: dict[str, str], folder: Path, log: Path, flags: list[str], faults: dict, script: Callable) -> None:
+    """A script's main (run_reward.py's with the faults of faulty_run.py), as Paddle's launcher would start it."""
     os.environ.update(variables)
     parallel._global_parallel_env = None  # Paddle has read the variables before while it was imported
     os.chdir(folder)
@@ -28,4 +28,4 @@ def run(variables: dict[str, str], folder: Path, log: Path, flags: list[str], fa
 
         ranks.run(faulty_run.main, [json.dumps(faults), *flags])
     else:
-        ranks.run(run_reward.main, flags)
+        ranks.run(script, flags)

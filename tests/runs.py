@@ -76,14 +76,16 @@ class End(NamedTuple):
     shown: str
 
 
-def train_ranks(flags: list[str], folder: Path, ranks: int = 2, **faults) -> str:
+def train_ranks(flags: list[str], folder: Path, ranks: int = 2, script: Callable = main, **faults) -> str:
     """A run that must end well, with the faults of faulty_run.py; returns what its first rank showed."""
-    ends = ends_of_ranks(flags, folder, ranks, **faults)
+    ends = ends_of_ranks(flags, folder, ranks, script=script, **faults)
     assert not any(end.code for end in ends), "\n".join(f"exit code {end.code}: {end.shown[-3000:]}" for end in ends)
     return ends[0].shown
 
 
-def ends_of_ranks(flags: list[str], folder: Path, ranks: int = 2, seconds: float = SECONDS, **faults) -> list[End]:
+def ends_of_ranks(
+    flags: list[str], folder: Path, ranks: int = 2, seconds: float = SECONDS, script: Callable = main, **faults
+) -> list[End]:
     """Of a run, with the faults of faulty_run.py. Its ranks meet over gloo; they get from here what Paddle's launcher
     would set."""
     endpoints = [f"127.0.0.1:{port}" for port in free_ports(ranks + 1)]
@@ -101,7 +103,7 @@ def ends_of_ranks(flags: list[str], folder: Path, ranks: int = 2, seconds: float
     for rank, (endpoint, log) in enumerate(zip(endpoints, logs, strict=True)):
         own = common | dict.fromkeys(numbers, rank) | {"PADDLE_CURRENT_ENDPOINT": endpoint} if ranks > 1 else {}
         variables = os.environ | {name: str(value) for name, value in own.items()}
-        processes.append(FORKS.Process(target=forked_rank.run, args=(variables, folder, log, flags, faults)))
+        processes.append(FORKS.Process(target=forked_rank.run, args=(variables, folder, log, flags, faults, script)))
         processes[-1].start()
     until = time.monotonic() + seconds
     try:

@@ -13,7 +13,7 @@ import pytest
 
 from llm.alignment.rm.flashmask import reward_checks, run_reward
 from llm.alignment.rm.flashmask.data import form_of_data
-from llm.alignment.rm.flashmask.reward_argument import CLASSES, IDENTITY, MISPRINTS, is_unobeyed
+from llm.alignment.rm.flashmask.reward_argument import CLASSES, IDENTITY
 from llm.alignment.rm.flashmask.reward_metrics import (
     OUTCOME_METRICS,
     PREFERENCE_METRICS,
@@ -23,6 +23,7 @@ from llm.alignment.rm.flashmask.reward_metrics import (
     step_metrics,
 )
 from llm.core.model.sizes import KNOWN
+from llm.core.records.dialogues import Dialogue, parse_dialogue
 from llm.core.records.records import (
     BadRecords,
     Preference,
@@ -32,6 +33,8 @@ from llm.core.records.records import (
     parse_record,
     read_records,
 )
+from llm.core.run import checks
+from llm.core.run.arguments import MISPRINTS, is_unobeyed
 from llm.core.settings.parse import parse
 from llm.core.settings.settings import SettingsError
 
@@ -135,7 +138,7 @@ def test_generated_files_are_those_of_the_code():
 
 def test_the_schema_takes_every_configuration_and_refuses_what_training_refuses():
     schema = json.loads(text_of(REPOSITORY / "llm/config/reward.schema.json"))
-    for config in (REPOSITORY / "llm/config").rglob("*_argument.json"):
+    for config in (REPOSITORY / "llm/config").rglob("*_*_argument.json"):
         settings = json.loads(text_of(config))
         assert (config.parent / settings["$schema"]).resolve() == REPOSITORY / "llm/config/reward.schema.json"
         jsonschema.validate(settings, schema)
@@ -164,7 +167,9 @@ def test_json_snippets_are_records_or_configurations_that_are_accepted(page, tmp
         content = json.loads(snippet)
         if isinstance(content, list) or "src" in content:
             for record in content if isinstance(content, list) else [content]:
-                if "sort" in record:
+                if page.name == "finetune.md":
+                    assert isinstance(parse_dialogue(record, ""), Dialogue), record
+                elif "sort" in record:
                     assert isinstance(parse_preference(record, ""), Preference), record
                 else:
                     assert isinstance(parse_record(record, "", label_values(("+", "-"))), Record), record
@@ -210,10 +215,10 @@ def test_the_changed_defaults_are_those_that_are_shown():
         "--model_name_or_path", "m", "--train_dataset_path", "t", "--dev_dataset_path", "d", "--max_steps", "4"
     )
     reward_checks.resolve(settings, ranks=1, has_cuda=False)
-    reward_checks.fit_to_model(settings, replace(KNOWN["meta-llama/Meta-Llama-3.1-8B"], max_position_embeddings=1024))
+    checks.fit_to_model(settings, replace(KNOWN["meta-llama/Meta-Llama-3.1-8B"], max_position_embeddings=1024))
     screen = next(block for block in blocks(TRAINING, "text") if block.startswith("settings\n"))
     early = "".join(["changed defaults\n", *(f"  {line}\n" for line in settings.changes)])
-    reward_checks.fit_to_steps(settings, 4, 1)
+    checks.fit_to_steps(settings, 4, 1)
     assert early in screen and f"changed default: {settings.changes[-1]}\n" in screen
 
 

@@ -11,7 +11,8 @@ FILES = sorted((REPOSITORY / "llm").rglob("*.py"))
 BASE = {"core.console", "core.files", "core.paths", "core.strict_json"}
 PLAIN = BASE | {"core.settings", "core.records", "core.text"}
 CORE = PLAIN | {"core.pickles", "core.cpu", "core.rows", "core.model", "core.parallel", "core.checkpoint", "core.train"}
-TASK = CORE | {"core.patches"}
+RUN = CORE | {"core.patches"}
+TASK = RUN | {"core.run"}
 MAY_IMPORT = {
     "core.console": set(),
     "core.files": set(),
@@ -28,7 +29,9 @@ MAY_IMPORT = {
     "core.checkpoint": PLAIN | {"core.pickles", "core.rows", "core.model", "core.parallel"},
     "core.train": CORE,
     "core.patches": CORE,
+    "core.run": RUN,
     "alignment.rm": TASK,
+    "finetune": TASK,
     "scoring": TASK | {"alignment.rm"},
     "evaluation": TASK | {"alignment.rm", "scoring"},
     "search": TASK | {"alignment.rm", "scoring", "data"},
@@ -54,6 +57,7 @@ WITHOUT_PADDLE = (
     "core/records",
     "core/text",
     "core/rows",
+    "core/run",
     "core/checkpoint/compatibility",
     "core/model/config",
     "core/model/families",
@@ -66,7 +70,7 @@ WITHOUT_PADDLE = (
     "estimate",
     "serving",
 )
-WITH_PADDLE_ALL_THE_SAME = ("core/rows/update_loader.py",)
+WITH_PADDLE_ALL_THE_SAME = ("core/rows/update_loader.py", "core/run/work.py")
 
 
 def room_of(file: Path) -> str | None:

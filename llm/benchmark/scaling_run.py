@@ -16,6 +16,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from llm.core.cpu import environment
+from llm.core.run import work
 
 if __name__ == "__main__":
     environment.prepare()
@@ -24,7 +25,7 @@ import paddle.distributed as dist
 from paddle.base import core
 from paddlenlp.trainer import TrainerCallback, trainer
 
-from llm.alignment.rm.flashmask import reward_start, run_reward
+from llm.alignment.rm.flashmask import run_reward
 from llm.core import patches
 from llm.core.rows import batch as batch_module
 
@@ -107,7 +108,7 @@ def collate(*arguments, **named):
 
 
 if __name__ == "__main__":
-    reward_start.collate = collate
+    work.collate = collate
     patches._cpu_layers = lambda compiled: []  # PaddleNLP's own layers keep what they keep on a GPU
     patches.apply_to_processes()  # gloo's collectives are counted, too
     patches.apply_to_processes = patches.apply_to_library

@@ -8,11 +8,11 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
-from llm.alignment.rm.flashmask import reward_argument, reward_checks, reward_run
+from llm.alignment.rm.flashmask import reward_checks, reward_run
 from llm.alignment.rm.flashmask.data import form_of_data
 from llm.alignment.rm.flashmask.reward_argument import DataArgument, TrainingArguments
 from llm.alignment.rm.flashmask.reward_format import RewardFormat, split_reward_tokens
-from llm.alignment.rm.flashmask.reward_run import Machine, RewardRun
+from llm.alignment.rm.flashmask.reward_run import RewardRun
 from llm.alignment.rm.flashmask.run_reward import read_data, read_format
 from llm.check.outcome import CheckArgument, Outcome, Paths, check_paths
 from llm.check.section import Section, data_section
@@ -23,6 +23,9 @@ from llm.core.model.folder import find_model
 from llm.core.model.sizes import KNOWN, Sizes, with_head
 from llm.core.paths import find_files
 from llm.core.records.records import LABELLED
+from llm.core.run.arguments import MISPRINTS, is_unobeyed
+from llm.core.run.checks import writes_model
+from llm.core.run.run import Machine, data_sets, fit, fit_to_data
 from llm.core.settings.parse import parse
 from llm.core.settings.settings import Settings, SettingsError
 from llm.data.check.data_check import Asked
@@ -39,7 +42,7 @@ NOT_HERE = "is not a folder here, so it was not looked at; training would downlo
 
 def dry_run(words: list[str], bar: bool) -> Outcome:
     """`words` are the configuration and flags of settings."""
-    settings = parse(CLASSES, words, "", reward_argument.MISPRINTS, reward_argument.is_unobeyed)
+    settings = parse(CLASSES, words, "", MISPRINTS, is_unobeyed)
     if settings.misread >= settings.parameters.keys():  # the configuration could not be read
         settings.check()
     asked = _copy(settings).build()[0]
@@ -100,23 +103,23 @@ def _sizes(folder: str, reward_head: str, about: Section) -> Sizes | None:
 def _run(settings: Settings, folder: str, sizes: Sizes | None, ranks: int, about: Section) -> RewardRun:
     """What of the settings can be read, with everything that is wrong with them as findings."""
     with contextlib.suppress(SettingsError):
-        reward_run.fit(settings, sizes)
+        fit(settings, sizes)
     sound = _copy(settings)
     sound.classes = REWARD_CLASSES
     training, data, model = sound.build()
     form = LABELLED
-    sets = {name: paths for name, paths in reward_run.data_sets(training, data).items() if _is_there(paths)}
+    sets = {name: paths for name, paths in data_sets(training, data).items() if _is_there(paths)}
     try:
         form = form_of_data(sets, training.process_reward) if sets else LABELLED
     except ValueError as error:
         about.refused(str(error))
     with contextlib.suppress(SettingsError):
         reward_checks.fit_to_form(settings, form)
-    folder_settings.note_problems(settings, folder, reward_checks.writes_model(settings))
+    folder_settings.note_problems(settings, folder, writes_model(settings))
     for problem in settings.problems:
         about.refused(problem)
     # sizes None: only what builds a model asks for them
-    run = RewardRun(sound, training, data, model, folder, sizes, form, ranks)  # type: ignore[arg-type]
+    run = RewardRun(sound, training, data, model, folder, sizes, ranks, form=form)  # type: ignore[arg-type]
     about.lines = [f"changed default: {line}" for line in settings.changes] + run.without_effect()
     about.facts = {"changed defaults": list(settings.changes)}
     return run
@@ -178,7 +181,7 @@ def _rows(run: RewardRun, reward_format: RewardFormat | None, data: list[Section
     try:
         with contextlib.redirect_stdout(io.StringIO()) as said:
             train, _ = read_data(run, reward_format)
-            fitted = reward_run.fit_to_data(run, train)
+            fitted = fit_to_data(run, train)
             if train:
                 fitted.positive_weight(train)
     except ValueError as error:

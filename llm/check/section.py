@@ -28,7 +28,7 @@ class Section:
 def data_section(name: str, files: list[Path], asked: Asked, bar: bool, processes: int | None = None) -> Section:
     """So many processes encode; without a number as many as in training."""
     if asked.make_encoder and not processes:
-        from llm.alignment.rm.flashmask.data import processes_for  # takes longer to import than a small file to check
+        from llm.core.run.packed_rows import processes_for  # takes longer to import than a small file to check
 
         processes = processes_for(files)
     with reading_bar(files, bar) as progress:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from llm.alignment.rm.flashmask import reward_argument, reward_checks
 from llm.alignment.rm.flashmask.reward_argument import DataArgument, TrainingArguments
 from llm.alignment.rm.flashmask.reward_format import FormatValues, RewardFormat, make_format
 from llm.check.outcome import CheckArgument
 from llm.core.model.folder import find_model
+from llm.core.run import checks
+from llm.core.run.arguments import MISPRINTS, is_unobeyed
 from llm.core.settings.parse import parse
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.core.text.reward_tokens import add_placeholder
@@ -26,11 +27,11 @@ def read_text_settings(words: list[str]) -> tuple[CheckArgument, list[str] | Non
     """What is asked for, the data, how it is read, and the defaults that changed. ValueError where a setting has no
     effect without a configuration, or the tokenizer has no such tokens."""
     classes = (CheckArgument, TrainingArguments, DataArgument, OptionalModel)
-    settings = parse(classes, words, "", reward_argument.MISPRINTS, reward_argument.is_unobeyed)
+    settings = parse(classes, words, "", MISPRINTS, is_unobeyed)
     for name in settings.values:
         if name not in OBEYED:
             settings.refuse(name, "has no effect on a check without --config; leave it out")
-    reward_checks.fit_lengths(settings)
+    checks.fit_lengths(settings)
     settings.check()
     name = find_model(settings["tokenizer_name_or_path"], "tokenizer_name_or_path")
     tokenizer = load_tokenizer(name)

@@ -5,7 +5,8 @@
 Each line is a record {"src": [question], "tgt": [], "responses": [steps], "labels": ["+" or "-" a step]}; the
 solutions of one question are consecutive and share their first steps. With `--labels preferences` a line is a record
 {"src": [question], "tgt": [], "response": [right answer, wrong answer], "sort": [1, 0]}, or the other way round, for
-each wrong answer. A name that ends with .gz is compressed.
+each wrong answer. With `--labels answers` it is {"prompt": question, "response": right answer}, one for each question.
+A name that ends with .gz is compressed.
 
 What kind of task this is: a synthetic one, made so that a model of half a million parameters can learn it in minutes on
 a CPU. The sentences come from patterns, a question gives its events in the order in which they are solved, a step
@@ -141,6 +142,13 @@ def label(solution: list[Step], labels: str) -> list[str]:
     return ["+" if right else "-" for right in rights]
 
 
+def answers(count: int, seed: int = 0, split: str = "train", largest_number: int = LARGEST_NUMBER) -> Iterator[dict]:
+    """Yield a right answer to each of `count` problems, for fine-tuning."""
+    rng = random.Random(f"{seed} {split} solutions")
+    for problem in problems(count, seed, split, largest_number):
+        yield {"prompt": f"{problem.question}\n", "response": "\n".join(responses(make_solutions(problem, rng, 1)[0]))}
+
+
 def write(path: Path, rows: Iterator[dict]) -> int:
     """Write rows as JSON Lines, gzipped if the name says so, and return their number."""
     with new_file(path) as file:
@@ -168,9 +176,9 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--labels",
-        choices=("step", "first-error", "preferences"),
+        choices=("step", "first-error", "preferences", "answers"),
         default="step",
-        help="what a label judges, or pairs of answers instead of labels (default: %(default)s)",
+        help="what a label judges; or pairs of answers, or right answers, without labels (default: %(default)s)",
     )
     parser.add_argument(
         "--largest_number", type=_whole(6, 99), default=LARGEST_NUMBER, help="largest total (default: %(default)s)"
@@ -202,6 +210,12 @@ def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
     return parse
 
 
+def _rows(wanted: tuple[int, int, str, int, int], labels: str) -> Iterator[dict]:
+    if labels == "answers":
+        return answers(*wanted[:4])
+    return preferences(*wanted) if labels == "preferences" else records(*wanted, labels)
+
+
 def main(argv: list[str]) -> None:
     arguments = _arguments(argv)
     for split, path, count in (
@@ -211,12 +225,14 @@ def main(argv: list[str]) -> None:
         if path is None:
             continue
         wanted = (count, arguments.seed, split, arguments.largest_number, arguments.solutions_per_problem)
-        rows = preferences(*wanted) if arguments.labels == "preferences" else records(*wanted, arguments.labels)
+        rows = _rows(wanted, arguments.labels)
         try:
             number = write(path, rows)
         except (OSError, ValueError) as error:
             refuse(f"error: {path} was not written: {error}")
-        kind = "pairs of answers" if arguments.labels == "preferences" else f"labels by {arguments.labels}"
+        kind = {"preferences": "pairs of answers", "answers": "right answers"}.get(
+            arguments.labels, f"labels by {arguments.labels}"
+        )
         print(f"{path}: {number} {split} records of {count} problems, {kind}")
 
 

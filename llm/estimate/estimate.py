@@ -27,14 +27,16 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 
-from llm.alignment.rm.flashmask import reward_argument, reward_checks, reward_run
-from llm.alignment.rm.flashmask.reward_argument import ModelArgument, setting
+from llm.alignment.rm.flashmask import reward_argument, reward_checks
+from llm.alignment.rm.flashmask.reward_argument import ModelArgument
 from llm.core.console import plain_errors
 from llm.core.model.config import read_sizes
 from llm.core.model.families import FAMILIES
 from llm.core.model.sizes import KNOWN, Sizes, sizes_of, with_head
 from llm.core.parallel import layout
 from llm.core.paths import resolve_path
+from llm.core.run.arguments import MISPRINTS, is_unobeyed, setting
+from llm.core.run.run import Machine, fit, machine_for
 from llm.core.settings.parse import parse
 from llm.core.settings.settings import Settings
 from llm.estimate.changes import cheapest_change
@@ -113,19 +115,19 @@ def main(argv: list[str]) -> None:
 
 def read_settings(argv: list[str]) -> tuple[Settings, Sizes]:
     """Resolved as run_reward.py does it, for as many GPUs as the layout needs."""
-    settings = parse(CLASSES, argv, __doc__, reward_argument.MISPRINTS, reward_argument.is_unobeyed)
+    settings = parse(CLASSES, argv, __doc__, MISPRINTS, is_unobeyed)
     gpus, has_cuda = machine_of(settings)
     if not settings["do_train"]:
         settings.refuse("do_train", "this estimates the memory of training; leave it out")
     reward_checks.resolve(settings, gpus, has_cuda)
     sizes = find_sizes(settings)
-    reward_run.fit(settings, sizes)
+    fit(settings, sizes)
     return settings, sizes
 
 
-def machine_of(settings: Settings) -> reward_run.Machine:
+def machine_of(settings: Settings) -> Machine:
     """The one that is asked for, with as many GPUs as the configuration needs if no number is given."""
-    needed = reward_run.machine_for(settings)
+    needed = machine_for(settings)
     gpus = settings["gpus"] or needed.ranks
     for name, least, most in RANGES:
         if settings[name] is not None and not least <= settings[name] <= most:

@@ -24,16 +24,18 @@ from dataclasses import dataclass
 from itertools import islice
 
 from llm.alignment.rm.flashmask import reward_argument, reward_run
-from llm.alignment.rm.flashmask.data import RewardRows, RowStream, form_of_data
-from llm.alignment.rm.flashmask.reward_argument import ModelArgument, setting
+from llm.alignment.rm.flashmask.data import form_of_data, rows_of
+from llm.alignment.rm.flashmask.reward_argument import ModelArgument
 from llm.alignment.rm.flashmask.reward_format import RewardFormat
 from llm.alignment.rm.flashmask.reward_run import RewardRun
-from llm.alignment.rm.flashmask.row_cache import rows_of
 from llm.alignment.rm.flashmask.run_reward import read_format
 from llm.core.console import count_of, plain_errors, show
 from llm.core.model.config import read_sizes
 from llm.core.paths import resolve_path
 from llm.core.rows.row import Row
+from llm.core.run.arguments import MISPRINTS, is_unobeyed, setting
+from llm.core.run.packed_rows import PackedRows, RowStream
+from llm.core.run.run import fit, machine_for
 from llm.core.settings.parse import parse
 from llm.core.text.pieces import bytes_of_ids
 from llm.inspection.row_rules import broken_rules
@@ -77,7 +79,7 @@ def main(argv: list[str]) -> None:
 def read_run(argv: list[str]) -> tuple[InspectArgument, RewardRun]:
     """As run_reward.py resolves its settings, but for a machine that could run any of them: only the data matters."""
     words = argv if argv[0].startswith("-") or is_config(argv[0]) else [f"--train_dataset_path={argv[0]}", *argv[1:]]
-    settings = parse(CLASSES, words, __doc__, reward_argument.MISPRINTS, reward_argument.is_unobeyed)
+    settings = parse(CLASSES, words, __doc__, MISPRINTS, is_unobeyed)
     settings.change_default("do_eval", False, "inspect shows training data")
     if not settings["train_dataset_path"]:
         settings.refuse("train_dataset_path", "names no data to look at; write it as --train_dataset_path DATA")
@@ -88,14 +90,14 @@ def read_run(argv: list[str]) -> tuple[InspectArgument, RewardRun]:
             "rows are a tokenizer's ids; write --model_name_or_path FOLDER (the "
             "model to train) or --tokenizer_name_or_path FOLDER",
         )
-    machine = reward_run.machine_for(settings)
+    machine = machine_for(settings)
     model_path = reward_run.resolve(settings, machine)
     sizes = read_sizes(model_path, settings["reward_head"]) if model_path else None
-    reward_run.fit(settings, sizes)
+    fit(settings, sizes)
     asked, training, data, model = settings.build()
     form = form_of_data({"train_dataset_path": data.train_dataset_path}, training.process_reward)
     # sizes None: only what builds a model asks for them
-    return asked, RewardRun(settings, training, data, model, model_path, sizes, form, machine.ranks)  # type: ignore[arg-type]
+    return asked, RewardRun(settings, training, data, model, model_path, sizes, machine.ranks, form=form)  # type: ignore[arg-type]
 
 
 def is_config(path: str) -> bool:
@@ -108,13 +110,13 @@ def is_config(path: str) -> bool:
     return head.startswith("{") and bool(CONFIG_KEY.search(head))
 
 
-def read_rows(run: RewardRun, reward_format: RewardFormat) -> RewardRows:
+def read_rows(run: RewardRun, reward_format: RewardFormat) -> PackedRows:
     paths, margin = run.data.train_dataset_path, run.training.reward_margin
     assert paths  # read_run refuses a run without them
     return rows_of(paths, run.data, reward_format, run.form, margin, bar=sys.stderr.isatty())
 
 
-def choose(rows: RewardRows, number: int) -> Row:
+def choose(rows: PackedRows, number: int) -> Row:
     found = list(islice(rows.rows, number, number + 1)) if number >= 0 else []
     if not found:
         count = sum(1 for _ in rows.rows)
@@ -123,7 +125,7 @@ def choose(rows: RewardRows, number: int) -> Row:
 
 
 def screen(
-    asked: InspectArgument, run: RewardRun, rows: RewardRows, row: Row, reward_format: RewardFormat, broken: list[str]
+    asked: InspectArgument, run: RewardRun, rows: PackedRows, row: Row, reward_format: RewardFormat, broken: list[str]
 ) -> Iterator[str]:
     tokenizer, max_seq_len = reward_format.tokenizer, run.data.max_seq_len
     yield from rows.describe("training data", max_seq_len)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from llm.core.console import listed
-from llm.core.rows.payload import Pairs
+from llm.core.rows.payload import Labels, Pairs
 from llm.core.rows.row import Row
 from llm.inspection.row_runs import places_of
 
@@ -53,6 +53,7 @@ def _broken_labels(row: Row) -> list[str]:
         if broken := np.unique(payload.scored[payload.chosen[payload.chosen == payload.rejected]]).tolist():
             found.append(f"an answer is compared with itself at {listed(broken)}")
     else:
+        assert isinstance(payload, Labels)
         right = (payload.labels >= 0) & (payload.labels <= 1) & (payload.weights >= 0)
         if broken := np.unique(places[~right]).tolist():
             found.append(f"label outside 0 to 1 or weight below 0 at {listed(broken)}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llm.core.rows.payload import Pairs
+from llm.core.rows.payload import Labels, Pairs
 from llm.core.rows.row import Row
 
 FULL, SOME, NONE = "█", "░", "·"
@@ -80,6 +80,7 @@ def verdicts(row: Row) -> dict[int, tuple[str, str, str]]:
             target = f"+{chosen.sum()} -{rejected.sum()}"
             weight, count = payload.weights[chosen | rejected].sum(), int(chosen.sum() + rejected.sum())
         else:
+            assert isinstance(payload, Labels)
             mine = payload.at == k
             weight, count = payload.weights[mine].sum(), int(mine.sum())
             target = f"{(payload.weights[mine] * payload.targets[mine]).sum() / max(weight, 1e-12):.4g}"

@@ -48,9 +48,7 @@ def head_lines(row: Row, number: int, rows: str, max_seq_len: int) -> list[str]:
     length, alone = len(row), int(lengths_alone(row).sum())
     solutions = f"{count_of(row.solution_count, 'solution')} in {count_of(len(tree_bounds(row)), 'tree')}"
     payload = row.payload
-    judged = (
-        count_of(len(payload.chosen), "pair") if isinstance(payload, Pairs) else count_of(len(payload.labels), "label")
-    )
+    judged = count_of(len(payload.chosen), "pair") if isinstance(payload, Pairs) else count_of(len(payload.at), "label")
     labels = f"{judged} at {count_of(len(payload.scored), 'scored position')}"
     return [
         f"row {number} of {rows}: {count_of(length, 'token')} and {max_seq_len - length:,} of padding make max_seq_len "

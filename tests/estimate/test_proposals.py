@@ -12,6 +12,7 @@ from llm.core.model.families import FAMILIES, GRANULARITIES
 from llm.core.model.grow_vocabulary import grow_vocabulary
 from llm.core.model.sizes import Sizes
 from llm.core.parallel import layout
+from llm.core.run import checks
 from llm.core.settings.parse import parse
 from llm.estimate.changes import is_accepted, possible_changes
 from llm.estimate.layouts import layouts
@@ -61,7 +62,7 @@ def training_takes(values: dict, sizes: Sizes) -> dict | None:
         settings = parse(classes, flags, "")
         reward_checks.resolve(settings, ranks=GPUS, has_cuda=True)
         layout.fit_to_model(settings, sizes)
-        reward_checks.fit_to_model(settings, sizes)
+        checks.fit_to_model(settings, sizes)
         degrees = {name: layout.degree(settings, name) for name in (layout.TENSOR, layout.PIPELINE)}
         if settings["add_placeholder_token"] and max(degrees.values()) > 1:
             model = SimpleNamespace(config=SimpleNamespace(vocab_size=sizes.vocab_size, **degrees))

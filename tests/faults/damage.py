@@ -47,18 +47,18 @@ def truncated(random: Random, content: bytes) -> bytes:
     return content[: random.randrange(len(content))]
 
 
-def sweep(tiny: Path, folder: Path, name: str, seed: int) -> Iterator[Row]:
-    """Of flipped bits, truncations and planted pickles."""
+def sweep(tiny: Path, folder: Path, name: str, seed: int, every: int = 1) -> Iterator[Row]:
+    """Of flipped bits, truncations and planted pickles. `every`: of the files, each so many-th."""
     command, tree, wanted = begin(tiny, folder, name)
     for kind, change in (("flips", flipped), ("truncations", truncated)):
         row = Row(f"{kind}: {name}")
-        for path in command.reads(folder):
+        for path in command.reads(folder)[::every]:
             content = change(Random(f"{seed} {kind} {path.name}"), path.read_bytes())
             row.add(*outcome_of(command, folder, tree, path, content, wanted))
         yield row
     row = Row(f"planted pickles: {name}")
     planted = pickle.dumps({"a": Planted(folder / MARKER)}, 4)
-    for path in placements(command, folder):
+    for path in placements(command, folder)[::every]:
         outcome, what = outcome_of(command, folder, tree, path, planted, wanted)
         row.add(outcome, what)
     yield row
@@ -87,15 +87,25 @@ def outcome_of(
     command: Command, folder: Path, tree: trees.Tree, path: Path, content: bytes, wanted: object
 ) -> tuple[str, str]:
     """Of the command with another content of this file. Afterwards the folder is as it was."""
+    is_new = not path.exists()
     path.write_bytes(content)
     ends = command.run(folder)
     outcome, what = judged(ends, path)
-    if outcome == NO_EFFECT and (found := command.result(folder)) != wanted:
+    if is_new:
+        path.unlink(missing_ok=True)
+    if outcome == NO_EFFECT and (found := _result(command, folder)) != wanted:
         outcome, what = (SILENT if is_protected(folder, path) else NOT_DETECTABLE), difference(wanted, found)
     if (folder / MARKER).exists():
         outcome, what = SILENT, "the pickle has run"
     trees.write(folder, tree)
     return outcome, f"{path.relative_to(folder)}: {what}"
+
+
+def _result(command: Command, folder: Path) -> object:
+    try:
+        return command.result(folder)
+    except OSError:  # a setting says that it is somewhere else
+        return None
 
 
 def judged(ends: list[End], path: Path | None) -> tuple[str, str]:

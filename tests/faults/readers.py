@@ -20,7 +20,7 @@ import paddle
 
 from llm.alignment.rm.flashmask.reward_format import load_format, make_format
 from llm.alignment.rm.flashmask.reward_run import resolve_run
-from llm.alignment.rm.flashmask.reward_start import needed_of_checkpoint
+from llm.alignment.rm.flashmask.reward_start import learner_of
 from llm.alignment.rm.flashmask.run_reward import read_format
 from llm.core import patches, pickles
 from llm.core.checkpoint import checkpoints, contents, loop_state
@@ -29,6 +29,7 @@ from llm.core.model import config as config_module
 from llm.core.model import forward
 from llm.core.model.attention import block_attention
 from llm.core.records.records import LABELLED, PREFERENCES, read_records
+from llm.core.run.work import needed_of_checkpoint
 from llm.core.strict_json import object_of
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.data import archive
@@ -59,8 +60,9 @@ def digest(*arrays: Any) -> str:
 
 
 def is_json(name: str, content: bytes) -> bool:
+    """PaddleNLP writes NaN into one of its files."""
     try:
-        object_of(b'{"": ' + content.removeprefix(b"\xef\xbb\xbf") + b"}", "")
+        object_of(b'{"": ' + content.removeprefix(b"\xef\xbb\xbf") + b"}", "", with_nan=name == contents.STATE)
     except ValueError:
         return False
     return True
@@ -104,6 +106,7 @@ SETTINGS = Reader(
     ),
     lambda base, folder, name: sorted(resolve_run([str(folder / name)], "").values.items()),
     is_json,
+    other_names=("the settings have",),  # each problem names its setting
 )
 
 
@@ -205,7 +208,9 @@ TOKENIZERS = Reader(
     read_tokenizer,
     is_json,
 )
-PIECES = Reader({"tokenizer.model": mutants.of_bytes}, prepare_pieces, read_tokenizer)
+PIECES = Reader(
+    {"tokenizer.model": mutants.of_bytes}, prepare_pieces, read_tokenizer, other_names=("placeholder_token: ",)
+)
 TEMPLATES = Reader(
     {"chat_template.jinja": mutants.of_template},
     prepare_template,
@@ -222,7 +227,7 @@ def read_checkpoint(base: Path, folder: Path, name: str) -> object:
         found = checkpoints.faults(folder)
     else:
         run = resolve_run(forms.flags_of(base, base / "full", "full"), "")
-        found = contents.faults(folder, needed_of_checkpoint(run, read_format(run)))
+        found = contents.faults(folder, needed_of_checkpoint(run, learner_of(run, read_format(run))))
     if found:
         raise ValueError(listed(found))
     loop_state.restore_random(folder, 0, 1)
@@ -252,13 +257,21 @@ STATES = Reader(
     prepare_checkpoint,
     read_checkpoint,
     is_json,
+    other_names=("is missing", "has changed since", "instead of"),  # what its list says of files by their names
 )
-FORMATS = Reader({"reward_format.json": mutants.of_json}, partial(prepare_finished, "full"), read_finished, is_json)
+FORMATS = Reader(
+    {"reward_format.json": mutants.of_json},
+    partial(prepare_finished, "full"),
+    read_finished,
+    is_json,
+    other_names=("placeholder_token: ", "reward_tokens (", "use_chat_template: ", "(max_seq_len)"),
+)
 ADAPTERS = Reader(
     {"lora_config.json": mutants.of_json, "lora_base.json": mutants.of_json},
     partial(prepare_finished, "LoRA"),
     read_finished,
     is_json,
+    other_names=("for weights other than those now in",),
 )
 
 READERS = {

@@ -7,14 +7,13 @@ from collections import Counter
 
 import pytest
 
-from tests.faults import forms, mutations
+from tests.faults import damage, forms, kills, mutations
 from tests.faults.outcomes import BAD, HANG, SILENT, TRACEBACK, WRONG_MESSAGE
 from tests.faults.readers import READERS
 
 pytestmark = pytest.mark.runs
 
 COUNT = 20
-NOT_YET = ("chat templates", "states of a checkpoint")
 
 
 @pytest.fixture(scope="session")
@@ -22,11 +21,30 @@ def base(made_once):
     return made_once("faults", lambda folder: forms.make(folder, ("full", "LoRA", ".pdparams")))
 
 
-@pytest.mark.parametrize("reader", [name for name in READERS if name not in NOT_YET])
+@pytest.mark.parametrize("reader", READERS)
 def test_a_changed_file_is_read_or_refused_in_plain_words(base, reader):
     row = mutations.sweep(base, reader, seed=1, numbers=range(COUNT))
     assert row.outcomes.total() == COUNT
     assert not row.bad, "\n".join(row.examples)
+
+
+def test_a_run_that_is_killed_goes_on(base, tmp_path):
+    row = kills.sweep(base / "tiny", tmp_path, "saves, full", every=50)
+    assert row.outcomes.total() >= 4
+    assert not row.bad, "\n".join(row.examples)
+
+
+def test_a_second_run_that_is_killed_leaves_one_of_the_two_models(base, tmp_path):
+    row = kills.sweep_replacement(base / "tiny", tmp_path, every=50)
+    assert row.outcomes.total() >= 4
+    assert not row.bad, "\n".join(row.examples)
+
+
+@pytest.mark.parametrize("command", ["resuming full", "score, LoRA"])
+def test_a_damaged_file_is_noticed(base, tmp_path, command):
+    rows = list(damage.sweep(base / "tiny", tmp_path, command, seed=1, every=8))
+    assert len(rows) == 3 and all(row.outcomes.total() > 1 for row in rows)
+    assert not any(row.bad for row in rows), "\n".join(example for row in rows for example in row.examples)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from paddle.distributed import fleet
 from llm.core import pickles
 from llm.core.console import in_short
 from llm.core.files import read_json, write_json
+from llm.core.strict_json import read_object
 
 RANDOM, SCHEDULE = "random_state.json", "scheduler.json"
 PICKLED_SCHEDULE = "scheduler.pdparams"
@@ -49,33 +50,31 @@ def save(folder: Path, ranks: list[dict], schedule: dict) -> None:
 
 def schedule_of(folder: Path) -> dict:
     if (folder / SCHEDULE).is_file():
-        return read_json(folder / SCHEDULE)
+        return read_object(folder / SCHEDULE)
     with (folder / PICKLED_SCHEDULE).open("rb") as file:
         return pickles.load(file)
 
 
 def restore_random(folder: Path, rank: int, ranks: int) -> None:
     """Nothing where another number of ranks wrote the checkpoint."""
-    states = _random_states(folder, ranks)
-    if len(states) != ranks:
+    pickled = folder / (f"rng_state_{ranks}.pth" if ranks > 1 else "rng_state.pth")
+    file = folder / RANDOM if (folder / RANDOM).is_file() else pickled
+    if not file.is_file():
         return
     try:
-        _restore(states[rank])
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        states = read_json(file) if file.suffix == ".json" else _unpickled(file, ranks)
+        if len(states) == ranks:
+            _restore(states[rank])
+    except Exception as error:  # numbers that fit nowhere fail in any way
         raise ValueError(
-            f"the state of random numbers in {folder} is damaged ({in_short(error)}). Copy the checkpoint again, or "
+            f"{file}: this state of random numbers is damaged ({in_short(error)}). Copy the checkpoint again, or "
             "delete it to resume from the one before."
         ) from error
 
 
-def _random_states(folder: Path, ranks: int) -> list[dict]:
-    if (folder / RANDOM).is_file():
-        return read_json(folder / RANDOM)
-    pickled = folder / (f"rng_state_{ranks}.pth" if ranks > 1 else "rng_state.pth")
-    if not pickled.is_file():
-        return []
-    with pickled.open("rb") as file:
-        states = pickles.load(file)
+def _unpickled(file: Path, ranks: int) -> list[dict]:
+    with file.open("rb") as content:
+        states = pickles.load(content)
     return [_packed(state) for state in (states if ranks > 1 else [states])]
 
 

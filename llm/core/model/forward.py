@@ -19,3 +19,8 @@ def hidden_states(model, input_ids_BS, position_ids_BS, end_row_BS):
         **{family_of(model.config).mask_argument: end_row_BS},
     )
     return sequence_parallel.gather(model, out.last_hidden_state)
+
+
+def at_scored(hidden, scored_K):
+    """[K, E]"""
+    return hidden.reshape([-1, hidden.shape[-1]]).gather(scored_K)

@@ -43,10 +43,17 @@ WEIGHT_FILES = "peft_model*.safetensors", LORA_WEIGHTS_NAME
 
 
 def attach(
-    model, tokens: RewardTokens, base: str, rank: int, alpha: int, targets=None, new_placeholder=False, seed: int = 0
+    model,
+    tokens: RewardTokens | None,
+    base: str,
+    rank: int,
+    alpha: int,
+    targets=None,
+    new_placeholder=False,
+    seed: int = 0,
 ):
-    """A reward model with adapters, of which nothing but what this module adds will train. `base` is where its weights
-    came from; a `new_placeholder` was added to the vocabulary."""
+    """A reward model with adapters, or without `tokens` a causal LM, of which nothing but what this module adds will
+    train. `base` is where its weights came from; a `new_placeholder` was added to the vocabulary."""
     kind = kind_of(model.config)
     config = LoRAConfig(
         r=rank,
@@ -62,9 +69,12 @@ def attach(
     return adapted
 
 
-def shapes_of_trained(sizes, rank: int, targets=None, new_placeholder=False) -> dict[str, list[int]]:
+def shapes_of_trained(
+    sizes, rank: int, targets=None, new_placeholder=False, of_rewards: bool = True
+) -> dict[str, list[int]]:
     """What `attach` adds to a model of these sizes, by the names that it is saved under."""
-    head = shapes.of_head(sizes) if kind_of(sizes) else {REWARD_ROWS: [2, sizes.hidden_size]}
+    rows = {REWARD_ROWS: [2, sizes.hidden_size]} if of_rewards else {}
+    head = shapes.of_head(sizes) if kind_of(sizes) else rows
     row = {PLACEHOLDER_ROW: [1, sizes.hidden_size]} if new_placeholder else {}
     return shapes.of_adapters(sizes, rank, targets or PROJECTIONS) | head | row
 
@@ -86,8 +96,8 @@ def _draw(adapted: LoRAModel, seed: int) -> None:
         part_IR.set_value(paddle.to_tensor(mine, dtype="float32").astype(part_IR.dtype))
 
 
-def _adapted(model, tokens: RewardTokens, config: LoRAConfig, new_placeholder: bool) -> LoRAModel:
-    if not kind_of(model.config):
+def _adapted(model, tokens: RewardTokens | None, config: LoRAConfig, new_placeholder: bool) -> LoRAModel:
+    if tokens and not kind_of(model.config):
         _add_rows(model, REWARD_ROWS, heads.head_rows(model, tokens))
     if new_placeholder:
         embedding = model.get_input_embeddings()
@@ -122,11 +132,12 @@ def describe(model: LoRAModel) -> str:
     config = model.lora_config
     names = [target.rpartition(".")[2] for target in config.target_modules]
     layers = model.model.config.num_hidden_layers * len(names)
-    head = f"the {kind.name} head" if (kind := kind_of(model.model.config)) else "the two reward rows"
+    head = ", the two reward rows" if hasattr(model.model, REWARD_ROWS) else ""
+    head = f", the {kind.name} head" if (kind := kind_of(model.model.config)) else head
     row = " and the placeholder's embedding" if hasattr(model.model, PLACEHOLDER_ROW) else ""
     return (
         f"LoRA: {trained:,} of {everything:,} parameters train ({trained / everything:.2%}): adapters of rank "
-        f"{config.r} in {layers} layers ({', '.join(names)}), {head}{row}"
+        f"{config.r} in {layers} layers ({', '.join(names)}){head}{row}"
     )
 
 

@@ -29,11 +29,12 @@ PART = re.compile(r"\.\d+\.part$")  # how a file ends that a killed process was 
 # what weights are saved in: whole or as adapters, safetensors or not, in one file or several
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.pdparams", "*.pdparams.index.json")
 MODEL_FILES = (*WEIGHTS, "lora_config.json")
+OF_TRAINING = "settings_origin.json"
 # what else may be there of a model: of earlier versions, which left no list, and of what was measured of it later
 OTHERS = (
     "calibration.json",
     *("config.json", "generation_config.json", "training_args.bin", "lora_base.json", "reward_format.json"),
-    *("settings.json", "settings_origin.json", *TOKENIZER_FILES, *OTHER_FILES, CONFIG_FILE),
+    *("settings.json", OF_TRAINING, *TOKENIZER_FILES, *OTHER_FILES, CONFIG_FILE),
 )
 
 
@@ -213,14 +214,17 @@ def _is_weight(name: str) -> tuple[bool, str]:
 
 
 def has_only_leftovers(folder: Path) -> bool:
-    """Whether all that is there was left by a process that was killed while it wrote a model into an empty folder."""
-    found = {path.name for path in folder.iterdir() if not PART.search(path.name)} - {UNFINISHED, READY, LOCK}
-    if not (folder / READY).is_dir():
+    """Whether all that is there was left by a process that was killed while it wrote a model into an empty folder, be
+    it at its very end. The model of a training is more than that."""
+    names = {path.name for path in folder.iterdir() if not PART.search(path.name)}
+    found = names - {UNFINISHED, READY, LOCK}
+    if not names & {READY, LOCK}:
         return not found
     try:
-        return found <= {LIST, *_names(folder / LIST), *_names(folder / READY / LIST)}
+        of_model = {*_names(folder / LIST), *_names(folder / READY / LIST)}
     except ValueError:
         return False
+    return found <= {LIST, *of_model} and OF_TRAINING not in of_model
 
 
 def remove(path: Path) -> None:

@@ -57,7 +57,7 @@ def layout_of(values: Settings | dict, ranks: int) -> Layout:
 def task_of(values: Settings | dict, grows_vocabulary: bool = False) -> Task:
     return Task(
         lora=values["lora"],
-        whole_vocabulary=values["prm_loss"] == "vocabulary",
+        whole_vocabulary="prm_loss" in values and values["prm_loss"] == "vocabulary",
         grows_vocabulary=grows_vocabulary,
         unified_checkpoint=values["unified_checkpoint"],
         sharding_options=bool(values["sharding_parallel_config"]),

@@ -44,8 +44,8 @@ def dialogue_of(record: dict, bad: Bad) -> tuple[tuple[str, ...], tuple[str, ...
     """(what the user said, what the model answered before)"""
     asked, answered = record.get("src", []), record.get("tgt")
     answered = [] if answered is None else answered
-    src = _texts("src", [asked] if isinstance(asked, str) else asked, bad)
-    tgt = _texts("tgt", [answered] if isinstance(answered, str) else answered, bad)
+    src = texts_of("src", [asked] if isinstance(asked, str) else asked, bad)
+    tgt = texts_of("tgt", [answered] if isinstance(answered, str) else answered, bad)
     if src is None or tgt is None or "src" not in record:
         return src or (), tgt or ()
     if len(src) == len(tgt) == 1 and not tgt[0].strip():
@@ -62,7 +62,7 @@ def dialogue_of(record: dict, bad: Bad) -> tuple[tuple[str, ...], tuple[str, ...
 def steps_of(record: dict, bad: Bad) -> tuple[str, ...]:
     if "responses" not in record:
         return ()
-    texts = _texts("responses", record["responses"], bad)
+    texts = texts_of("responses", record["responses"], bad)
     if texts is None:
         return ()
     if not texts:
@@ -122,7 +122,7 @@ def _tell_unknown_label(label: object, detail: str, values: Mapping[object, floa
 
 def answers_of(record: dict, bad: Bad) -> tuple[str, ...]:
     """Two different answers, without the white space around them."""
-    texts = _texts("response", record.get("response", []), bad)
+    texts = texts_of("response", record.get("response", []), bad)
     if texts is None or "response" not in record:
         return ()
     if len(texts) != 2:
@@ -171,7 +171,7 @@ def check_characters(texts: Sequence[str], bad: Bad) -> None:
         bad(half, "lone surrogate", "half of a character", "write the whole character")
 
 
-def _texts(key: str, value: object, bad: Bad) -> tuple[str, ...] | None:
+def texts_of(key: str, value: object, bad: Bad) -> tuple[str, ...] | None:
     """The strings of a list; None, with the problem reported, if it is something else."""
     if not isinstance(value, list):
         bad(value, "wrong type", f"{key} is {TYPE_NAMES[type(value)]}", f"write {key} as a list of strings")

@@ -104,7 +104,7 @@ class ReadCounts:
     steps: int = 0
     positive: float = 0.0
 
-    def keep(self, record: Record | Preference) -> None:
+    def keep(self, record: object) -> None:
         self.kept += 1
         if isinstance(record, Record):
             labels = [label for label in record.labels if label is not None]
@@ -113,6 +113,7 @@ class ReadCounts:
 
 
 Parsed = TypeVar("Parsed", Record, Preference)
+Some = TypeVar("Some")
 Parse = Callable[[object, str], Record | Preference | list[Problem]]
 
 
@@ -151,7 +152,7 @@ def iter_records(
     record was kept. `progress` is that of `read_values`.
     """
     counts = ReadCounts() if counts is None else counts
-    return _stream(find_files(paths), parser_of(form, reward_tokens), counts, skip_bad, progress)
+    return stream_records(find_files(paths), parser_of(form, reward_tokens), counts, skip_bad, progress)
 
 
 def read_records(
@@ -165,13 +166,14 @@ def read_records(
     return list(iter_records(paths, reward_tokens, counts, skip_bad, form))
 
 
-def _stream(
+def stream_records(
     files: list[Path],
-    parse: Parse,
+    parse: Callable[[object, str], Some | list[Problem]],
     counts: ReadCounts,
     skip_bad: bool,
     progress: Callable[[int], object],
-) -> Iterator[Record | Preference]:
+) -> Iterator[Some]:
+    """What `parse` makes of the values of all files; otherwise as `iter_records`."""
     # A file may have millions of bad records: the first are kept, of the others the number.
     broken: list[Problem] = []
     first: list[Problem] = []

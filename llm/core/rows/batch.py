@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from llm.core.rows.payload import Labels, Pairs
+from llm.core.rows.payload import Labels, Some
 from llm.core.rows.row import Row
 
 
@@ -14,7 +14,7 @@ def collate(
     multiple: int = 1,
     least_rows: int = 0,
     least_tokens: int = 0,
-    kind: type[Labels] | type[Pairs] = Labels,
+    kind: type[Some] = Labels,
 ) -> dict[str, np.ndarray]:
     """B rows, padded to the longest of them and to a `multiple`, as arrays. A padding token attends to itself alone (an
     attention row without a single column would be 0/0). Rows without anything scored, or no rows at all (a rank without
@@ -50,7 +50,7 @@ def _starts(counts: np.ndarray) -> np.ndarray:
     return np.cumsum(counts) - counts
 
 
-def _blank_row(pad_id: int, kind: type[Labels] | type[Pairs]) -> Row:
+def _blank_row(pad_id: int, kind: type[Some]) -> Row:
     """One token with a payload that counts nothing."""
     first = np.zeros(1, "int64")
     return Row(first + pad_id, first, np.ones(1, "int32"), solution_count=0, payload=kind.blank())

@@ -1,5 +1,5 @@
-"""What a row is for: labels at its positions, or pairs of answers to compare. A row carries one payload, and nothing
-that packs rows looks inside.
+"""What a row is for: labels at its positions, pairs of answers to compare, or tokens to predict. A row carries one
+payload, and nothing that packs rows looks inside.
 
 A payload is made from the trees of a row, has a `weight` in the loss of an update, and is put together with those of
 other rows in a batch. `scored` are the K positions whose hidden states are needed; `ends` say for each solution's marks
@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from llm.core.rows.prefix_tree import Tree
+from llm.core.text.answers import Answer
 from llm.core.text.encoding import Sequence
 
 Arrays = dict[str, np.ndarray]
@@ -151,6 +152,50 @@ class Pairs:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class NextTokens:
+    """M tokens of answers, each predicted at the position before it; several answers may go on from one position."""
+
+    scored: np.ndarray  # [K] int64, rising
+    at: np.ndarray  # [M] int64
+    solutions: np.ndarray  # [M] int64
+    next_ids: np.ndarray  # [M] int64
+    weights: np.ndarray  # [M] float32
+
+    @property
+    def weight(self) -> float:
+        return float(self.weights.sum(dtype="float64"))
+
+    @classmethod
+    def of_trees(cls, trees: list[Tree], places: list[np.ndarray]) -> NextTokens:
+        answers = [answer for tree in trees for answer in tree.solutions]
+        counts = [len(answer.scored) for answer in answers]
+        scored, at = _positions(places)
+        return cls(
+            scored=scored,
+            at=at,
+            solutions=np.repeat(np.arange(len(answers)), counts),
+            next_ids=np.concatenate([answer.ids[answer.scored + 1] for answer in answers]).astype("int64"),
+            weights=np.repeat(np.array([answer.weight for answer in answers], "float32"), counts),
+        )
+
+    @classmethod
+    def blank(cls) -> NextTokens:
+        first = np.zeros(1, "int64")
+        return cls(first, first, first, first, np.zeros(1, "float32"))
+
+    @classmethod
+    def batch(cls, payloads: Several[NextTokens], first_scored: np.ndarray, first_solution: np.ndarray) -> Arrays:
+        return {
+            "next_at": _moved(payloads, "at", first_scored),  # [M] into the K scored positions
+            "next_ids": _joined(payloads, "next_ids"),  # [M]
+            "weights": _joined(payloads, "weights"),  # [M]
+        }
+
+
+Some = Labels | Pairs | NextTokens  # kind of payload
+
+
 def _texts(solution: Sequence) -> np.ndarray:
     """A checksum of the ids up to each scored position."""
     found, crc, adler, begin = [], 0, 1, 0
@@ -162,11 +207,14 @@ def _texts(solution: Sequence) -> np.ndarray:
     return np.array(found, "int64")
 
 
-def payload_of(trees: list[Tree], places: list[np.ndarray]) -> Labels | Pairs:
-    return (Pairs if trees[0].links else Labels).of_trees(trees, places)
+def payload_of(trees: list[Tree], places: list[np.ndarray]) -> Some:
+    if trees[0].links:
+        return Pairs.of_trees(trees, places)
+    kind = NextTokens if isinstance(trees[0].solutions[0], Answer) else Labels
+    return kind.of_trees(trees, places)
 
 
-def arrays_of(payload: Labels | Pairs) -> list[np.ndarray]:
+def arrays_of(payload: Some) -> list[np.ndarray]:
     return [getattr(payload, field.name) for field in fields(payload)]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llm.core.rows.payload import Labels, Pairs, payload_of
+from llm.core.rows.payload import Some, payload_of
 from llm.core.rows.prefix_tree import Tree
 
 
@@ -18,7 +18,7 @@ class Row:
     positions: np.ndarray  # [S] int32, depth within the solution
     end_row: np.ndarray  # [S] int32
     solution_count: int
-    payload: Labels | Pairs
+    payload: Some
     records: tuple[str, ...] = ()  # where they were read
 
     def __len__(self) -> int:

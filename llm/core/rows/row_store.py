@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from llm.core.rows.payload import Labels, Pairs
+from llm.core.rows.payload import Labels, NextTokens, Pairs, Some
 from llm.core.rows.row import Row
 
 ROWS_AT_ONCE = 256  # of a record batch
 OF_ROW = ("ids", "positions", "end_row")
-KINDS = {kind.__name__: kind for kind in (Labels, Pairs)}
+KINDS = {kind.__name__: kind for kind in (Labels, Pairs, NextTokens)}
 KIND = b"kind"
 
 
@@ -99,7 +99,7 @@ def _columns_of(batch: pa.RecordBatch) -> dict[str, Any]:
     return columns
 
 
-def _row_of(columns: dict[str, Any], number: int, kind: type[Labels] | type[Pairs]) -> Row:
+def _row_of(columns: dict[str, Any], number: int, kind: type[Some]) -> Row:
     def array(name: str) -> np.ndarray:
         values, offsets = columns[name]
         return values[offsets[number] : offsets[number + 1]]

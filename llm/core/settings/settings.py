@@ -76,6 +76,9 @@ class Settings:
         default = self.parameters[name].default
         return self.values.get(name, self.changed.get(name, default))
 
+    def __contains__(self, name: str) -> bool:
+        return name in self.parameters
+
     def as_dict(self) -> dict[str, Any]:
         return {name: self[name] for name in self.parameters}
 

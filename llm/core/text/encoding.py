@@ -85,6 +85,9 @@ class EncodeCounts:
     first_soft: str = ""  # where the first of them was read
     answers_cut: int = 0
     answer_tokens_cut: int = 0
+    learnt: int = 0  # tokens of answers that are learnt
+    open_prompts: int = 0  # prompts of plain text that do not end in a line break
+    first_open: str = ""  # where the first of them was read
     dropped: Counter = field(default_factory=Counter)
 
     def add(self, other: EncodeCounts) -> None:

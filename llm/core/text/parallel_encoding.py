@@ -11,22 +11,29 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
-from llm.core.text.encoding import EncodeCounts, StepEncoder
+from llm.core.text.encoding import EncodeCounts
 
 AT_A_TIME = 256  # records of a task
 WAITING = 4  # tasks of each process that are done ahead
 
-Encode = Callable[[StepEncoder, Any], Any]
-_encoder: StepEncoder | None = None  # of this process
+
+class Encoder(Protocol):
+    """What encodes records, and counts what it does to them."""
+
+    counts: EncodeCounts
+
+
+Encode = Callable[[Any, Any], Any]  # (encoder, record)
+_encoder: Encoder | None = None  # of this process
 
 
 def processes_here() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def encode_all(records: Iterable[Any], encoder: StepEncoder, encode: Encode, processes: int) -> Iterator[Any]:
+def encode_all(records: Iterable[Any], encoder: Encoder, encode: Encode, processes: int) -> Iterator[Any]:
     """What `encode` makes of each record, without those of which it makes nothing. Counts are those of `encoder`."""
     if processes == 1:
         for record in records:
@@ -52,7 +59,7 @@ def encode_all(records: Iterable[Any], encoder: StepEncoder, encode: Encode, pro
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start(encoder: StepEncoder) -> None:
+def _start(encoder: Encoder) -> None:
     global _encoder
     _encoder = encoder
 

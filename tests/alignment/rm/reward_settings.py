@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from llm.alignment.rm.flashmask import reward_checks
-from llm.alignment.rm.flashmask.data import RewardRows, RowCounts
-from llm.alignment.rm.flashmask.reward_argument import CLASSES, MISPRINTS, is_unobeyed
-from llm.alignment.rm.flashmask.reward_run import RewardRun, fit_to_data
+from llm.alignment.rm.flashmask.reward_argument import CLASSES
+from llm.alignment.rm.flashmask.reward_run import RewardRun
 from llm.core.model.sizes import KNOWN
-from llm.core.records.records import LABELLED
+from llm.core.run.arguments import MISPRINTS, is_unobeyed
+from llm.core.run.packed_rows import PackedRows, RowCounts
+from llm.core.run.run import fit_to_data
 from llm.core.settings.parse import parse
 from llm.core.settings.settings import SettingsError
 
@@ -26,12 +27,12 @@ def settings_from(*flags: str):
 
 def run_of(*flags: str, **machine) -> RewardRun:
     settings = resolved(*flags, **machine)
-    return RewardRun(settings, *settings.build(), "m", LLAMA, LABELLED, machine.get("ranks", 1))
+    return RewardRun(settings, *settings.build(), "m", LLAMA, machine.get("ranks", 1))
 
 
 def steps_of(run: RewardRun, rows: int) -> tuple[int, int | None]:
     """(updates of the run, updates in a pass) with so many rows of data."""
-    fitted = fit_to_data(run, RewardRows([], None, None, RowCounts(rows=rows), lazy=False))
+    fitted = fit_to_data(run, PackedRows([], None, None, RowCounts(rows=rows), lazy=False))
     return fitted.steps, fitted.steps_per_pass
 
 

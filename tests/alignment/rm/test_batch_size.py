@@ -7,8 +7,8 @@ import pytest
 
 from llm.alignment.rm.flashmask import batch_size
 from llm.alignment.rm.flashmask.batch_size import choice, main, rows_for
+from llm.alignment.rm.flashmask.data import rows_of
 from llm.alignment.rm.flashmask.reward_run import resolve_run
-from llm.alignment.rm.flashmask.row_cache import rows_of
 from llm.alignment.rm.flashmask.run_reward import read_format
 from llm.core.rows.batch import collate
 from llm.core.rows.update_loader import StepLoader

@@ -12,9 +12,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from llm.alignment.rm.flashmask.reward_run import resolve_run
-from llm.alignment.rm.flashmask.reward_start import needed_of_checkpoint
+from llm.alignment.rm.flashmask.reward_start import learner_of
 from llm.alignment.rm.flashmask.run_reward import main, read_format
 from llm.core.checkpoint import checkpoints, contents
+from llm.core.run.work import needed_of_checkpoint
 from tests.factories import six_updates
 from tests.runs import STACK, assert_same_runs, refusal, running, train_ranks
 
@@ -75,7 +76,7 @@ def test_what_a_run_saves_is_all_that_it_needs_and_a_flipped_bit_in_any_of_its_f
     tiny, straight, tmp_path, form
 ):
     run = resolve_run(flags_of(tiny, tmp_path, form), "")
-    needed = needed_of_checkpoint(run, read_format(run))
+    needed = needed_of_checkpoint(run, learner_of(run, read_format(run)))
     whole, folder = straight(form) / "checkpoint-4", tmp_path / "checkpoint-4"
     assert checkpoints.faults(whole) == [] and contents.faults(whole, needed) == []
     shutil.copytree(whole, folder)

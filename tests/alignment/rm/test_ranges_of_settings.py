@@ -25,6 +25,8 @@ OUTSIDE = [
     ("lr_end", -1e-9),
     ("max_grad_norm", 1e-40),
     ("max_prompt_len", 0),
+    ("dataset_num_proc", 0),
+    ("per_device_train_batch_max_tokens", 0),
     ("max_seq_len", 3),
     ("max_steps", 0),
     ("max_steps", -2),

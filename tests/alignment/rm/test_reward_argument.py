@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from llm.alignment.rm.flashmask import reward_checks
-from llm.alignment.rm.flashmask.reward_argument import CLASSES, MISPRINTS, is_unobeyed
+from llm.alignment.rm.flashmask.reward_argument import CLASSES
 from llm.core.model import attention
+from llm.core.run import checks
+from llm.core.run.arguments import MISPRINTS, is_unobeyed
 from llm.core.settings.display import render
 from llm.core.settings.parse import parse
 from llm.core.settings.settings import SettingsError
@@ -148,12 +149,12 @@ def test_load_best_gives_way_by_default_and_is_refused_when_written(flags, why):
 
 def test_a_run_too_short_for_any_checkpoint_says_so_before_training():
     settings = resolved()  # the documented defaults: 100 updates, a checkpoint every 500
-    reward_checks.fit_to_steps(settings, 100, None)
+    checks.fit_to_steps(settings, 100, None)
     assert settings["load_best_model_at_end"] is False
     assert "none to choose from" in "".join(settings.changes)
     written = resolved("--load_best_model_at_end", "true")
     with pytest.raises(SettingsError, match="none to choose from"):
-        reward_checks.fit_to_steps(written, 100, None)
+        checks.fit_to_steps(written, 100, None)
 
 
 def test_the_best_metric_is_one_of_the_evaluation_and_less_calibration_error_is_better():
@@ -164,10 +165,10 @@ def test_the_best_metric_is_one_of_the_evaluation_and_less_calibration_error_is_
 
 def test_lengths_fit_the_model():
     settings = resolved()
-    reward_checks.fit_to_model(settings, replace(LLAMA, max_position_embeddings=1024))
+    checks.fit_to_model(settings, replace(LLAMA, max_position_embeddings=1024))
     assert (settings["max_seq_len"], settings["max_prompt_len"]) == (1024, 512)
     with pytest.raises(SettingsError, match="1024 tokens at most"):
-        reward_checks.fit_to_model(resolved("--max_seq_len", "2048"), replace(LLAMA, max_position_embeddings=1024))
+        checks.fit_to_model(resolved("--max_seq_len", "2048"), replace(LLAMA, max_position_embeddings=1024))
 
 
 def test_the_window_of_prefix_sharing_is_all_of_the_data_unless_it_is_streamed():

@@ -234,7 +234,7 @@ def test_a_run_killed_while_writing_its_first_file_starts_again(settings_of, tmp
 
 @pytest.mark.parametrize("lazy", [False, True])
 def test_data_of_which_nothing_fits_is_refused_before_the_model_is_loaded(settings_of, capsys, lazy):
-    assert "no record can be scored" in refusal(capsys, settings_of(max_seq_len=12, max_prompt_len=8, lazy=lazy))
+    assert "no record can be learnt from" in refusal(capsys, settings_of(max_seq_len=12, max_prompt_len=8, lazy=lazy))
 
 
 def test_the_last_evaluation_is_among_the_curves(settings_of, tmp_path):

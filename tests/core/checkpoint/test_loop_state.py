@@ -87,5 +87,16 @@ def test_a_damaged_state_is_a_message(saved, name, value):
     states = read_json(folder / loop_state.RANDOM)
     states[1][name] = value
     write_json(folder / loop_state.RANDOM, states)
-    with pytest.raises(ValueError, match="random numbers in .* is damaged"):
+    with pytest.raises(ValueError, match=f"{loop_state.RANDOM}: this state of random numbers is damaged"):
         loop_state.restore_random(folder, rank=1, ranks=2)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000, b"5", b"[1, 2]", b'{"a": 1, "b": 2}'])
+def test_a_file_that_holds_no_states_is_a_message(saved, content):
+    folder, _ = saved
+    (folder / loop_state.RANDOM).write_bytes(content)
+    with pytest.raises(ValueError, match=f"{loop_state.RANDOM}: this state of random numbers is damaged"):
+        loop_state.restore_random(folder, rank=1, ranks=2)
+    (folder / loop_state.SCHEDULE).write_bytes(content if content != b'{"a": 1, "b": 2}' else b'{"last_lr": NaN}')
+    with pytest.raises(ValueError, match=loop_state.SCHEDULE):
+        loop_state.schedule_of(folder)

@@ -149,10 +149,16 @@ def test_a_folder_with_leftovers_alone_counts_as_empty(tmp_path):
     assert not has_only_leftovers(tmp_path)
     put(tmp_path / "whole", OLD)
     assert not has_only_leftovers(tmp_path / "whole")
-    (tmp_path / "whole" / READY).mkdir()
-    assert has_only_leftovers(tmp_path / "whole")
-    (tmp_path / "whole" / "notes.txt").touch()
-    assert not has_only_leftovers(tmp_path / "whole")
+    for mark in (READY, LOCK):
+        (tmp_path / "whole" / mark).mkdir()
+        assert has_only_leftovers(tmp_path / "whole")
+        (tmp_path / "whole" / "notes.txt").touch()
+        assert not has_only_leftovers(tmp_path / "whole")
+        (tmp_path / "whole" / "notes.txt").unlink()
+        (tmp_path / "whole" / mark).rmdir()
+    put(tmp_path / "trained", OLD | {replacement.OF_TRAINING: ""})
+    (tmp_path / "trained" / LOCK).touch()
+    assert not has_only_leftovers(tmp_path / "trained")
 
 
 def test_what_a_model_is_made_of_is_on_the_disk_before_it_counts(tmp_path, monkeypatch):

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from llm.alignment.rm.flashmask.data import rows_of
 from llm.alignment.rm.flashmask.reward_run import RewardRun, resolve_run
-from llm.alignment.rm.flashmask.row_cache import rows_of
 from llm.alignment.rm.flashmask.run_reward import read_format
 from llm.core.console import ArgumentParser, count_of, plain_errors, refuse
 

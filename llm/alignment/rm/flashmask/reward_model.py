@@ -39,7 +39,7 @@ def as_reward_model(model, tokens: RewardTokens, over_vocabulary: bool = False):
     def forward(self, input_ids, position_ids, end_row, scored):
         hidden_BSE = forward_module.hidden_states(self, input_ids, position_ids, end_row)
         head = logits_of if reward_head.of(self) else self.lm_head
-        return head(at_scored(hidden_BSE, scored))
+        return head(forward_module.at_scored(hidden_BSE, scored))
 
     # Past Layer.__setattr__, with which PaddleNLP guards the forward's signature for generation. The LM head keeps its
     # call: sharding stage 3 brings its weight together before, and cuts it up again behind.
@@ -94,8 +94,3 @@ def check_head_is_missing(run: RewardRun, config) -> None:
 def trains_placeholder_row(run: RewardRun, reward_format: RewardFormat) -> bool:
     """With adapters, which leave the embedding as it is."""
     return run.model.add_placeholder_token and reward_format.placeholder_was_added
-
-
-def at_scored(hidden, scored_K):
-    """[K, E]"""
-    return hidden.reshape([-1, hidden.shape[-1]]).gather(scored_K)

@@ -8,7 +8,7 @@ import paddle
 
 from llm.alignment.rm.flashmask.reward_argument import TrainingArguments
 from llm.alignment.rm.flashmask.reward_metrics import outcome_metrics, preference_metrics, step_metrics
-from llm.alignment.rm.flashmask.reward_model import at_scored
+from llm.core.model.forward import at_scored
 from llm.core.model.losses import (
     pair_loss,
     ranking_loss,

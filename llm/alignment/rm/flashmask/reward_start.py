@@ -1,191 +1,33 @@
-"""A run from its start to its results: which checkpoint it resumes from, its trainer, training and evaluation."""
+"""What a reward model brings to a run: its model, what it learns, and what its checkpoints hold."""
 
 from __future__ import annotations
 
-import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
-from llm.alignment.rm.flashmask.data import RewardRows
 from llm.alignment.rm.flashmask.reward_format import RewardFormat
-from llm.alignment.rm.flashmask.reward_model import trains_placeholder_row
+from llm.alignment.rm.flashmask.reward_model import build_model, trains_placeholder_row
 from llm.alignment.rm.flashmask.reward_objective import objective_of
 from llm.alignment.rm.flashmask.reward_run import RewardRun
-from llm.core.checkpoint import compatibility, contents, output_folder
-from llm.core.files import write_json
-from llm.core.model import lora, pipeline, shapes
-from llm.core.model.load import fingerprint
-from llm.core.parallel import ranks, same_run
-from llm.core.parallel.ranks import say
+from llm.core.model import lora, shapes
 from llm.core.records.records import PREFERENCES
-from llm.core.rows.batch import collate
 from llm.core.rows.payload import Labels, Pairs
-from llm.core.settings import display
-from llm.core.train.evaluator import evaluate_at_end
-from llm.core.train.exact_trainer import ExactTrainer, names_of_sums
-from llm.core.train.library_arguments import LibraryArguments, library_arguments
-from llm.core.train.tally import COUNTED_BY_ALL
-
-TRAIN_RESULTS = "train_results.json"
+from llm.core.run.work import Learner
 
 
-@dataclass(frozen=True)
-class Start:
-    """Where a run begins; all of its processes agree on it."""
-
-    arguments: LibraryArguments
-    identity: dict
-    checkpoint: Path | None
-    base_weights: str | None  # under adapters
-    needed: contents.Needed  # of every checkpoint
-
-
-def meet_ranks(run: RewardRun) -> LibraryArguments:
-    """PaddleNLP's arguments, with which the processes of a run connect."""
-    return library_arguments(
-        run.training,
-        output_dir=str(run.output_dir),
-        logging_dir=str(_folder_of_curves(run)),
-        metric_for_best_model=run.training.metric_for_best_model and run.best_metric,
-        greater_is_better=run.more_is_better,
-        disable_tqdm=not run.shows_bars,
-        pipeline_parallel_config=pipeline.CONFIG,
-    )
-
-
-def find_start(
-    run: RewardRun,
-    reward_format: RewardFormat,
-    arguments: LibraryArguments,
-    train: RewardRows | None,
-    dev: RewardRows | None,
-) -> Start:
-    """ValueError where a checkpoint is damaged or of another run, or where the processes do not belong to one run."""
-    base = fingerprint(run.model_path, run.sizes.model_type) if run.model.lora else None
-    identity = run.identity(base, train and train.fingerprint)
-    needed = needed_of_checkpoint(run, reward_format)
-    checkpoint = ranks.decided_by_first(
-        lambda: output_folder.find_checkpoint(
-            run.output_dir,
-            run.training,
-            identity,
-            run.identity_defaults,
-            lambda folder: contents.faults(folder, needed),
-            run.writes_model,
-        )
-    )
-    compatibility.check_stages(checkpoint, run.training.pipeline_parallel_degree, run.sizes.tie_word_embeddings)
-    same_run.check(run.output_dir, checkpoint, identity, dev and dev.fingerprint, run.values)
-    return Start(arguments, identity, checkpoint, base, needed)
-
-
-def needed_of_checkpoint(run: RewardRun, reward_format: RewardFormat) -> contents.Needed:
-    sizes = replace(run.sizes, vocab_size=max(run.sizes.vocab_size, len(reward_format.tokenizer)))
-    weights = shapes.of_model(sizes)
-    if run.model.lora:
-        new_placeholder = trains_placeholder_row(run, reward_format)
-        weights = lora.shapes_of_trained(sizes, run.model.lora_rank, run.model.lora_target_modules, new_placeholder)
-    return contents.Needed(
-        weights=weights,
-        is_adapter=run.model.lora,
-        is_tied=run.sizes.tie_word_embeddings,
-        bfloat16=run.weight_dtype == "bfloat16",
-        unified=run.training.unified_checkpoint,
-        sums=(*COUNTED_BY_ALL, *names_of_sums(objective_of(run.form, run.training))),
-        best_at_end=run.training.load_best_model_at_end,
-    )
-
-
-def _folder_of_curves(run: RewardRun) -> Path:
-    """Of this run alone, which replaces what is in it. VisualDL and TensorBoard show the runs below one folder."""
-    written = run.training.logging_dir
-    return output_folder.absolute(written) / run.output_dir.name if written else run.output_dir / "runs"
-
-
-def make_trainer(run: RewardRun, reward_format: RewardFormat, start: Start, model, train, dev) -> ExactTrainer:
-    return ExactTrainer(
+def learner_of(run: RewardRun, reward_format: RewardFormat) -> Learner:
+    return Learner(
+        reward_format,
+        payload=Pairs if run.form == PREFERENCES else Labels,
         objective=objective_of(run.form, run.training),
-        model=model,
-        args=start.arguments,
-        train_dataset=train,
-        eval_dataset=dev,
-        tokenizer=reward_format,
-        # any id that the model has will do for padding, which is seen by itself alone
-        collate=partial(
-            collate, pad_id=0, multiple=run.row_multiple, kind=Pairs if run.form == PREFERENCES else Labels
-        ),
-        keeps_checkpoints=run.keeps_checkpoints,
-        identity=start.identity,
-        needed=start.needed,
-        unified=run.training.unified_checkpoint,
-        steps=run.steps,
-        steps_per_pass=run.steps_per_pass,
-        nan_policy=run.training.nan_policy,
-        reports=run.training.report_to or ["visualdl"],
+        weights=weights_of_checkpoint(run, reward_format),
+        build_model=partial(build_model, run, reward_format),
     )
 
 
-def begin_run(run: RewardRun, start: Start) -> None:
-    """The settings of a run that trains are kept apart until its model is there; by the first rank."""
-    if ranks.rank() > 0:
-        return
-    if run.training.overwrite_output_dir and run.training.do_train:
-        output_folder.delete_checkpoints(run.output_dir)
-    folder = run.output_dir
-    if run.writes_model:
-        folder /= output_folder.IN_PROGRESS
-        folder.mkdir(exist_ok=True)
-    display.save(run.settings, (start.arguments,), folder / run.settings_file)
-
-
-def carry_out(run: RewardRun, start: Start, trainer: ExactTrainer) -> dict:
-    """Training and evaluation, as far as they are asked for."""
-    with contextlib.closing(trainer.curves):
-        return _train_and_evaluate(run, start, trainer)
-
-
-def _train_and_evaluate(run: RewardRun, start: Start, trainer: ExactTrainer) -> dict:
-    results: dict = {}
-    if trainer.args.do_train:
-        trainer.train(resume_from_checkpoint=start.checkpoint and str(start.checkpoint))
-        if trainer.stopped_by:
-            say(trainer.where_stopped())
-            return results
-        results |= end_training(run, start, trainer)
-    if trainer.args.do_eval:
-        metrics = evaluate_at_end(trainer)
-        write_results(trainer, "eval", metrics)
-        results |= metrics
-    if trainer.args.do_train:
-        trainer.save_state()
-    say(f"{'results and model' if run.writes_model else 'results'}: {trainer.args.output_dir}")
-    return results
-
-
-def end_training(run: RewardRun, start: Start, trainer: ExactTrainer) -> dict:
-    trainer.weights.check_end()
-    results = {f"train_{name}": value for name, value in trainer.train_totals().items()}
-    if trainer.args.load_best_model_at_end and trainer.state.best_model_checkpoint is None:
-        say(f"no evaluation had a {trainer.args.metric_for_best_model}, so the final model is the last one")
-    if run.writes_model:
-        trainer.save_final_model(partial(leave_with_model, run, start, trainer, results))
-        if trainer.is_world_process_zero():
-            output_folder.end_run(run.output_dir, is_new=start.checkpoint is None)
-    else:
-        write_results(trainer, "train", results)
-    return results
-
-
-def leave_with_model(run: RewardRun, start: Start, trainer: ExactTrainer, results: dict, folder: Path) -> None:
-    """What belongs to the model: by which settings, on which base, and with which results it was made."""
-    display.save(run.settings, (start.arguments,), folder / run.settings_file)
-    if start.base_weights:
-        write_json(folder / lora.BASE_FILE, {"weights": start.base_weights})
-    write_json(folder / TRAIN_RESULTS, results)
-    trainer.state.save_to_json(str(folder / "trainer_state.json"))
-
-
-def write_results(trainer: ExactTrainer, name: str, values: dict) -> None:
-    if trainer.is_world_process_zero():
-        write_json(Path(trainer.args.output_dir) / f"{name}_results.json", values)
+def weights_of_checkpoint(run: RewardRun, reward_format: RewardFormat) -> dict[str, list[int]]:
+    sizes = replace(run.sizes, vocab_size=max(run.sizes.vocab_size, len(reward_format.tokenizer)))
+    if not run.model.lora:
+        return shapes.of_model(sizes)
+    new_placeholder = trains_placeholder_row(run, reward_format)
+    return lora.shapes_of_trained(sizes, run.model.lora_rank, run.model.lora_target_modules, new_placeholder)

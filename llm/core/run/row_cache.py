@@ -13,58 +13,54 @@ import fcntl
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import xxhash
 
-from llm.alignment.rm.flashmask.data import RewardRows, RowCounts, load_rows
-from llm.alignment.rm.flashmask.reward_argument import DataArgument
-from llm.alignment.rm.flashmask.reward_format import RewardFormat
 from llm.core.files import checksum, read_json, write_json
 from llm.core.parallel.ranks import say
 from llm.core.paths import find_files
 from llm.core.records.records import ReadCounts
 from llm.core.rows.row_store import StoredRows, write_rows
+from llm.core.run.arguments import DataArgument
+from llm.core.run.packed_rows import PackedRows, RowCounts
 from llm.core.text.encoding import EncodeCounts
+from llm.core.text.tokenizer import Tokenizer
 
 VERSION = 1  # of what a row of the same text is; another one builds every cache again
 ROWS, ABOUT = "rows.arrow", "about.json"
 OF_ROWS = "max_seq_len zero_padding greedy_zero_padding prefix_sharing prefix_sharing_window skip_bad_records".split()
 
 
-def made_from(
-    files: list[Path], data: DataArgument, reward_format: RewardFormat, form: str, margin: float
-) -> dict[str, Any]:
-    """Everything that the rows depend on."""
-    tokenizer = {name: xxhash.xxh3_128(text).hexdigest() for name, text in reward_format.tokenizer.content().items()}
+def made_from(files: list[Path], data: DataArgument, tokenizer: Tokenizer, origin: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that the rows depend on; `origin` is what the task adds."""
     return {
         "version": VERSION,
         "files": [[str(file), checksum(file)] for file in files],
-        "form": form,
-        "margin": margin,
-        "format": asdict(reward_format.values),
-        "tokens": asdict(reward_format.tokens),
-        "tokenizer": tokenizer,
+        "tokenizer": {name: xxhash.xxh3_128(text).hexdigest() for name, text in tokenizer.content().items()},
+        **origin,
         **{name: getattr(data, name) for name in OF_ROWS},
     }
 
 
 def rows_of(
-    paths: list[str], data: DataArgument, reward_format: RewardFormat, form: str, margin: float, bar: bool = False
-) -> RewardRows:
+    paths: list[str],
+    data: DataArgument,
+    tokenizer: Tokenizer,
+    origin: Mapping[str, Any],
+    build: Callable[[], PackedRows],
+) -> PackedRows:
     """From the cache, if the settings name one."""
-    build = partial(load_rows, paths, data, reward_format, form, margin, bar)
     if not data.cache_dir:
         return build()
-    source = made_from(find_files(paths), data, reward_format, form, margin)
+    source = made_from(find_files(paths), data, tokenizer, origin)
     return cached_rows(Path(data.cache_dir).expanduser(), source, build)
 
 
-def cached_rows(cache_dir: Path, source: dict[str, Any], build: Callable[[], RewardRows]) -> RewardRows:
+def cached_rows(cache_dir: Path, source: dict[str, Any], build: Callable[[], PackedRows]) -> PackedRows:
     """The rows that were made from this source, built now if they are not there or damaged."""
     folder = cache_dir / _checksum_of(source)
     cache_dir.mkdir(parents=True, exist_ok=True)
@@ -90,7 +86,7 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _build(folder: Path, source: dict[str, Any], rows: RewardRows) -> None:
+def _build(folder: Path, source: dict[str, Any], rows: PackedRows) -> None:
     unfinished = folder.with_suffix(".part")  # of a process that was killed, or of this one
     shutil.rmtree(unfinished, ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)
@@ -102,7 +98,7 @@ def _build(folder: Path, source: dict[str, Any], rows: RewardRows) -> None:
     unfinished.rename(folder)
 
 
-def _load(folder: Path) -> RewardRows | None:
+def _load(folder: Path) -> PackedRows | None:
     """None where there are no rows, or damaged ones."""
     if not folder.is_dir():
         return None
@@ -116,4 +112,4 @@ def _load(folder: Path) -> RewardRows | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         say(f"  {folder} is damaged ({error}) and is built again")
         return None
-    return RewardRows(StoredRows(folder / ROWS), read, encoded, counted, lazy=False)
+    return PackedRows(StoredRows(folder / ROWS), read, encoded, counted, lazy=False)

@@ -1,0 +1,68 @@
+"""Fine-tuning runs: they learn, resume as if they had not been stopped, and give the same under other layouts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from llm.core.files import read_json
+from llm.finetune.run_finetune import main
+from tests.runs import assert_same_runs, history, refusal, train_ranks, weights
+
+pytestmark = pytest.mark.runs
+
+
+def test_a_run_learns_and_says_what_it_measured(flags_of, tmp_path, capsys):
+    results = main(flags_of("one", max_steps=12, eval_steps=6, save_steps=6, learning_rate=3e-3))
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "warning: 1 prompt without a line break at the end" in shown
+    assert "tokens to learn in 43 answers" in shown  # 40 solutions, 2 of the dialogue, 1 of the chat
+    logged = history(tmp_path / "one/out")
+    assert logged[12, True]["eval_loss"] < logged[6, True]["eval_loss"]
+    assert results["eval_perplexity"] == pytest.approx(np.exp(results["eval_loss"]), rel=1e-6)
+    assert 0 < results["eval_accuracy"] < 1 and results["eval_answer_tokens"] > 100
+    assert read_json(tmp_path / "one/out/config.json")["architectures"] == ["LlamaForCausalLM"]
+
+
+def test_a_resumed_run_is_one_that_was_not_stopped(flags_of, tmp_path):
+    main(flags_of("straight"))
+    again = flags_of("again")
+    shutil.copytree(tmp_path / "straight/out/checkpoint-3", tmp_path / "again/out/checkpoint-3")
+    (tmp_path / "again/out/settings.json").write_text("{}")
+    main(again)
+    assert_same_runs(tmp_path / "straight/out", tmp_path / "again/out")
+    np.testing.assert_equal(weights(tmp_path / "again/out"), weights(tmp_path / "straight/out"))
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize(
+    "name, layout",
+    [
+        ("tensor", {"tensor_parallel_degree": 2}),
+        ("stage1", {"sharding": "stage1", "gradient_accumulation_steps": 1}),
+    ],
+)
+def test_a_layout_gives_the_losses_of_one_process(flags_of, tmp_path, name, layout):
+    main(flags_of("one"))
+    train_ranks(flags_of(name, **layout), tmp_path / name, script=main)
+    assert_same_runs(tmp_path / "one/out", tmp_path / name / "out", tolerance=1e-4)
+
+
+def test_adapters_have_nothing_of_rewards(flags_of, tmp_path, capsys):
+    main(flags_of("lora", lora=True, lora_rank=2))
+    (file,) = (tmp_path / "lora/out").glob("peft_model*.safetensors")
+    assert {name.rpartition(".")[2] for name in load_file(file)} == {"lora_A", "lora_B"}
+    assert "reward" not in capsys.readouterr().out.split("LoRA:")[1].split("update 1")[0]
+
+
+def test_refusals(flags_of, tmp_path, capsys):
+    data = tmp_path / "bad.jsonl"
+    data.write_text(json.dumps({"src": ["a", "b"], "tgt": ["c"]}))
+    assert "bad.jsonl:1" in refusal(capsys, flags_of("a", train_dataset_path=data), main)
+    shown = refusal(capsys, flags_of("b", process_reward=True, metric_for_best_model="auc"), main)
+    assert "process_reward" in shown and "loss, perplexity, accuracy" in shown
+    assert "no chat template" in refusal(capsys, flags_of("c", use_chat_template=True), main)
