@@ -44,12 +44,12 @@ class Sequence:
     def __reduce__(self) -> tuple:
         """Between processes as plain bytes, in half of the time that arrays take."""
         arrays = self.ids.tobytes(), self.scored.tobytes(), self.labels.tobytes()
-        return _sequence_of, (*arrays, self.prompt_len, self.weight, self.place, self.error_cut)
+        return _sequence_of, (type(self), *arrays, self.prompt_len, self.weight, self.place, self.error_cut)
 
 
-def _sequence_of(ids: bytes, scored: bytes, labels: bytes, *others: Any) -> Sequence:
+def _sequence_of(kind: type[Sequence], ids: bytes, scored: bytes, labels: bytes, *others: Any) -> Sequence:
     """Arrays that own their memory, as those of the encoder do: a view with its bytes needs several times as much."""
-    return Sequence(
+    return kind(
         np.frombuffer(ids, INT32).copy(),
         np.frombuffer(scored, INT64).copy(),
         np.frombuffer(labels, FLOAT32).copy(),
