@@ -93,9 +93,16 @@ def scaling(parser: ArgumentParser) -> None:
     parser.add_argument("--lora", action="store_true", help="train adapters of rank 8")
 
 
+def data(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--records", type=whole, default=450_000, help="as many as Math-Shepherd has (default: %(default)s)"
+    )
+
+
 # kind, whose module in this folder has the same name: (its arguments, what it measures)
 KINDS = {
     "packing": (packing, "tokens that each packing computes for your data"),
+    "data": (data, "speed and memory of check, convert, tokenize and of training's own reading"),
     "attention": (attention, "time of attention by length and number of documents"),
     "training": (training, "solutions and tokens a second of each packing, memory, where time goes"),
     "scaling": (scaling, "what every layout of several processes sends and holds, measured"),

@@ -1,122 +1,119 @@
-"""The solutions that a benchmark works on, encoded as for training, and their packings."""
+"""How long it takes to check, convert and tokenize many records, and until a training on them begins."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 import tempfile
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from llm.alignment.rm.flashmask.reward_format import FormatValues, make_format, split_reward_tokens
-from llm.benchmark.arguments import PADDED_BATCH
-from llm.benchmark.report import progress
+from llm.benchmark.report import ONE, TEXT, TWO, WHOLE, megabytes, progress, show, table
+from llm.benchmark.scaling import make_model
+from llm.benchmark.watch import Watched, watch
 from llm.core import patches
-from llm.core.model import folder as folder_module
-from llm.core.records.records import ReadCounts, Record, iter_records
-from llm.core.rows.packing import choose_packing
-from llm.core.rows.prefix_tree import grow_trees
-from llm.core.rows.row import Row
-from llm.core.run.packed_rows import describe_cuts
-from llm.core.text.encoding import Sequence
-from llm.core.text.load_tokenizer import load_tokenizer
-from llm.core.text.reward_tokens import RewardTokens
-from llm.data.train_tokenizer import train_tokenizer
+from llm.data.generate_arithmetic import records, right_solutions, write
 
-# name: zero_padding, greedy_zero_padding, prefix_sharing
-PACKINGS = {
-    "padded": (False, False, False),
-    "sequential": (True, False, False),
-    "greedy": (True, True, False),
-    "forest": (True, True, True),
+VERBS = [sys.executable, "-m", "llm"]
+SIZES = {
+    "vocab_size": 896,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 4096,
 }
-TOKENIZER_RECORDS, TOKENIZER_PIECES = 4000, 32000
+SOLUTIONS = 4  # of a problem
+TOKENIZER_PROBLEMS = 2000
+RUN = {
+    "bf16": False,
+    "max_seq_len": 4096,
+    "max_prompt_len": 2048,
+    "max_steps": 1,
+    "per_device_train_batch_size": 1,
+    "gradient_accumulation_steps": 1,
+    "save_strategy": "no",
+    "report_to": "none",
+}
+DESCRIBED, BEGINS = "training data:", "train:"  # on the screen when the data is read, and when the first update begins
+COLUMNS = {
+    "job": ("job", TEXT),
+    "records_per_second": ("records/s", WHOLE),
+    "records_per_cpu_second": ("records/CPU s", WHOLE),
+    "seconds": ("seconds", ONE),
+    "cpu_seconds": ("CPU seconds", ONE),
+    "peak_mb": ("peak MB", WHOLE),
+    "first_output": ("first output", TWO),
+}
 
 
-@dataclass
-class Solutions:
-    records: list[Record]
-    sequences: list[Sequence]
-    tokenizer: object
-    tokens: RewardTokens
-    about: list[str]  # lines for the heading of a table
-
-    @property
-    def token_count(self) -> int:
-        return sum(map(len, self.sequences))
-
-    @property
-    def label_count(self) -> int:
-        return sum(len(sequence.scored) for sequence in self.sequences)
-
-
-def read(arguments: argparse.Namespace) -> Solutions:
+def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
     patches.apply_to_library()
-    prompt_len = prompt_limit(arguments)
-    reward_tokens = split_reward_tokens(arguments.reward_tokens)
-    tokenizer, which = _tokenizer(arguments, reward_tokens)
-    values = FormatValues(
-        placeholder_token=arguments.placeholder_token,
-        reward_tokens=arguments.reward_tokens,
-        max_seq_len=arguments.max_seq_len,
-        max_prompt_len=prompt_len,
-        use_chat_template=False,
-        process_reward=True,
-        score_last_step_only=False,
-    )
-    reward_format = make_format(values, tokenizer)
-    progress("encoding")
-    encoder = reward_format.encoder()
-    counts = ReadCounts()
-    records = iter_records(arguments.DATA, reward_tokens, counts, arguments.skip_bad_records)
-    encoded = ((record, encoder.encode(record)) for record in islice(records, arguments.solutions))
-    kept = [(record, sequence) for record, sequence in encoded if sequence is not None]
-    if not kept:
-        raise ValueError(
-            f"{', '.join(arguments.DATA)}: no record can be scored: {dict(encoder.counts.dropped)}. "
-            f"Raise max_seq_len ({arguments.max_seq_len}) or lower max_prompt_len ({prompt_len})."
+    count = arguments.records
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        progress(f"writing {count:,} records")
+        size = write(
+            folder / "records.jsonl", islice(records(-(-count // SOLUTIONS), solutions_per_problem=SOLUTIONS), count)
         )
-    solutions = Solutions(*map(list, zip(*kept, strict=True)), tokenizer, reward_format.tokens, [])
-    solutions.about = [
-        f"data: {', '.join(arguments.DATA)}: {len(kept):,} solutions with {solutions.label_count:,} labels, "
-        f"{solutions.token_count:,} tokens ({solutions.token_count / len(kept):,.0f} a solution)",
-        *(f"  {number:,} records dropped: {reason}" for reason, number in counts.dropped.items()),
-        *describe_cuts(encoder.counts),
-        f"tokenizer: {which}; max_seq_len {arguments.max_seq_len:,}, max_prompt_len {prompt_len:,}",
-    ]
-    return solutions
+        make_model(folder / "model", {"model_type": "llama", "tie_word_embeddings": False, **SIZES}, texts())
+        rows = measure(folder, count)
+        megabytes_read = (folder / "records.jsonl").stat().st_size / 1e6
+    show(
+        f"{size:,} generated records, {megabytes_read:,.0f} MB",
+        table(COLUMNS, rows),
+        "CPU seconds: of all processes of the command. peak MB: of all processes together, shared pages once. first "
+        "output: seconds until a terminal shows anything. reading: of a training, until its data is read, encoded and "
+        "packed. second start: of a training with cache_dir, until its first update begins.",
+        outcome={"benchmark": "data", "records": count, "megabytes": megabytes_read, "jobs": rows},
+    )
 
 
-def prompt_limit(arguments: argparse.Namespace) -> int:
-    return arguments.max_prompt_len or min(2048, arguments.max_seq_len // 2)
+def texts() -> list[str]:
+    """For a tokenizer that has the marks as pieces."""
+    solved = right_solutions(TOKENIZER_PROBLEMS)
+    return [f"{question} " + "\n".join(f"{step} ки + -" for step in steps) for question, steps in solved]
 
 
-def _tokenizer(arguments: argparse.Namespace, reward_tokens: tuple[str, ...]):
-    """(tokenizer, where it comes from)"""
-    if arguments.tokenizer:
-        return load_tokenizer(folder_module.find_model(arguments.tokenizer, "tokenizer")), arguments.tokenizer
-    progress("training a tokenizer on the data's text")
-    marks = " ".join((arguments.placeholder_token, *reward_tokens))  # each a piece of its own, as often as steps are
-    texts: dict[str, None] = {}  # in the order of the data, each once
-    records = islice(iter_records(arguments.DATA, reward_tokens, None, arguments.skip_bad_records), TOKENIZER_RECORDS)
-    for number, record in enumerate(records, 1):  # noqa: B007 (the last number is shown)
-        texts |= dict.fromkeys((*record.src, *record.tgt, *(f"{step} {marks}" for step in record.steps)))
-    with tempfile.TemporaryDirectory() as folder:
-        tokenizer = train_tokenizer(texts, Path(folder), TOKENIZER_PIECES, fewer=True)
-    return tokenizer, f"{len(tokenizer):,} pieces, trained for this on the data's first {number:,} records"
+def measure(folder: Path, count: int) -> list[dict]:
+    data, other, cache = folder / "records.jsonl", folder / "other.jsonl", folder / "cache"
+    paths = {"model_name_or_path": folder / "model", "train_dataset_path": data, "output_dir": folder / "out"}
+    config = folder / "config.json"
+    config.write_text(json.dumps(RUN | {name: str(path) for name, path in paths.items()}), encoding="utf-8")
+    commands = {
+        "check": ["check", data],
+        "check with a tokenizer": ["check", data, "--tokenizer", folder / "model"],
+        "convert to math-shepherd": ["convert", data, "--to", "math-shepherd", "--output", other],
+        "convert from math-shepherd": ["convert", other, "--output", folder / "again.jsonl"],
+        "tokenize": ["tokenize", config, "--cache_dir", cache],
+    }
+    rows = []
+    for job, words in commands.items():
+        found = run(job, words)
+        rows.append(row(job, count, found, found.seconds, found.cpu_seconds))
+    for job, text, words in (
+        ("training, reading", DESCRIBED, ["train", config]),
+        ("training, second start", BEGINS, ["train", config, "--cache_dir", cache, "--overwrite_output_dir", "true"]),
+    ):
+        found = run(job, words, (text,))
+        rows.append(row(job, count, found, *found.at[text]))
+    return rows
 
 
-def rows_of(sequences: list[Sequence], packing: str, max_seq_len: int) -> list[Row]:
-    """As training makes them of these settings."""
-    zero_padding, greedy, sharing = PACKINGS[packing]
-    pack = choose_packing(zero_padding, greedy, stream=False)
-    return list(pack(grow_trees(sequences, max_seq_len, sharing), max_seq_len))
+def run(job: str, words: list, texts: tuple[str, ...] = ()) -> Watched:
+    progress(job)
+    return watch([*VERBS, *map(str, words)], texts)
 
 
-def rows_in_batch(packing: str) -> int:
-    return PADDED_BATCH if packing == "padded" else 1
-
-
-def updates_of(solutions: list, size: int) -> list[list]:
-    """Neighbours in the data, which a question's solutions are, are trained in one update."""
-    return [solutions[start : start + size] for start in range(0, len(solutions), size)]
+def row(job: str, count: int, found: Watched, seconds: float, cpu_seconds: float | None) -> dict:
+    return {
+        "job": job,
+        "records_per_second": count / seconds,
+        "records_per_cpu_second": cpu_seconds and count / cpu_seconds,
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+        "peak_mb": megabytes(found.peak_bytes),
+        "first_output": found.first_output,
+    }

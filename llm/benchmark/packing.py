@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from llm.benchmark import data
+from llm.benchmark import examples
 from llm.benchmark.arguments import PADDED_BATCH
 from llm.benchmark.report import SHARE, TEXT, TIMES, TWO, WHOLE, progress, show, table
 from llm.core.rows.row import Row
@@ -29,7 +29,7 @@ COLUMNS = {
 
 
 def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
-    solutions = data.read(arguments)
+    solutions = examples.read(arguments)
     rows = measure(solutions.sequences, arguments.max_seq_len)
     show(
         "\n".join(solutions.about),
@@ -47,15 +47,15 @@ def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
 
 
 def measure(sequences: list[Sequence], max_seq_len: int) -> list[dict]:
-    seconds = {packing: float("inf") for packing in data.PACKINGS}
+    seconds = {packing: float("inf") for packing in examples.PACKINGS}
     rows = {}
     for repetition in range(REPETITIONS):
         progress(f"packing, repetition {repetition + 1} of {REPETITIONS}")
-        for packing in data.PACKINGS:
+        for packing in examples.PACKINGS:
             begin = time.perf_counter()
-            rows[packing] = data.rows_of(sequences, packing, max_seq_len)
+            rows[packing] = examples.rows_of(sequences, packing, max_seq_len)
             seconds[packing] = min(seconds[packing], time.perf_counter() - begin)
-    results = [figures(rows[packing], packing, max_seq_len) for packing in data.PACKINGS]
+    results = [figures(rows[packing], packing, max_seq_len) for packing in examples.PACKINGS]
     for result in results:
         result["seconds"] = seconds[result["packing"]]
         result["fewer"] = results[0]["computed"] / result["computed"]
@@ -63,7 +63,7 @@ def measure(sequences: list[Sequence], max_seq_len: int) -> list[dict]:
 
 
 def figures(rows: list[Row], packing: str, max_seq_len: int) -> dict:
-    tokens, computed = sum(map(len, rows)), computed_tokens(rows, data.rows_in_batch(packing))
+    tokens, computed = sum(map(len, rows)), computed_tokens(rows, examples.rows_in_batch(packing))
     return {
         "packing": packing,
         "rows": len(rows),

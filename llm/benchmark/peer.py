@@ -7,7 +7,7 @@ import os
 from itertools import zip_longest
 from pathlib import Path
 
-from llm.benchmark import children, data, model
+from llm.benchmark import children, examples, model
 from llm.benchmark.arguments import PADDED_BATCH
 from llm.benchmark.fast_tokenizer import special_tokens, tokenizer_json
 from llm.benchmark.report import ONE, TEXT, TIMES, WHOLE, describe, megabytes, progress, show, table
@@ -39,7 +39,7 @@ COLUMNS = {
 
 
 def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
-    solutions = data.read(arguments)
+    solutions = examples.read(arguments)
     size = model.sizes(arguments, solutions.tokenizer)
     ours = job_of(solutions, size, arguments.update, arguments.max_seq_len, arguments.seconds) | {"packing": "forest"}
     results = run_rounds(ours, peer_job(arguments, solutions, size), arguments, set_here)
@@ -81,7 +81,7 @@ def compare(ours: dict, peers: list[dict], goal: float | None) -> dict[str, floa
     return {row["trainer"]: row["ratio"] for row in peers}
 
 
-def peer_job(arguments: argparse.Namespace, solutions: data.Solutions, size: dict[str, int]) -> dict:
+def peer_job(arguments: argparse.Namespace, solutions: examples.Solutions, size: dict[str, int]) -> dict:
     if unlabelled := sum(None in record.labels for record in solutions.records):
         raise ValueError(f"{count_of(unlabelled, 'solution')} lack the label of a step, and TRL needs all of them.")
     return {
@@ -103,7 +103,7 @@ def peer_job(arguments: argparse.Namespace, solutions: data.Solutions, size: dic
             "per_device_train_batch_size": PADDED_BATCH,
             "gradient_accumulation_steps": arguments.update // PADDED_BATCH,
             "max_length": arguments.max_seq_len,
-            "max_prompt_length": data.prompt_limit(arguments),
+            "max_prompt_length": examples.prompt_limit(arguments),
             **SILENT,
         },
     }

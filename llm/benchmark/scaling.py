@@ -75,7 +75,7 @@ def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
     sizes = sizes_of(config, "this benchmark")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_model(folder / "model", config)
+        make_model(folder / "model", config, [text_of(record()) for _ in range(20)])
         make_rows(folder / "train.jsonl")
         rows = []
         for layout in arguments.layouts:
@@ -98,9 +98,9 @@ def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
     )
 
 
-def make_model(folder: Path, config: dict) -> None:
-    """Random weights, and a tokenizer for the one text that there is."""
-    train_tokenizer([text_of(record()) for _ in range(20)], folder, SIZES["vocab_size"], fewer=True)
+def make_model(folder: Path, config: dict, texts: list[str]) -> None:
+    """Random weights, and a tokenizer for these texts."""
+    train_tokenizer(texts, folder, config["vocab_size"], fewer=True)
     paddle.seed(0)
     causal_lm = FAMILIES[config["model_type"]].causal_lm()
     settings = {name: value for name, value in config.items() if name != "model_type"}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from llm.benchmark import children, data, model
+from llm.benchmark import children, examples, model
 from llm.benchmark.arguments import PADDED_BATCH
 from llm.benchmark.report import ONE, TEXT, TIMES, TWO, WHOLE, describe, megabytes, progress, show, table
 from llm.core.console import count_of
@@ -71,7 +71,7 @@ def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
 def _workload(arguments: argparse.Namespace) -> tuple[list, list[str], dict[str, int]]:
     """([ids, scored positions, tokens of the prompt] of each solution, what they are, the model's sizes)"""
     if not arguments.candidates:
-        given = data.read(arguments)
+        given = examples.read(arguments)
         solutions = [[s.ids.tolist(), s.scored.tolist(), s.prompt_len] for s in given.sequences]
         return solutions, given.about, model.sizes(arguments, given.tokenizer)
     solutions = candidates(arguments.candidates, arguments.vocab_size)

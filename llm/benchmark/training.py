@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from llm.benchmark import children, data, model
+from llm.benchmark import children, examples, model
 from llm.benchmark.report import ONE, SHARE, TEXT, TIMES, TWO, WHOLE, describe, megabytes, progress, show, table
 from llm.benchmark.training_run import job_of
 
-VARIANTS = {packing: {"packing": packing} for packing in data.PACKINGS}
+VARIANTS = {packing: {"packing": packing} for packing in examples.PACKINGS}
 LORA = "forest, LoRA"
 CHILD = [sys.executable, "-m", "llm.benchmark.training_run"]
 SPEED = {
@@ -36,7 +36,7 @@ PARTS = {
 
 
 def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
-    solutions = data.read(arguments)
+    solutions = examples.read(arguments)
     size = model.sizes(arguments, solutions.tokenizer)
     job = job_of(solutions, size, arguments.update, arguments.max_seq_len, arguments.seconds)
     variants = VARIANTS | {LORA: {"packing": "forest", "lora_rank": arguments.lora_rank}}

@@ -17,7 +17,7 @@ import numpy as np
 import paddle
 
 from llm.alignment.rm.flashmask.reward_objective import MODEL_INPUTS
-from llm.benchmark import data, profile
+from llm.benchmark import examples, profile
 from llm.benchmark.children import peak_bytes
 from llm.benchmark.model import matrix_rate, multiply_adds, random_reward_model
 from llm.benchmark.packing import computed_tokens
@@ -31,12 +31,12 @@ from llm.core.text.encoding import Sequence
 from llm.core.text.reward_tokens import RewardTokens
 
 
-def job_of(solutions: data.Solutions, size: dict, per_update: int, max_seq_len: int, seconds: float) -> dict:
+def job_of(solutions: examples.Solutions, size: dict, per_update: int, max_seq_len: int, seconds: float) -> dict:
     """Everything but the packing, and whether all weights train or adapters."""
     tokens = solutions.tokens
     encoded = [[s.ids.tolist(), s.scored.tolist(), s.labels.tolist(), s.prompt_len] for s in solutions.sequences]
     return {
-        "updates": data.updates_of(encoded, per_update),
+        "updates": examples.updates_of(encoded, per_update),
         "tokens": [tokens.placeholder, tokens.positive, tokens.negative],
         "sizes": size,
         "max_seq_len": max_seq_len,
@@ -55,8 +55,8 @@ def measure(job: dict) -> dict:
     optimizer = paddle.optimizer.AdamW(
         1e-5, parameters=model.parameters(), grad_clip=paddle.nn.ClipGradByGlobalNorm(1.0)
     )
-    updates = [data.rows_of(sequences_of(update), job["packing"], job["max_seq_len"]) for update in job["updates"]]
-    loaders = [loader_of(rows, data.rows_in_batch(job["packing"])) for rows in updates]
+    updates = [examples.rows_of(sequences_of(update), job["packing"], job["max_seq_len"]) for update in job["updates"]]
+    loaders = [loader_of(rows, examples.rows_in_batch(job["packing"])) for rows in updates]
     first_loss, *_ = [run_update(model, optimizer, loader) for loader in loaders]  # a pass in which memory is touched
     passes, begin, seconds = 0, time.perf_counter(), 0.0
     while not passes or seconds < job["seconds"]:
@@ -64,7 +64,7 @@ def measure(job: dict) -> dict:
             run_update(model, optimizer, loader)
         passes += 1
         seconds = time.perf_counter() - begin
-    computed = [computed_tokens(rows, data.rows_in_batch(job["packing"])) for rows in updates]
+    computed = [computed_tokens(rows, examples.rows_in_batch(job["packing"])) for rows in updates]
     result = {
         "seconds": seconds / passes,
         "passes": passes,

@@ -159,9 +159,9 @@ def _data(
     sections = []
     if TRAIN in found:
         against = [*held_out, *paths.against]
-        sections.append(data_section(TRAIN, paths.data, replace(how, against=against), bar))
+        sections.append(data_section(TRAIN, paths.data, replace(how, against=against), bar, run.data.dataset_num_proc))
     if DEV in found:
-        sections.append(data_section(DEV, held_out, how, bar))
+        sections.append(data_section(DEV, held_out, how, bar, run.data.dataset_num_proc))
     return paths, sections
 
 

@@ -25,8 +25,13 @@ class Section:
         self.findings.append(Finding("refused", 1, why, ""))
 
 
-def data_section(name: str, files: list[Path], asked: Asked, bar: bool) -> Section:
+def data_section(name: str, files: list[Path], asked: Asked, bar: bool, processes: int | None = None) -> Section:
+    """So many processes encode; without a number as many as in training."""
+    if asked.make_encoder and not processes:
+        from llm.core.run.packed_rows import processes_for  # takes longer to import than a small file to check
+
+        processes = processes_for(files)
     with reading_bar(files, bar) as progress:
-        data = check_data(files, asked, progress)
+        data = check_data(files, asked, progress, processes or 1)
     charts = [chart for measure in data.measures for chart in measure.charts()] if data.usable else []
     return Section(name, list(data.lines()), data.findings(), data.facts(), charts, data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 
 from llm.alignment.rm.flashmask.reward_argument import DataArgument, TrainingArguments
 from llm.alignment.rm.flashmask.reward_format import FormatValues, RewardFormat, make_format
@@ -11,7 +11,6 @@ from llm.core.model.folder import find_model
 from llm.core.run import checks
 from llm.core.run.arguments import MISPRINTS, is_unobeyed
 from llm.core.settings.parse import parse
-from llm.core.text.encoding import StepEncoder
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.core.text.reward_tokens import add_placeholder
 from llm.data.check.data_check import Asked
@@ -44,13 +43,9 @@ def read_text_settings(words: list[str]) -> tuple[CheckArgument, list[str] | Non
 
 
 def asked_of(reward_format: RewardFormat) -> Asked:
-    def encoder_of(max_seq_len: int) -> StepEncoder:
-        return replace(reward_format, values=replace(reward_format.values, max_seq_len=max_seq_len)).encoder()
-
     return Asked(
         reward_format.reward_tokens,
         reward_format.values.placeholder_token,
         reward_format.scored_part,
-        encoder_of,
-        reward_format.values.max_seq_len,
+        reward_format.encoder,
     )

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from llm.benchmark import data, packing, run_benchmark
+from llm.benchmark import examples, packing, run_benchmark
 from llm.core.text.encoding import Sequence
 
 
@@ -31,15 +31,15 @@ def test_figures_of_each_packing_are_those_counted_by_hand():
 
 def test_padding_is_counted_in_each_batch_by_itself():
     """9 solutions are a batch of 8 and one of a single solution, which needs no padding."""
-    rows = data.rows_of([solution(1, 2, 3)] * 8 + [solution(1, 2, 3, 4, 5)], "padded", max_seq_len=16)
-    computed = packing.computed_tokens(rows, data.rows_in_batch("padded"))
+    rows = examples.rows_of([solution(1, 2, 3)] * 8 + [solution(1, 2, 3, 4, 5)], "padded", max_seq_len=16)
+    computed = packing.computed_tokens(rows, examples.rows_in_batch("padded"))
     assert computed in (8 * 3 + 5, 8 * 5 + 3)  # as the shuffling of the rows has it
     assert packing.computed_tokens(rows, 1) == 8 * 3 + 5
 
 
 def test_batches_are_shuffled_as_in_training():
     """In the data's order solutions of a question, which are of like length, would need hardly any padding."""
-    rows = data.rows_of([solution(1, 2, 3)] * 8 + [solution(1, 2, 3, 4, 5)] * 8, "padded", max_seq_len=16)
+    rows = examples.rows_of([solution(1, 2, 3)] * 8 + [solution(1, 2, 3, 4, 5)] * 8, "padded", max_seq_len=16)
     assert packing.computed_tokens(rows, 8) == 16 * 5
 
 
@@ -49,7 +49,7 @@ def test_the_command_says_what_it_did_and_ends_in_json(tiny, capsys):
     assert "40 solutions with" in out and f"tokenizer: {tiny / 'model'}" in out
     result = json.loads(out.splitlines()[-1])
     assert (result["benchmark"], result["solutions"], result["max_seq_len"]) == ("packing", 40, 4096)
-    assert list(result["packings"]) == list(data.PACKINGS)
+    assert list(result["packings"]) == list(examples.PACKINGS)
     forest, greedy, padded = (result["packings"][name] for name in ("forest", "greedy", "padded"))
     assert forest["tokens"] < greedy["tokens"] == padded["tokens"] == result["solution_tokens"] < padded["computed"]
 

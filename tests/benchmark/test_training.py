@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from llm.benchmark import children, data, model, profile, run_benchmark, training, training_run
+from llm.benchmark import children, examples, model, profile, run_benchmark, training, training_run
 from llm.core.rows.prefix_tree import lone_tree
 from llm.core.rows.row import make_row
 from llm.core.text.encoding import Sequence
@@ -52,7 +52,7 @@ def test_the_command_measures_every_packing_in_turns_on_the_same_updates(tiny, i
         ]
     )
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert [job["packing"] for job in in_this_process] == [*data.PACKINGS, "forest"] * 2
+    assert [job["packing"] for job in in_this_process] == [*examples.PACKINGS, "forest"] * 2
     assert [job.get("lora_rank") for job in in_this_process] == [None, None, None, None, 2] * 2
     assert [len(update) for update in in_this_process[0]["updates"]] == [16, 8]
     assert all(job["updates"] == in_this_process[0]["updates"] for job in in_this_process)
@@ -76,7 +76,7 @@ def test_the_command_measures_every_packing_in_turns_on_the_same_updates(tiny, i
 @pytest.mark.runs
 def test_a_measurement_runs_in_a_process_of_its_own_and_knows_its_peak_memory(tiny, tokenizer, tokens):
     record = Sequence(np.arange(3, 23, dtype="int32"), np.array([9, 19]), np.array([1, 0], "float32"), 5)
-    solutions = data.Solutions([], [record] * 3, tokenizer, tokens, [])
+    solutions = examples.Solutions([], [record] * 3, tokenizer, tokens, [])
     size = SIZES | {"num_key_value_heads": 2, "max_position_embeddings": 64}
     job = training_run.job_of(solutions, size, per_update=2, max_seq_len=64, seconds=0.01) | {"packing": "forest"}
     result = children.run(training.CHILD, job)

@@ -11,8 +11,7 @@ from tqdm import tqdm
 
 @contextlib.contextmanager
 def reading_bar(files: Sequence[Path], shown: bool) -> Iterator[Callable[[int], object]]:
-    """A function that takes the number of bytes read since the last call. Reading that takes less than a second shows
-    no bar."""
+    """A function that takes the number of bytes read since the last call. What is read at once shows no bar."""
     size = sum(file.stat().st_size for file in files)
-    with tqdm(total=size, desc="reading", unit="B", unit_scale=True, delay=1, leave=False, disable=not shown) as bar:
+    with tqdm(total=size, desc="reading", unit="B", unit_scale=True, delay=0.2, leave=False, disable=not shown) as bar:
         yield bar.update

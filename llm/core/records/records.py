@@ -72,6 +72,10 @@ class Record:
     place: str
     weight: float = 1.0
 
+    def __reduce__(self) -> tuple:
+        """Between processes: several times as fast as what dataclasses do."""
+        return Record, (self.src, self.tgt, self.steps, self.labels, self.place, self.weight)
+
 
 @dataclass(frozen=True, slots=True)
 class Preference:
@@ -223,8 +227,11 @@ def _report(
 def parser_of(form: str, reward_tokens: Sequence[str] = ("+", "-")) -> Parse:
     """What makes a record of that form of a value that was read and its place, or says all that is wrong with it."""
     parse = parse_preference if form == PREFERENCES else partial(parse_record, values=label_values(reward_tokens))
+    of_other_form = frozenset(REQUIRED[LABELLED if form == PREFERENCES else PREFERENCES]) - {"src"}
 
     def parse_value(value: object, place: str) -> Record | Preference | list[Problem]:
+        if isinstance(value, dict) and of_other_form.isdisjoint(value):  # almost every record, so it comes first
+            return parse(value, place)
         if isinstance(value, Problem):
             return [value]
         if _is_of_both(value):

@@ -199,9 +199,10 @@ Some = Labels | Pairs | NextTokens  # kind of payload
 def _texts(solution: Sequence) -> np.ndarray:
     """A checksum of the ids up to each scored position."""
     found, crc, adler, begin = [], 0, 1, 0
-    for place in solution.scored.tolist():
-        piece = solution.ids[begin : place + 1].tobytes()
-        crc, adler, begin = zlib.crc32(piece, crc), zlib.adler32(piece, adler), place + 1
+    ids, size = solution.ids.tobytes(), solution.ids.itemsize
+    for end in ((solution.scored + 1) * size).tolist():
+        piece = ids[begin:end]
+        crc, adler, begin = zlib.crc32(piece, crc), zlib.adler32(piece, adler), end
         found.append((crc << 31) ^ adler)
     return np.array(found, "int64")
 

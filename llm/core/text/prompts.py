@@ -34,21 +34,27 @@ class PlainPrompts:
     """The turns, one per line, cut from the left, because the question is at the end; the start token stays."""
 
     def __init__(self, tokenizer: Tokenizer, max_prompt_len: int):
+        self._tokenizer = tokenizer
         self._start = start_ids(tokenizer)
         self._room = max(max_prompt_len - len(self._start), 0)
         self._in_context = lru_cache(CACHED_PROMPTS)(lambda text: ids_in_context(tokenizer, text))
-        self._at_start = lru_cache(CACHED_PROMPTS)(
-            lambda text: tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
-        )
+        self._first_in_text = lru_cache(CACHED_PROMPTS)(self._at_start)
+        self._cut = lru_cache(CACHED_PROMPTS)(self._fit)
 
     def encode(self, record: Record | Preference) -> Prompt:
-        turns = [message["content"] for message in messages_of(record.src, record.tgt)]
+        return self._cut(record.src, record.tgt)
+
+    def first_step(self, prompt: Prompt, step: str) -> list[int]:
+        return self._first_in_text(step) if prompt.is_empty else self._in_context(" " + step)
+
+    def _at_start(self, text: str) -> list[int]:
+        return self._tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+
+    def _fit(self, src: tuple[str, ...], tgt: tuple[str, ...]) -> Prompt:
+        turns = [message["content"] for message in messages_of(src, tgt)]
         ids = self._at_start("\n".join(turn for turn in turns if turn))
         kept = ids[max(len(ids) - self._room, 0) :]
         return Prompt(self._start + kept, was_cut=len(kept) < len(ids), is_empty=not kept)
-
-    def first_step(self, prompt: Prompt, step: str) -> list[int]:
-        return self._at_start(step) if prompt.is_empty else self._in_context(" " + step)
 
 
 class TemplatePrompts:

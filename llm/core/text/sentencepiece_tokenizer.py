@@ -31,7 +31,7 @@ class SentencePieceTokenizer(Tokenizer):
         self._blank_later = self._blank_first and config.get("legacy") is not False
         self._like_pieces = list(config.pop("like_pieces", ()))  # added tokens that have the blank before them inside
         self._ids: dict[str, int] = {}
-        self._patterns: dict[bool, re.Pattern] = {}
+        self._patterns: dict[bool, re.Pattern | None] = {}
         self._length = self.sp_model.get_piece_size()
         self._add_listed_tokens()
         self.prefix, self.suffix = ([self.token_id(token) for token in tokens] for tokens in self._llama_ends())  # type: ignore[assignment]  # two lists, one for each side
@@ -39,8 +39,11 @@ class SentencePieceTokenizer(Tokenizer):
     def _encode(self, text: str, split_special_tokens: bool) -> list[int]:
         if split_special_tokens not in self._patterns:
             self._patterns[split_special_tokens] = self._pattern(split_special_tokens)
+        pattern = self._patterns[split_special_tokens]
+        if pattern is None:
+            return self._encode_between(text, self._blank_first)
         ids, end, blank = [], 0, self._blank_first
-        for match in self._patterns[split_special_tokens].finditer(text):
+        for match in pattern.finditer(text):
             token, before = match[match.lastindex], text[end : match.start()]  # type: ignore[index]  # one of its groups
             if token in self._like_pieces:
                 ids += self._encode_before_piece(before, blank)
@@ -100,12 +103,13 @@ class SentencePieceTokenizer(Tokenizer):
         backend.post_processor = self._template(*self._llama_ends())
         return backend
 
-    def _pattern(self, split_special_tokens: bool) -> re.Pattern:
-        """Of the added tokens that are recognised; the longest wins, and some take the blanks around them."""
+    def _pattern(self, split_special_tokens: bool) -> re.Pattern | None:
+        """Of the added tokens that are recognised, if there are any; the longest wins, and some take the blanks around
+        them."""
         wanted = [token for token in self.added.values() if not (split_special_tokens and token.special)]
         wanted.sort(key=lambda token: -len(token.content))
         each = [r"\s*" * token.lstrip + f"({re.escape(token.content)})" + r"\s*" * token.rstrip for token in wanted]
-        return re.compile("|".join(each) or r"(?!)")
+        return re.compile("|".join(each)) if each else None
 
     def _add(self, token: AddedToken, number: int | None) -> None:
         if number is None:

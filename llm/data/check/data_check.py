@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from llm.core.console import count_of
 from llm.core.records.json_stream import no_progress, read_values
 from llm.core.records.problem import Problem
 from llm.core.records.records import LABELLED, PREFERENCES, Preference, Record, forms_of, parser_of
 from llm.core.text.encoding import StepEncoder
+from llm.core.text.parallel_encoding import encode_all
 from llm.data.check.bad_records import BadRecords
 from llm.data.check.duplicates import CONTRADICTION, Duplicates
 from llm.data.check.finding import Finding, Measure
@@ -20,11 +21,10 @@ from llm.data.check.labels import Labels
 from llm.data.check.overlap import HeldOutQuestions, Overlap
 from llm.data.check.pairs import Pairs
 from llm.data.check.steps import Steps
-from llm.data.check.tokens import Tokens
+from llm.data.check.tokens import Tokens, encoded
 from llm.data.written_records import NOWHERE
 
 LEFT_OUT, KEPT = NOWHERE, 1
-OF_SCORED_PART = (Labels.name, Tokens.name)  # the others look at the whole record
 
 
 def as_it_is(record: Record) -> Record:
@@ -38,8 +38,7 @@ class Asked:
     reward_tokens: Sequence[str] = ("+", "-")
     placeholder: str = "ки"
     scored_part: Callable[[Record], Record] = as_it_is
-    encoder_of: Callable[[int], StepEncoder] | None = None  # with another max_seq_len
-    max_seq_len: int = 0
+    make_encoder: Callable[[], StepEncoder] | None = None  # that of training
     against: Sequence[Path] = ()
 
 
@@ -82,11 +81,37 @@ class DataCheck:
                 yield from measure.lines()
 
 
-def check_data(files: list[Path], asked: Asked, progress: Callable[[int], object] = no_progress) -> DataCheck:
-    """Faults of the data are findings, never errors."""
+class Read(NamedTuple):
+    """What was read, the record that it is, or all that is wrong with it, and what of the record is scored."""
+
+    value: object
+    record: Record | Preference | list[Problem]
+    scored: Record | Preference | None
+
+
+def check_data(
+    files: list[Path], asked: Asked, progress: Callable[[int], object] = no_progress, processes: int = 1
+) -> DataCheck:
+    """Faults of the data are findings, never errors. So many processes encode, if there is a tokenizer."""
     form = form_of(files)
     check = DataCheck(form, measures=list(_measures_of(form, asked)))
-    parse = parser_of(form, asked.reward_tokens)
+    waiting: deque[Read] = deque()  # those that are read and not yet measured
+    usable = _usable(check, files, asked, progress, waiting)
+    tokens = next((measure for measure in check.measures if isinstance(measure, Tokens)), None)
+    for seen in encode_all(usable, tokens.encoder, encoded, processes) if tokens else usable:
+        while not _measure(check, waiting.popleft(), seen):
+            pass  # bad ones before the record
+    for read in waiting:  # and behind the last one
+        _measure(check, read, None)
+    _leave_out_contradicted(check)
+    return check
+
+
+def _usable(
+    check: DataCheck, files: list[Path], asked: Asked, progress: Callable[[int], object], waiting: deque[Read]
+) -> Iterator[Record | Preference]:
+    """What is scored of the records that can be used; all records go to `waiting`."""
+    parse = parser_of(check.form, asked.reward_tokens)
     for path in files:
         for place, value in read_values(path, progress=progress):
             if isinstance(value, Problem) and value.whole_file:
@@ -95,15 +120,11 @@ def check_data(files: list[Path], asked: Asked, progress: Callable[[int], object
             check.read += 1
             record = parse(value, place)
             if isinstance(record, list):
-                check.bad.add(record, value)
-                why = "bad"
-            else:
-                why = _measure(check, record, asked)
-            check.destinations.append(LEFT_OUT if why else KEPT)
-            if why:
-                check.left_out[why] += 1
-    _leave_out_contradicted(check)
-    return check
+                waiting.append(Read(value, record, None))
+                continue
+            scored = asked.scored_part(record) if isinstance(record, Record) else record
+            waiting.append(Read(value, record, scored))
+            yield scored
 
 
 def form_of(files: list[Path]) -> str:
@@ -116,12 +137,20 @@ def form_of(files: list[Path]) -> str:
     return LABELLED
 
 
-def _measure(check: DataCheck, record: Record | Preference, asked: Asked) -> str:
-    """Why the clean part does not have it, or ""."""
-    scored = asked.scored_part(record) if isinstance(record, Record) else record
-    number = len(check.destinations)
-    reasons = [measure.add(scored if measure.name in OF_SCORED_PART else record, number) for measure in check.measures]
-    return next(filter(None, reasons), "")
+def _measure(check: DataCheck, read: Read, seen: object) -> bool:
+    """Whether the record could be used; `seen` is what encoding it showed, where it is encoded."""
+    if isinstance(read.record, list):
+        check.bad.add(read.record, read.value)
+        why = "bad"
+    else:
+        number = len(check.destinations)
+        of_measure = {Labels.name: read.scored, Tokens.name: seen}  # the others look at the whole record
+        reasons = [measure.add(of_measure.get(measure.name, read.record), number) for measure in check.measures]
+        why = next(filter(None, reasons), "")
+    check.destinations.append(LEFT_OUT if why else KEPT)
+    if why:
+        check.left_out[why] += 1
+    return not isinstance(read.record, list)
 
 
 def _measures_of(form: str, asked: Asked) -> Iterator[Measure]:
@@ -130,8 +159,8 @@ def _measures_of(form: str, asked: Asked) -> Iterator[Measure]:
     else:
         yield Labels()
         yield Steps(asked.placeholder)
-    if asked.encoder_of:
-        yield Tokens(asked.encoder_of, asked.max_seq_len)
+    if asked.make_encoder:
+        yield Tokens(asked.make_encoder())
     yield Duplicates()
     if asked.against:
         yield Overlap(held_out_questions(asked))

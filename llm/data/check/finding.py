@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from llm.core.records.records import Preference, Record
-
 EXAMPLES = 5  # shown of each finding; the others are counted
 
 
@@ -48,12 +46,12 @@ class Chart:
 
 
 class Measure(Protocol):
-    """One thing that is measured of all records; `add` returns why training would not use the record, or why it should
-    not, or ""."""
+    """One thing that is measured of all records; `add` gets a record, or what encoding it showed, and returns why
+    training would not use the record, or why it should not, or ""."""
 
     name: str
 
-    def add(self, record: Record | Preference, number: int) -> str: ...
+    def add(self, record: Any, number: int) -> str: ...
 
     def lines(self) -> Iterator[str]: ...
 

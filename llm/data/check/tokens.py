@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from llm.core.console import count_of
 from llm.core.records.records import Preference, Record
@@ -14,13 +14,40 @@ from llm.data.check.histogram import Histogram
 WITHOUT_LIMIT = 1 << 30
 
 
+class Encoded(NamedTuple):
+    """What encoding a record showed."""
+
+    place: str
+    length: int = 0  # without a limit
+    is_cut: bool = False
+    fits: bool = True
+    prompt_cut: bool = False
+    is_scored: bool = True  # without a label it is not encoded, whatever the limit
+    refused: str = ""  # why a chat template takes no such dialogue
+
+
+def encoded(encoder: StepEncoder, record: Record | Preference) -> Encoded:
+    """With the encoder of training, whose counts are added to."""
+    counts = encoder.counts
+    before = counts.prompts_cut, counts.solutions_cut + counts.answers_cut
+    try:
+        found = _encode(encoder, record)
+    except ValueError as error:
+        return Encoded(record.place, refused=str(error))
+    prompt_cut = counts.prompts_cut > before[0]
+    is_cut = counts.solutions_cut + counts.answers_cut > before[1]
+    whole = _encode(encoder.with_limit(WITHOUT_LIMIT), record) if found is None or is_cut else found
+    if whole is None:
+        return Encoded(record.place, prompt_cut=prompt_cut, is_scored=False)
+    return Encoded(record.place, _length(whole), is_cut, found is not None, prompt_cut)
+
+
 class Tokens:
     name = "tokens"
 
-    def __init__(self, encoder_of: Callable[[int], StepEncoder], max_seq_len: int) -> None:
-        """`encoder_of` gives the encoder of training with another max_seq_len."""
-        self.max_seq_len = max_seq_len
-        self.encoder, self.whole = encoder_of(max_seq_len), encoder_of(WITHOUT_LIMIT)
+    def __init__(self, encoder: StepEncoder) -> None:
+        """The encoder of training, for what is added."""
+        self.encoder = encoder
         self.lengths = Histogram()
         self.prompts_cut, self.cut, self.dropped, self.refused = Examples(), Examples(), Examples(), Examples()
 
@@ -28,26 +55,24 @@ class Tokens:
     def counts(self) -> EncodeCounts:
         return self.encoder.counts
 
-    def add(self, record: Record | Preference, number: int) -> str:
-        counts = self.counts
-        before = counts.prompts_cut, counts.solutions_cut + counts.answers_cut
-        try:
-            encoded = _encode(self.encoder, record)
-        except ValueError as error:  # of a chat template that takes no such dialogue
-            self.refused.add(str(error))
+    @property
+    def max_seq_len(self) -> int:
+        return self.encoder.max_seq_len
+
+    def add(self, record: Encoded, number: int) -> str:
+        if record.refused:
+            self.refused.add(record.refused)
             return "refused by the chat template"
-        if counts.prompts_cut > before[0]:
+        if record.prompt_cut:
             self.prompts_cut.add(record.place)
-        is_cut = counts.solutions_cut + counts.answers_cut > before[1]
-        whole = _encode(self.whole, record) if encoded is None or is_cut else encoded
-        if whole is None:  # without a label it is not encoded, whatever the limit
+        if not record.is_scored:
             return ""
-        length = _length(whole)
-        self.lengths.add(length)
-        if is_cut:
-            self.cut.add(f"{record.place}: {length:,} tokens")
-        if encoded is None:
-            self.dropped.add(f"{record.place}: {length:,} tokens")
+        self.lengths.add(record.length)
+        example = f"{record.place}: {record.length:,} tokens"
+        if record.is_cut:
+            self.cut.add(example)
+        if not record.fits:
+            self.dropped.add(example)
             return "does not fit into max_seq_len"
         return ""
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
 import random
+from dataclasses import fields
 
+import numpy as np
 import pytest
 
 from llm.core.records.records import Record
 from llm.core.text import parallel_encoding
-from llm.core.text.encoding import EncodeCounts, StepEncoder
+from llm.core.text.answers import Answer
+from llm.core.text.encoding import EncodeCounts, Sequence, StepEncoder
 from llm.core.text.parallel_encoding import encode_all
 
 
@@ -33,11 +37,27 @@ def test_as_one_process(tokenizer, tokens, records, monkeypatch, processes, at_a
         list(encode_all(records, encoder, StepEncoder.encode, count))
         for encoder, count in zip(encoders, (1, processes), strict=True)
     )
-    assert [one.place for one in alone] == [one.place for one in together]
-    assert all((a.ids == b.ids).all() for a, b in zip(alone, together, strict=True))
+    for one, other in zip(alone, together, strict=True):
+        assert_same(one, other)
     counts = encoders[0].counts
     assert encoders[1].counts == counts
     assert counts.dropped and counts.solutions_cut and counts.prompts_cut == 0 < counts.solutions
+
+
+@pytest.mark.parametrize("kind", [Sequence, Answer])
+def test_a_sequence_is_the_same_in_another_process(kind):
+    arrays = np.array([1, 2, 3, 4], "int32"), np.array([1, 3]), np.array([0.5, 1.0], "float32")
+    one = kind(*arrays, prompt_len=1, weight=2.0, place="file:7", error_cut=True)
+    assert_same(one, pickle.loads(pickle.dumps(one, pickle.HIGHEST_PROTOCOL)))
+
+
+def assert_same(one: Sequence, other: Sequence) -> None:
+    assert type(one) is type(other)
+    for field in fields(one):
+        mine, theirs = getattr(one, field.name), getattr(other, field.name)
+        assert type(mine) is type(theirs) and np.array_equal(mine, theirs), field.name
+        if isinstance(mine, np.ndarray):
+            assert mine.dtype == theirs.dtype and theirs.flags.writeable and theirs.flags.owndata
 
 
 def test_all_counts_are_added():
