@@ -45,6 +45,8 @@ def test_a_resumed_run_is_one_that_was_not_stopped(flags_of, tmp_path):
     [
         ("tensor", {"tensor_parallel_degree": 2}),
         ("stage1", {"sharding": "stage1", "gradient_accumulation_steps": 1}),
+        ("stage3", {"sharding": "stage3", "gradient_accumulation_steps": 1}),
+        ("pipeline", {"pipeline_parallel_degree": 2}),
     ],
 )
 def test_a_layout_gives_the_losses_of_one_process(flags_of, tmp_path, name, layout):
