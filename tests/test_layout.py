@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "serving": TASK | {"alignment.rm", "scoring"},
     "inspection": TASK | {"alignment.rm"},
     "estimate": TASK | {"alignment.rm"},
-    "export": TASK | {"alignment.rm", "scoring"},
+    "export": TASK | {"alignment.rm", "finetune", "scoring"},
     "data": PLAIN,
     "check": TASK | {"alignment.rm", "data", "estimate"},
     "demo": TASK | {"alignment.rm", "data", "scoring"},

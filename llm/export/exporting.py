@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from llm.alignment.rm.flashmask.reward_format import RewardFormat, load_format
-from llm.core.files import read_json, write_json
 from llm.core.model import replacement
 from llm.core.model.config import read_config
 from llm.core.model.families import FAMILIES
 from llm.core.model.head_kinds import LM, NAMES, kind_of
 from llm.core.model.shapes import HEAD
-from llm.core.text.tokenizer_settings import CONFIG_FILE
 from llm.export.forms import FORMS, Form, Head
-from llm.export.hugging_face import config_of, padding_of, write_weights
+from llm.export.hugging_face import write_config, write_padding, write_weights
+from llm.export.language_model import export_language_model, is_language_model
 from llm.export.source import EMBEDDING, Source, open_source
 
 NOT_OF_QWEN = (
@@ -30,6 +28,8 @@ def export(model: Path, out: Path, form_name: str, dtype: str | None = None) -> 
     """Lines that say what was done. What is in `out` is whole, or nothing is there."""
     form = FORMS[form_name]
     check_folders(model, out)
+    if is_language_model(model):
+        return export_language_model(model, out, form_name, dtype)
     with replacement.staged(out) as unfinished, replacement.read_whole(model):
         reward_format = load_format(model)
         check_form(model, form_name, form)
@@ -38,12 +38,13 @@ def export(model: Path, out: Path, form_name: str, dtype: str | None = None) -> 
         dtype = dtype or str(next(iter(head.values())).dtype)
         head = head_in_form(head, form_name, form)
         count = write_weights(unfinished, weights_of(source, head), dtype)
-        write_config(unfinished, source.config, form, dtype, reward_format)
+        tokenizer, placeholder = reward_format.tokenizer, reward_format.tokens.placeholder
+        write_config(unfinished, source.config, form, dtype, tokenizer, placeholder)
         if not form.make_head:  # this project reads it, too
             reward_format.save_pretrained(str(unfinished))
         else:
-            reward_format.tokenizer.save_pretrained(str(unfinished))
-        name_padding(unfinished, reward_format)
+            tokenizer.save_pretrained(str(unfinished))
+        write_padding(unfinished, tokenizer, placeholder)
     tag = f"{reward_format.values.placeholder_token!r} (id {reward_format.tokens.placeholder})"
     architecture = FAMILIES[source.config.model_type].name + form.architecture
     lines = [
@@ -102,18 +103,3 @@ def weights_of(source: Source, head: Head) -> Iterator[tuple[str, np.ndarray]]:
         if not head or name not in {HEAD, *NAMES}:
             yield name, read()
     yield from head.items()
-
-
-def write_config(folder: Path, config: Any, form: Form, dtype: str, reward_format: RewardFormat) -> None:
-    settings = config_of(config, dtype) | form.settings
-    settings["architectures"] = [FAMILIES[config.model_type].name + form.architecture]
-    settings["pad_token_id"] = reward_format.tokenizer.token_id(padding_of(reward_format))
-    if form.make_head:
-        settings["tie_word_embeddings"] = False  # there is no LM head
-    write_json(folder / "config.json", settings)
-
-
-def name_padding(folder: Path, reward_format: RewardFormat) -> None:
-    """What config.json calls padding, so that texts in a batch end where a sequence classifier thinks they do."""
-    settings = read_json(folder / CONFIG_FILE)
-    write_json(folder / CONFIG_FILE, settings | {"pad_token": padding_of(reward_format)})

@@ -10,8 +10,11 @@ import ml_dtypes
 import numpy as np
 from safetensors.numpy import save_file
 
-from llm.alignment.rm.flashmask.reward_format import RewardFormat
-from llm.core.files import write_json
+from llm.core.files import read_json, write_json
+from llm.core.model.families import FAMILIES
+from llm.core.text.tokenizer import Tokenizer
+from llm.core.text.tokenizer_settings import CONFIG_FILE
+from llm.export.forms import Form
 
 FILE_BYTES = 4 << 30
 KINDS = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
@@ -44,15 +47,31 @@ def config_of(config: Any, dtype: str) -> dict:
     }
 
 
-def padding_of(reward_format: RewardFormat) -> str | None:
+def padding_of(tokenizer: Tokenizer, placeholder: int | None = None) -> str | None:
     """A token that texts can be padded with: a known one that carries no score, as classifiers look for the last token
     that is another one."""
-    tokenizer, tokens = reward_format.tokenizer, reward_format.tokens
     for name in ("pad_token", "eos_token", "unk_token"):
         number = tokenizer.token_id(tokenizer.named[name])
-        if number is not None and number != tokens.placeholder:
+        if number is not None and number != placeholder:
             return tokenizer.named[name]
     return None
+
+
+def write_config(
+    folder: Path, config: Any, form: Form, dtype: str, tokenizer: Tokenizer, placeholder: int | None = None
+) -> None:
+    settings = config_of(config, dtype) | form.settings
+    settings["architectures"] = [FAMILIES[config.model_type].name + form.architecture]
+    settings["pad_token_id"] = tokenizer.token_id(padding_of(tokenizer, placeholder))
+    if form.make_head:
+        settings["tie_word_embeddings"] = False  # there is no LM head
+    write_json(folder / "config.json", settings)
+
+
+def write_padding(folder: Path, tokenizer: Tokenizer, placeholder: int | None = None) -> None:
+    """What config.json calls padding, so that texts in a batch end where a sequence classifier thinks they do."""
+    settings = read_json(folder / CONFIG_FILE)
+    write_json(folder / CONFIG_FILE, settings | {"pad_token": padding_of(tokenizer, placeholder)})
 
 
 def write_weights(folder: Path, tensors: Iterable[tuple[str, np.ndarray]], dtype: str) -> int:

@@ -43,10 +43,12 @@ def merge(adapter_dir: Path, output_dir: Path) -> list[str]:
     return [line, note] if note else [line]
 
 
-def load_merged(adapter_dir: Path, tokens: RewardTokens) -> tuple[Any, dict, str | None]:
+def load_merged(adapter_dir: Path, tokens: RewardTokens | None) -> tuple[Any, dict, str | None]:
     """The model in float32, the weights of a plain causal LM by name, and a note where these are more than it has."""
     patches.apply_to_models(attention.choose(False, False)[0])
     model = lora.load(adapter_dir, "float32", tokens)
+    if tokens is None:
+        return model, plain_state(model), None
     was_tied = not kind_of(model.config) and heads.is_tied(model)
     state = merged_state(model, tokens)
     model.config.tie_word_embeddings = False
@@ -80,13 +82,20 @@ def read_settings(file: Path) -> dict[str, Any]:
     return settings
 
 
-def merged_state(model, tokens: RewardTokens) -> dict:
-    """The weights of a plain model by name, an LM head with its reward rows or the head of its own; the model's own are
-    changed on the way."""
+def plain_state(model) -> dict:
+    """The weights by name, with what the adapters add; the model's own are changed on the way."""
     for layer in model.sublayers():
         if isinstance(layer, LoRALinear):
             layer.merge()
     state = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(lora.ADDED)}
+    if not kind_of(model.config) and heads.is_tied(model):
+        state.pop(HEAD, None)  # the embedding a second time
+    return state
+
+
+def merged_state(model, tokens: RewardTokens) -> dict:
+    """The same with the reward rows in an LM head, or with the head of its own."""
+    state = plain_state(model)
     if hasattr(model, lora.PLACEHOLDER_ROW):
         model.get_input_embeddings().weight[tokens.placeholder] = getattr(model, lora.PLACEHOLDER_ROW)[0]
     if kind_of(model.config):

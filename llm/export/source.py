@@ -28,7 +28,8 @@ class Source(NamedTuple):
     note: str | None = None  # what differs from what was given
 
 
-def open_source(folder: Path, tokens: RewardTokens) -> Source:
+def open_source(folder: Path, tokens: RewardTokens | None) -> Source:
+    """`tokens` None: a language model, without rewards."""
     if lora.is_adapter(folder):
         model, state, note = load_merged(folder, tokens)
         return Source(model.config, partial(_of_state, state, _places(model.config)), note)

@@ -24,6 +24,7 @@ from llm.core.run.run import fit_to_data, read_data_sets
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.core.text.tokenizer import Tokenizer
 from llm.finetune.sft_data import rows_of
+from llm.finetune.sft_format import SftFormat
 from llm.finetune.sft_run import SftRun, resolve_run
 
 
@@ -41,7 +42,7 @@ def main(argv: list[str]) -> dict:
         from llm.core.run.work import carry_out
         from llm.finetune.sft_model import learner_of
 
-        learner = learner_of(run, tokenizer)
+        learner = learner_of(run, SftFormat(tokenizer, run.data.use_chat_template))
     return carry_out(run, learner, train, dev, train.rows if train else None, threads)
 
 

@@ -16,18 +16,18 @@ from llm.core.model.next_tokens import log_probabilities
 from llm.core.parallel.ranks import say
 from llm.core.rows.payload import NextTokens
 from llm.core.run.work import Learner
-from llm.core.text.tokenizer import Tokenizer
 from llm.core.train.library_arguments import LibraryArguments
+from llm.finetune.sft_format import SftFormat
 from llm.finetune.sft_objective import AnswerObjective
 from llm.finetune.sft_run import SftRun
 
 
-def learner_of(run: SftRun, tokenizer: Tokenizer) -> Learner:
+def learner_of(run: SftRun, sft_format: SftFormat) -> Learner:
     weights = shapes.of_model(run.sizes)
     if run.model.lora:
         rank, targets = run.model.lora_rank, run.model.lora_target_modules
         weights = lora.shapes_of_trained(run.sizes, rank, targets, of_rewards=False)
-    return Learner(tokenizer, NextTokens, AnswerObjective(), weights, partial(build_model, run))
+    return Learner(sft_format, NextTokens, AnswerObjective(), weights, partial(build_model, run))
 
 
 def as_language_model(model):

@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from llm.core.files import read_json
+from llm.export.export import main as export
 from llm.finetune.run_finetune import main
 from tests.runs import assert_same_runs, history, refusal, train_ranks, weights
 
@@ -57,6 +58,19 @@ def test_adapters_have_nothing_of_rewards(flags_of, tmp_path, capsys):
     (file,) = (tmp_path / "lora/out").glob("peft_model*.safetensors")
     assert {name.rpartition(".")[2] for name in load_file(file)} == {"lora_A", "lora_B"}
     assert "reward" not in capsys.readouterr().out.split("LoRA:")[1].split("update 1")[0]
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_what_is_exported_for_transformers_is_the_model(flags_of, tmp_path, capsys, lora):
+    results = main(flags_of("run", lora=lora, learning_rate=3e-3))
+    export(["--to", "causal-lm", str(tmp_path / "run/out"), str(tmp_path / "exported")])
+    names = set(load_file(tmp_path / "exported/model.safetensors"))
+    assert {"model.embed_tokens.weight", "model.layers.1.mlp.up_proj.weight", "lm_head.weight"} <= names
+    assert not [name for name in names if "lora" in name or "reward" in name]
+    again = main(flags_of("again", model_name_or_path=tmp_path / "exported", do_train=False))
+    assert again["eval_loss"] == pytest.approx(results["eval_loss"], rel=1e-5)
+    flags = ["--to", "token-classification", str(tmp_path / "run/out"), str(tmp_path / "other")]
+    assert "no rewards" in refusal(capsys, flags, export)
 
 
 def test_refusals(flags_of, tmp_path, capsys):

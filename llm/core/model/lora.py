@@ -145,9 +145,9 @@ def is_adapter(folder: str | Path) -> bool:
     return (Path(folder) / folder_module.ADAPTER_CONFIG).is_file()
 
 
-def load(folder: str | Path, dtype: str, tokens: RewardTokens):
-    """The causal LM with its adapters in place: the base from where it was, the rest from the folder. PaddleNLP
-    has to be patched before."""
+def load(folder: str | Path, dtype: str, tokens: RewardTokens | None):
+    """The causal LM with its adapters in place: the base from where it was, the rest from the folder. `tokens` None:
+    without rewards. PaddleNLP has to be patched before."""
     folder = Path(folder)
     config = read_config(folder / folder_module.ADAPTER_CONFIG)
     base = config.base_model_name_or_path
@@ -167,7 +167,8 @@ def load(folder: str | Path, dtype: str, tokens: RewardTokens):
         )
     state = _read_state(folder)
     names = [target.rpartition(".")[2] for target in config.target_modules]
-    _check_state(state, shapes_of_trained(base_config, config.r, names, PLACEHOLDER_ROW in state), folder)
+    wanted = shapes_of_trained(base_config, config.r, names, PLACEHOLDER_ROW in state, of_rewards=tokens is not None)
+    _check_state(state, wanted, folder)
     model = backbone.load_model(base, base_config, dtype, new_head=0)  # which the adapters' files bring
     config.dtype, config.tensor_parallel_degree = dtype, model.config.tensor_parallel_degree
     grow_vocabulary(model, own_config.vocab_size)
