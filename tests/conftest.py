@@ -18,10 +18,15 @@ from llm.core.cpu import environment
 
 environment.prepare()
 
+import hypothesis
 import pytest
 
 from llm.core.checkpoint import output_folder
 from tests import factories
+
+# How long an example takes says something about the machine, not about the code.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 
 @pytest.fixture(autouse=True)
