@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def main(argv: list[str]) -> None:
     suite = SUITES[options.SUITE]
     with plain_errors(ValueError, OSError):
         files = find_files(options.DATA)
-        with reading_bar(files, shown=True) as progress:
+        with reading_bar(files, sys.stderr.isatty()) as progress:
             items = suite.read(files, progress)
         scorer = load(options, options.MODEL, options.convention)
         if not scorer.convention.of_steps:

@@ -12,6 +12,7 @@ use when they are asked to (--calibrated); DIR/report.html shows reliability bef
 from __future__ import annotations
 
 import argparse
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def main(argv: list[str]) -> None:
     with plain_errors(ValueError, OSError):
         options.calibrated = False
         files = find_files(options.DATA)
-        with reading_bar(files, shown=True) as progress:
+        with reading_bar(files, sys.stderr.isatty()) as progress:
             items = steps.read(files, progress)
         scorer = load(options, options.MODEL, options.convention)
         if not scorer.convention.of_steps:

@@ -15,6 +15,7 @@ suites:
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ def main(argv: list[str]) -> None:
         files = find_files(data)
         fit_files = find_files(options.fit_threshold) if options.fit_threshold else []
         options.output.mkdir(parents=True, exist_ok=True)
-        with reading_bar([*files, *fit_files], shown=True) as progress:
+        with reading_bar([*files, *fit_files], sys.stderr.isatty()) as progress:
             items = suite.read(files, progress)
             fit_items = suite.read(fit_files, progress) if fit_files else None
         solutions = sum(len(item.solutions) for item in items)
