@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
+import signal
 import sys
+import time
 from collections.abc import Iterator
 
 import paddle.distributed as dist
@@ -19,6 +21,7 @@ SIGNS = re.compile(
 )
 KINDS = RuntimeError, ValueError, OSError  # gloo's, the store's, NCCL's
 EXIT_CODE = 3
+LAUNCHER_LOOKS = 2.0  # seconds
 
 
 def is_sign(error: BaseException) -> bool:
@@ -42,4 +45,12 @@ def reported() -> Iterator[None]:
             file=sys.stderr,
             flush=True,
         )
+        _let_the_launcher_look()
         raise SystemExit(EXIT_CODE) from None
+
+
+def _let_the_launcher_look() -> None:
+    """It looks once a second which of its processes have failed, and shows the log of the first by number: so the one
+    that failed first has to be alone for a while. The SIGTERM that it then sends is what follows here anyway."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(LAUNCHER_LOOKS)
