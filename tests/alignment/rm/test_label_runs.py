@@ -47,8 +47,12 @@ def test_a_weight_of_two_is_the_record_twice(settings_of, data_of, tmp_path):
         return [record] * (1 + index % 2)
 
     found = [
-        first_update(settings_of, tmp_path, kind.__name__, train_dataset_path=data_of(kind.__name__, kind), **packing)
-        for kind, packing in ((weighed, {}), (repeated, {}), (weighed, {"prefix_sharing": False}))
+        first_update(settings_of, tmp_path, name, train_dataset_path=data_of(name, kind), **packing)
+        for name, kind, packing in (
+            ("weighed", weighed, {}),
+            ("repeated", repeated, {}),
+            ("weighed alone", weighed, {"prefix_sharing": False}),
+        )
     ]
     for other in found[1:]:
         assert other["loss"] == pytest.approx(found[0]["loss"], rel=1e-5)
@@ -178,7 +182,7 @@ def test_the_metric_of_the_best_model_does_not_matter_where_none_is_chosen(setti
 def test_labels_that_are_all_null_are_told_with_advice_that_helps(settings_of, data_of, capsys):
     path = data_of("null", lambda index, record: [record | {"labels": [None] * len(record["labels"])}])
     message = refusal(capsys, settings_of(train_dataset_path=path))
-    assert "120 records without a label to learn from. Give data with labels." in message
+    assert "120 records without a label to learn from. Give data that has something to learn from." in message
 
 
 def test_data_of_one_kind_cannot_be_balanced(settings_of, data_of, capsys):
