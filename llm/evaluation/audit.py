@@ -17,21 +17,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from llm.core.console import ArgumentParser, count_of, plain_errors
 from llm.core.files import write_json, write_text
-from llm.core.paths import find_files
-from llm.core.records.reading_bar import reading_bar
 from llm.evaluation import audits, processbench
 from llm.evaluation.evaluate import SUITES
 from llm.evaluation.report.page import page_of, section_of
 from llm.evaluation.report.tables import text_of
-from llm.evaluation.scored import by_model
+from llm.evaluation.scored import by_steps_model
 from llm.evaluation.suite import Item, Judged, Suite, Table
-from llm.scoring.score import add_reading_flags, load
+from llm.scoring.score import add_reading_flags
 from llm.scoring.scores import THRESHOLD
 
 LABELLED = [name for name, suite in SUITES.items() if suite.labels]
@@ -41,14 +38,7 @@ def main(argv: list[str]) -> None:
     options = _parser().parse_args(argv)
     suite = SUITES[options.SUITE]
     with plain_errors(ValueError, OSError):
-        files = find_files(options.DATA)
-        with reading_bar(files, sys.stderr.isatty()) as progress:
-            items = suite.read(files, progress)
-        scorer = load(options, options.MODEL, options.convention)
-        if not scorer.convention.of_steps:
-            raise ValueError(f"{options.MODEL}: this model scores whole answers; the audits are about steps")
-        options.output.mkdir(parents=True, exist_ok=True)
-        judged = by_model(scorer, options.MODEL, items, files, options.output / "scores.jsonl")
+        scorer, judged = by_steps_model(suite, options, "the audits are")
         print(report(suite, judged, lambda records: list(scorer.score_records(records)), options))
 
 

@@ -12,7 +12,6 @@ use when they are asked to (--calibrated); DIR/report.html shows reliability bef
 from __future__ import annotations
 
 import argparse
-import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -22,18 +21,16 @@ import numpy as np
 from llm.alignment.rm.flashmask.reward_metrics import calibration_error
 from llm.core.console import ArgumentParser, count_of, plain_errors
 from llm.core.files import write_text
-from llm.core.paths import find_files
-from llm.core.records.reading_bar import reading_bar
 from llm.evaluation import steps
 from llm.evaluation.report import charts
 from llm.evaluation.report.charts import chart
 from llm.evaluation.report.page import page_of, section_of
 from llm.evaluation.report.tables import text_of
-from llm.evaluation.scored import by_model
+from llm.evaluation.scored import by_steps_model
 from llm.evaluation.suite import Judged, Table
 from llm.scoring import calibration
 from llm.scoring.calibration import METHODS, Calibration
-from llm.scoring.score import add_model_flags, load
+from llm.scoring.score import add_model_flags
 
 LEAST_STEPS = 20  # of each label, to fit
 ROUNDS, RIDGE = 50, 1e-9  # of Newton's method
@@ -44,14 +41,7 @@ def main(argv: list[str]) -> None:
     options = _parser().parse_args(argv)
     with plain_errors(ValueError, OSError):
         options.calibrated = False
-        files = find_files(options.DATA)
-        with reading_bar(files, sys.stderr.isatty()) as progress:
-            items = steps.read(files, progress)
-        scorer = load(options, options.MODEL, options.convention)
-        if not scorer.convention.of_steps:
-            raise ValueError(f"{options.MODEL}: this model scores whole answers; calibrate is about steps")
-        options.output.mkdir(parents=True, exist_ok=True)
-        judged = by_model(scorer, options.MODEL, items, files, options.output / "scores.jsonl")
+        scorer, judged = by_steps_model(steps.SUITE, options, "calibrate is")
         fit, held_out = halves(judged)
         slope, shift = fitted(*fit, options.method)
         found = Calibration(options.method, slope, shift, scorer.weights, scorer.convention.label)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
@@ -15,16 +17,31 @@ from tqdm import tqdm
 
 from llm.core.console import count_of
 from llm.core.files import checksum
+from llm.core.paths import find_files
 from llm.core.records.json_stream import read_values
 from llm.core.records.problem import Problem, excerpt
-from llm.evaluation.suite import SHOWN, BadData, Item, Judged
+from llm.core.records.reading_bar import reading_bar
+from llm.evaluation.suite import SHOWN, BadData, Item, Judged, Suite
 from llm.scoring.result_file import rows_done, write_row
+from llm.scoring.score import load
 from llm.scoring.scores import DIGITS, Scores
 
 if TYPE_CHECKING:
     from llm.scoring.scorer import Scorer
 
 LEAST = 1e-12  # a given probability of 0 or 1 is taken to be so far from it
+
+
+def by_steps_model(suite: Suite, options: argparse.Namespace, what: str) -> tuple[Scorer, list[Judged]]:
+    """The data of the command line, scored by its process reward model; `what` is about steps."""
+    files = find_files(options.DATA)
+    with reading_bar(files, sys.stderr.isatty()) as progress:
+        items = suite.read(files, progress)
+    scorer = load(options, options.MODEL, options.convention)
+    if not scorer.convention.of_steps:
+        raise ValueError(f"{options.MODEL}: this model scores whole answers; {what} about steps")
+    options.output.mkdir(parents=True, exist_ok=True)
+    return scorer, by_model(scorer, options.MODEL, items, files, options.output / "scores.jsonl")
 
 
 def by_model(scorer: Scorer, model: str, items: list[Item], files: Sequence[Path], output: Path) -> list[Judged]:

@@ -4,13 +4,11 @@ The client needs the standard library alone: it runs in the environment of verl 
 
 from __future__ import annotations
 
-import json
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from llm.core.http_json import post
 from llm.rewards.credit import split
 
 URL, MODEL, TOKEN = "PADDLE_REWARD_URL", "PADDLE_REWARD_MODEL", "PADDLE_REWARD_TOKEN"
@@ -30,20 +28,8 @@ class Server:
         asked = _solutions(prompts, responses, self.separator)
         if not any(asked):
             return [[] for _ in asked]
-        headers = {"Content-Type": "application/json"}
-        if self.token:
-            headers["Authorization"] = f"Bearer {self.token}"
-        body = json.dumps({"solutions": [one for one in asked if one]}).encode()
-        request = urllib.request.Request(f"{self.url.rstrip('/')}/score", body, headers)
-        try:
-            with urllib.request.urlopen(request, timeout=self.seconds) as answer:
-                scores = json.load(answer)["scores"]
-        except urllib.error.HTTPError as error:
-            raise ValueError(
-                f"{request.full_url} answers {error.code}: {error.read(500).decode(errors='replace')}"
-            ) from None
-        except (OSError, ValueError, KeyError) as error:
-            raise ValueError(f"{request.full_url} gave no scores: {error}") from None
+        body = {"solutions": [one for one in asked if one]}
+        scores = post(f"{self.url.rstrip('/')}/score", body, self.token, self.seconds, "scores", "scores")
         return _in_place(asked, [one["steps"] or [one["score"]] for one in scores])
 
 

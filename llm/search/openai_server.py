@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llm.core.http_json import post
 from llm.search.answers import answer_of
 from llm.search.generator import Proposal
 
@@ -49,19 +47,8 @@ class ServerGenerator:
             "max_tokens": self.max_tokens,
             **more,
         }
-        headers = {"Content-Type": "application/json"}
-        if token := os.environ.get(TOKEN):
-            headers["Authorization"] = f"Bearer {token}"
-        request = urllib.request.Request(f"{self.url.rstrip('/')}/completions", json.dumps(body).encode(), headers)
-        try:
-            with urllib.request.urlopen(request, timeout=self.seconds) as answer:
-                choices = json.load(answer)["choices"]
-        except urllib.error.HTTPError as error:
-            raise ValueError(
-                f"{request.full_url} answers {error.code}: {error.read(500).decode(errors='replace')}"
-            ) from None
-        except (OSError, ValueError, KeyError) as error:
-            raise ValueError(f"{request.full_url} gave no completions: {error}") from None
+        url = f"{self.url.rstrip('/')}/completions"
+        choices = post(url, body, os.environ.get(TOKEN), self.seconds, "choices", "completions")
         return [choice for choice in choices if isinstance(choice.get("text"), str)]
 
 
