@@ -19,7 +19,7 @@ import numpy as np
 
 from llm.alignment.rm.flashmask.reward_format import load_format
 from llm.core.cpu import environment
-from llm.core.model.head_kinds import LM, QUANTILE
+from llm.core.model.head.head_kinds import LM, QUANTILE
 from llm.core.model.replacement import read_whole
 from llm.core.records.records import Record
 from llm.core.text.encoding import Sequence

@@ -12,7 +12,7 @@ import numpy as np
 
 from llm.core.cpu import environment
 from llm.core.model.config import check_vocabulary, read_sizes
-from llm.core.model.head_kinds import LM
+from llm.core.model.head.head_kinds import LM
 from llm.core.records.dialogues import USER, Message
 from llm.core.text.answers import TemplateTexts, ids_behind
 from llm.core.text.load_tokenizer import load_tokenizer

@@ -11,9 +11,9 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from llm.core.model import heads
-from llm.core.model.chunked_logsumexp import logits_of
 from llm.core.model.forward import hidden_states
+from llm.core.model.head import heads
+from llm.core.model.head.chunked_logsumexp import logits_of
 from llm.core.model.kv_cache import Cache
 
 

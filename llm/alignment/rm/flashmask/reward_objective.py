@@ -15,8 +15,8 @@ from llm.alignment.rm.flashmask.reward_metrics import (
     step_metrics,
 )
 from llm.core.model.forward import at_scored
-from llm.core.model.head_kinds import LEVELS, QUANTILE
-from llm.core.model.losses import (
+from llm.core.model.head.head_kinds import LEVELS, QUANTILE
+from llm.core.model.head.losses import (
     pair_loss,
     pinball_loss,
     ranking_loss,
