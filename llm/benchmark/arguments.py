@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from llm.benchmark.layouts import LAYOUTS
+from llm.benchmark.scaling.layouts import LAYOUTS
 from llm.core.console import ArgumentParser
 from llm.core.cpu import environment
 from llm.core.model.families import FAMILIES, GRANULARITIES

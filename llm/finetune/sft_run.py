@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from llm.core.model.head_kinds import LM
+from llm.core.model.head.head_kinds import LM
 from llm.core.run import checks
 from llm.core.run.resolve import resolve_settings
 from llm.core.run.run import Run

@@ -7,7 +7,7 @@ from functools import partial
 
 from llm.core.model import forward as forward_module
 from llm.core.model import pipeline
-from llm.core.model.next_tokens import log_probabilities
+from llm.core.model.head.next_tokens import log_probabilities
 
 MODEL_INPUTS = ("input_ids", "position_ids", "end_row", "scored", "next_at", "next_ids")
 

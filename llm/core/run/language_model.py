@@ -5,9 +5,10 @@ from __future__ import annotations
 from paddlenlp.trainer import set_seed
 
 from llm.core import patches
-from llm.core.model import lora, shapes
+from llm.core.model import shapes
+from llm.core.model.adapters import lora
 from llm.core.model.config import load_config
-from llm.core.model.head_kinds import LM
+from llm.core.model.head.head_kinds import LM
 from llm.core.model.language_model import as_language_model
 from llm.core.parallel.ranks import say
 from llm.core.run.run import Run
