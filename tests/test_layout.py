@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "core.patches": CORE,
     "core.run": RUN,
     "alignment.rm": TASK,
+    "alignment.dpo": TASK,
     "finetune": TASK,
     "scoring": TASK | {"alignment.rm"},
     "evaluation": TASK | {"alignment.rm", "scoring"},
