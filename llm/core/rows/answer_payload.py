@@ -45,8 +45,8 @@ def _batch_of_tokens(payloads: Several[Any], first_scored: np.ndarray) -> Arrays
     }
 
 
-def _blank_tokens() -> list[np.ndarray]:
-    return [np.zeros(1, "int64") for _ in fields(AnswerTokens)]
+def _blank_tokens() -> dict[str, np.ndarray]:
+    return {field.name: np.zeros(1, "int64") for field in fields(AnswerTokens)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class NextTokens(AnswerTokens):
 
     @classmethod
     def blank(cls) -> NextTokens:
-        return cls(*_blank_tokens(), weights=np.zeros(1, "float32"))
+        return cls(**_blank_tokens(), weights=np.zeros(1, "float32"))
 
     @classmethod
     def batch(cls, payloads: Several[NextTokens], first_scored: np.ndarray, first_solution: np.ndarray) -> Arrays:
@@ -108,7 +108,14 @@ class ComparedAnswers(AnswerTokens):
     @classmethod
     def blank(cls) -> ComparedAnswers:
         first = np.zeros(1, "int64")
-        return cls(*_blank_tokens(), first, first, np.zeros(1, "float32"), first, np.zeros(1, "float64"))
+        return cls(
+            **_blank_tokens(),
+            chosen=first,
+            rejected=first,
+            weights=np.zeros(1, "float32"),
+            keys=first,
+            reference=np.zeros(1, "float64"),
+        )
 
     @classmethod
     def batch(cls, payloads: Several[ComparedAnswers], first_scored: np.ndarray, first_solution: np.ndarray) -> Arrays:

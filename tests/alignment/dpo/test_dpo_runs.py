@@ -88,6 +88,6 @@ def test_refusals(flags_of, tmp_path, capsys):
     )
     for name in ("label_smoothing", "simpo_gamma", "reference_model_name_or_path", "metric_for_best_model"):
         assert name in shown
-    shown = refusal(capsys, flags_of("c", loss_type="robust", reference_model_name_or_path="nowhere"), main)
+    shown = refusal(capsys, flags_of("c", loss_type="robust", reference_model_name_or_path="./nowhere"), main)
     assert "label_smoothing" in shown and "nowhere" in shown
     assert "pipeline_parallel_degree" in refusal(capsys, flags_of("d", pipeline_parallel_degree=2), main)
