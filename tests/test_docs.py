@@ -15,9 +15,11 @@ from llm.alignment.rm.flashmask import reward_checks, run_reward
 from llm.alignment.rm.flashmask.data import form_of_data
 from llm.alignment.rm.flashmask.reward_argument import CLASSES, IDENTITY
 from llm.alignment.rm.flashmask.reward_metrics import (
+    INTERVAL_METRICS,
     OUTCOME_METRICS,
     PREFERENCE_METRICS,
     STEP_METRICS,
+    interval_metrics,
     outcome_metrics,
     preference_metrics,
     step_metrics,
@@ -159,6 +161,7 @@ def test_what_a_resumed_run_compares_is_listed():
 def test_every_metric_of_an_evaluation_is_explained():
     assert step_metrics([0.9, 0.1], [1, 0], [0, 0]).keys() | {"loss"} == STEP_METRICS.keys()
     assert outcome_metrics([0.9], [1]).keys() | {"loss"} == OUTCOME_METRICS.keys()
+    assert interval_metrics([0.1], [0.9], [1]).keys() == INTERVAL_METRICS.keys()
     assert preference_metrics([1.0], [0.0]).keys() | {"loss"} == PREFERENCE_METRICS.keys()
 
 

@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "alignment.dpo": TASK,
     "finetune": TASK,
     "scoring": TASK | {"alignment.rm"},
-    "evaluation": TASK | {"alignment.rm", "scoring"},
+    "evaluation": TASK | {"alignment.rm", "data", "scoring"},
     "search": TASK | {"core.http_json", "alignment.rm", "scoring", "data"},
     "rewards": TASK | {"core.http_json", "alignment.rm", "scoring"},
     "serving": TASK | {"alignment.rm", "scoring"},
@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "data": PLAIN,
     "check": TASK | {"alignment.rm", "data", "estimate"},
     "demo": TASK | {"alignment.rm", "data", "scoring"},
-    "benchmark": TASK | {"alignment.rm", "data", "estimate", "scoring"},
+    "benchmark": TASK | {"alignment.rm", "data", "estimate", "scoring", "search"},
 }
 WITHOUT_PADDLE = (
     "benchmark/run_benchmark",
