@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from llm.core import patches
@@ -42,6 +43,9 @@ class Learner(NamedTuple):
     objective: Objective
     weights: dict[str, list[int]]  # names and shapes of what a checkpoint holds
     build_model: Callable[[Any, LibraryArguments], Any]  # (attention, arguments) -> the model that trains
+    identity: Mapping[str, Any] = MappingProxyType(
+        {}
+    )  # what a run that resumes a checkpoint must share, besides settings
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ def find_start(
     processes do not belong to one run."""
     check_model(run.model_path)
     base = fingerprint(run.model_path, run.sizes.model_type) if run.model.lora else None
-    identity = run.identity(base, train.fingerprint if train else None)
+    identity = {**run.identity(base, train.fingerprint if train else None), **learner.identity}
     needed = needed_of_checkpoint(run, learner)
     checkpoint = ranks.decided_by_first(
         lambda: output_folder.find_checkpoint(
