@@ -25,6 +25,7 @@ from llm.alignment.rm.flashmask.reward_metrics import (
     step_metrics,
 )
 from llm.core.model.sizes import KNOWN
+from llm.core.records.comparisons import Comparison, parse_comparison
 from llm.core.records.dialogues import Dialogue, parse_dialogue
 from llm.core.records.records import (
     BadRecords,
@@ -172,6 +173,8 @@ def test_json_snippets_are_records_or_configurations_that_are_accepted(page, tmp
             for record in content if isinstance(content, list) else [content]:
                 if page.name == "finetune.md":
                     assert isinstance(parse_dialogue(record, ""), Dialogue), record
+                elif page.name == "dpo.md":
+                    assert isinstance(parse_comparison(record, ""), Comparison), record
                 elif "sort" in record:
                     assert isinstance(parse_preference(record, ""), Preference), record
                 else:
