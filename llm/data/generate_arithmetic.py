@@ -5,7 +5,9 @@
 Each line is a record {"src": [question], "tgt": [], "responses": [steps], "labels": ["+" or "-" a step]}; the
 solutions of one question are consecutive and share their first steps. With `--labels preferences` a line is a record
 {"src": [question], "tgt": [], "response": [right answer, wrong answer], "sort": [1, 0]}, or the other way round, for
-each wrong answer. With `--labels answers` it is {"prompt": question, "response": right answer}, one for each question.
+each wrong answer. With `--labels answers` it is {"prompt": question, "response": right answer}, one for each question;
+with `--labels none` {"question": question, "steps": [steps], "answer": right answer} for each solution, as search and
+label read it.
 A name that ends with .gz is compressed.
 
 What kind of task this is: a synthetic one, made so that a model of half a million parameters can learn it in minutes on
@@ -97,6 +99,22 @@ def records(
             }
 
 
+def unlabelled(
+    count: int,
+    seed: int = 0,
+    split: str = "train",
+    largest_number: int = LARGEST_NUMBER,
+    solutions_per_problem: int = 4,
+) -> Iterator[dict]:
+    """Yield the same solutions with the right answer, of which labels can be made."""
+    rng = random.Random(f"{seed} {split} solutions")
+    for problem in problems(count, seed, split, largest_number):
+        solutions = make_solutions(problem, rng, solutions_per_problem)
+        answer = str(solutions[0][-1].result)
+        for solution in solutions:
+            yield {"question": problem.question, "steps": responses(solution), "answer": answer}
+
+
 def preferences(
     count: int,
     seed: int = 0,
@@ -176,9 +194,10 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--labels",
-        choices=("step", "first-error", "preferences", "answers"),
+        choices=("step", "first-error", "preferences", "answers", "none"),
         default="step",
-        help="what a label judges; or pairs of answers, or right answers, without labels (default: %(default)s)",
+        help="what a label judges; or pairs of answers, right answers, or solutions without labels "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--largest_number", type=_whole(6, 99), default=LARGEST_NUMBER, help="largest total (default: %(default)s)"
@@ -213,6 +232,8 @@ def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
 def _rows(wanted: tuple[int, int, str, int, int], labels: str) -> Iterator[dict]:
     if labels == "answers":
         return answers(*wanted[:4])
+    if labels == "none":
+        return unlabelled(*wanted)
     return preferences(*wanted) if labels == "preferences" else records(*wanted, labels)
 
 
@@ -230,9 +251,8 @@ def main(argv: list[str]) -> None:
             number = write(path, rows)
         except (OSError, ValueError) as error:
             refuse(f"error: {path} was not written: {error}")
-        kind = {"preferences": "pairs of answers", "answers": "right answers"}.get(
-            arguments.labels, f"labels by {arguments.labels}"
-        )
+        kinds = {"preferences": "pairs of answers", "answers": "right answers", "none": "without labels"}
+        kind = kinds.get(arguments.labels, f"labels by {arguments.labels}")
         print(f"{path}: {number} {split} records of {count} problems, {kind}")
 
 

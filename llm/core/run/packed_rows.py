@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from llm.core.console import count_of, listed
+from llm.core.console import UserError, count_of, listed
 from llm.core.parallel import ranks
 from llm.core.records.json_stream import no_progress
 from llm.core.records.reading_bar import reading_bar
@@ -175,7 +175,10 @@ class RowStream:
     weigh: Callable[[Row], Row] | None = None  # what labels count in training
 
     def __iter__(self) -> Iterator[Row]:
-        return self.read_into(ReadCounts(), no_progress)
+        try:
+            yield from self.read_into(ReadCounts(), no_progress)
+        except (ValueError, OSError) as error:  # all of it could be read before the training
+            raise UserError(f"the data has changed since the run began: {error}") from error
 
     def read_into(self, counts: ReadCounts, progress: Callable[[int], object]) -> Iterator[Row]:
         rows = self.pack(self.grow(self._examples(counts, progress)), self.max_seq_len)
