@@ -69,7 +69,10 @@ def carry_out(
         trainer = make_trainer(run, learner, start, model, rows, dev.rows if dev else None)
         begin_run(run, start)
         with contextlib.closing(trainer.curves):
-            return _train_and_evaluate(run, start, trainer)
+            results = _train_and_evaluate(run, start, trainer)
+        if train and not train.seen.is_whole:
+            say("\n".join(train.seen.describe("training data, as far as it was read", run.data.max_seq_len)))
+    return results
 
 
 def meet_ranks(run: Run) -> LibraryArguments:
