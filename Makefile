@@ -44,7 +44,7 @@ docs: install
 # TRL in an environment of its own, for python -m llm benchmark peer.
 peer:
 	$(PYTHON) -m venv $(VENV)/peer
-	$(VENV)/peer/bin/python -m pip install -r llm/benchmark/peer_requirements.txt
+	$(VENV)/peer/bin/python -m pip install -r llm/benchmark/peer/peer_requirements.txt
 
 install: $(INSTALLED)
 

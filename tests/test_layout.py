@@ -63,7 +63,7 @@ WITHOUT_PADDLE = (
     "core/model/config",
     "core/model/families",
     "core/model/folder",
-    "core/model/head_kinds",
+    "core/model/head/head_kinds",
     "core/model/shapes",
     "core/model/supported",
     "core/parallel/layout",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from llm.benchmark.layouts import LAYOUTS
+from llm.benchmark.scaling.layouts import LAYOUTS
 from llm.core.console import ArgumentParser
 from llm.core.cpu import environment
 from llm.core.model.families import FAMILIES, GRANULARITIES
@@ -66,6 +66,15 @@ def scoring(parser: ArgumentParser) -> None:
     parser.add_argument("--goal", type=float, help="how many times the fastest way of transformers is aimed at")
 
 
+def serving(parser: ArgumentParser) -> None:
+    parser.add_argument("MODEL", help="as for `python -m llm serve`")
+    parser.add_argument("DATA", nargs="+", help="solutions as for `python -m llm score`: files, folders or patterns")
+    parser.add_argument("--solutions", type=whole, default=1024, help="from the first (default: %(default)s)")
+    parser.add_argument("--clients", type=whole, default=64, help="that ask at once (default: %(default)s)")
+    parser.add_argument("--of_request", type=whole, default=4, help="solutions of a request (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="that the clients ask (default: %(default)s)")
+
+
 def _peer_environment(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--peer_python",
@@ -108,6 +117,7 @@ KINDS = {
     "scaling": (scaling, "what every layout of several processes sends and holds, measured"),
     "peer": (peer, "the same solutions through this project and through TRL's PRMTrainer"),
     "scoring": (scoring, "the same solutions scored by this project and by a batched forward of transformers"),
+    "serving": (serving, "throughput of a server under many clients, and whether its answers are right"),
 }
 
 

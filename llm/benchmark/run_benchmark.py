@@ -24,4 +24,4 @@ def main(argv: list[str]) -> None:
     arguments = parse(kind, argv[1:])
     set_here = environment.prepare()  # before paddle is imported
     with plain_errors(ValueError, OSError):
-        import_module(f"llm.benchmark.{kind}").main(arguments, set_here)
+        import_module(f"llm.benchmark.{kind}.{kind}").main(arguments, set_here)

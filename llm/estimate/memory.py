@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from llm.core.model.families import family_of
-from llm.core.model.head_kinds import kind_of
+from llm.core.model.head.head_kinds import kind_of
 from llm.core.model.shapes import head_width, projections
 from llm.core.model.sizes import Sizes
 from llm.estimate.model_sizes import VECTORS, adapters, count, parts, stages, tensors
@@ -17,7 +17,7 @@ from llm.estimate.plan import FLOAT32, Plan
 
 GIB = 1 << 30
 SENT_BY_STAGE2 = 1 << 23  # elements of other ranks' gradients that wait for each other
-LOGITS_AT_A_TIME = 1 << 24  # of llm/core/model/chunked_logsumexp.py
+LOGITS_AT_A_TIME = 1 << 24  # of llm/core/model/head/chunked_logsumexp.py
 WHOLE_ROWS_OF_LOG_SUM = 128  # FlashMask keeps a float32 per head and token, of rows rounded up to this
 
 

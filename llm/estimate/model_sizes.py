@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from llm.core.model import shapes
-from llm.core.model.head_kinds import NAMES, kind_of
+from llm.core.model.head.head_kinds import NAMES, kind_of
 from llm.core.model.shapes import ROW_PARALLEL, projections
 from llm.core.model.sizes import Sizes
 

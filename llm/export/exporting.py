@@ -11,7 +11,7 @@ from llm.alignment.rm.flashmask.reward_format import RewardFormat, load_format
 from llm.core.model import replacement
 from llm.core.model.config import read_config
 from llm.core.model.families import FAMILIES
-from llm.core.model.head_kinds import LM, NAMES, kind_of
+from llm.core.model.head.head_kinds import LM, NAMES, kind_of
 from llm.core.model.shapes import HEAD
 from llm.export.forms import FORMS, Form, Head
 from llm.export.hugging_face import write_config, write_padding, write_weights

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from llm.core.model.head_kinds import LM
+from llm.core.model.head.head_kinds import LM
 
 Head = dict[str, np.ndarray]
 ONE_LAYER = (LM, "linear", "value")

@@ -14,8 +14,10 @@ from llm.alignment.rm.flashmask.reward_format import load_format
 from llm.core import patches
 from llm.core.checkpoint.output_folder import SETTINGS_FILE
 from llm.core.files import write_json
-from llm.core.model import attention, folder, heads, lora, replacement
-from llm.core.model.head_kinds import kind_of
+from llm.core.model import attention, folder, replacement
+from llm.core.model.adapters import lora
+from llm.core.model.head import heads
+from llm.core.model.head.head_kinds import kind_of
 from llm.core.model.shapes import HEAD
 from llm.core.settings.settings import collect
 from llm.core.settings.values import show

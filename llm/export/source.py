@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from llm.core.model import lora, weights
+from llm.core.model import weights
+from llm.core.model.adapters import lora
 from llm.core.model.config import load_config
 from llm.core.model.load import weight_files
 from llm.core.model.shapes import HEAD

@@ -9,10 +9,11 @@ from paddlenlp.trainer import set_seed
 
 from llm.core import patches
 from llm.core.model import forward as forward_module
-from llm.core.model import lora, pipeline, shapes
+from llm.core.model import pipeline, shapes
+from llm.core.model.adapters import lora
 from llm.core.model.config import load_config
-from llm.core.model.head_kinds import LM
-from llm.core.model.next_tokens import log_probabilities
+from llm.core.model.head.head_kinds import LM
+from llm.core.model.head.next_tokens import log_probabilities
 from llm.core.parallel.ranks import say
 from llm.core.rows.payload import NextTokens
 from llm.core.run.work import Learner

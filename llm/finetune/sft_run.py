@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from llm.core.checkpoint import folder_settings
 from llm.core.model.config import read_sizes
-from llm.core.model.head_kinds import LM
+from llm.core.model.head.head_kinds import LM
 from llm.core.run import checks
 from llm.core.run.arguments import MISPRINTS, is_unobeyed
 from llm.core.run.run import Run, fit, look_up_paths, this_machine

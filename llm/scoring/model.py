@@ -10,7 +10,8 @@ import paddle
 from llm.alignment.rm.flashmask.reward_format import RewardFormat
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.core import patches
-from llm.core.model import attention, config, load, lora, weights, widen
+from llm.core.model import attention, config, load, weights, widen
+from llm.core.model.adapters import lora
 from llm.core.model.replacement import MODEL_FILES
 from llm.scoring.conventions.convention import Reader
 

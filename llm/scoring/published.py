@@ -12,11 +12,12 @@ from typing import Any
 import paddle
 
 from llm.alignment.rm.flashmask.reward_format import FORMAT_FILE
-from llm.core.model import heads, load, reward_head, weights
-from llm.core.model.chunked_logsumexp import log_normaliser
+from llm.core.model import load, weights
 from llm.core.model.config import load_backbone_config
 from llm.core.model.folder import find_model
-from llm.core.model.head_kinds import LM, NAMES
+from llm.core.model.head import heads, reward_head
+from llm.core.model.head.chunked_logsumexp import log_normaliser
+from llm.core.model.head.head_kinds import LM, NAMES
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.scoring.conventions import implicit
 from llm.scoring.conventions.convention import Convention, Reader

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from llm.benchmark import attention, children, run_benchmark
+from llm.benchmark import children, run_benchmark
+from llm.benchmark.attention import attention
 
 OPTIONS = "attention --lengths 40 --documents 1,3 --heads 2 --head_dim 8 --repetitions 1".split()
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from llm.benchmark import run_benchmark
-from llm.benchmark.watch import watch
+from llm.benchmark.data.watch import watch
 
 MIB = 1 << 20
 

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from llm.benchmark import examples, packing, run_benchmark
+from llm.benchmark import examples, run_benchmark
+from llm.benchmark.packing import packing
 from llm.core.text.encoding import Sequence
 
 

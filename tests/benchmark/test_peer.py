@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from llm.benchmark import children, peer, run_benchmark, training
+from llm.benchmark import children, run_benchmark
 from llm.benchmark.arguments import parse
-from llm.benchmark.fast_tokenizer import special_tokens, tokenizer_json
+from llm.benchmark.peer import peer
+from llm.benchmark.peer.fast_tokenizer import special_tokens, tokenizer_json
+from llm.benchmark.training import training
 from llm.core.records.records import read_records
 
 PEER_PYTHON = os.environ.get("LLM_PEER_PYTHON")

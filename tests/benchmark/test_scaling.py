@@ -5,8 +5,9 @@ import subprocess
 
 import pytest
 
-from llm.benchmark import run_benchmark, scaling
-from llm.benchmark.scaling_run import Measure, counted
+from llm.benchmark import run_benchmark
+from llm.benchmark.scaling import scaling
+from llm.benchmark.scaling.scaling_run import Measure, counted
 
 
 @pytest.mark.runs

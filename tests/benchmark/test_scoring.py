@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from llm.benchmark import children, run_benchmark, scoring
+from llm.benchmark import children, run_benchmark
 from llm.benchmark.arguments import parse
+from llm.benchmark.scoring import scoring
 
 PEER_PYTHON = os.environ.get("LLM_PEER_PYTHON")
 OPTIONS = (

@@ -7,7 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from llm.benchmark import children, examples, model, profile, run_benchmark, training, training_run
+from llm.benchmark import children, examples, model, run_benchmark
+from llm.benchmark.training import profile, training, training_run
 from llm.core.rows.prefix_tree import lone_tree
 from llm.core.rows.row import make_row
 from llm.core.text.encoding import Sequence

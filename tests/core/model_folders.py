@@ -13,9 +13,10 @@ from safetensors.numpy import save_file
 from llm.core import patches
 from llm.core.model import config as config_module
 from llm.core.model import folder as folder_module
-from llm.core.model import forward, heads
+from llm.core.model import forward
 from llm.core.model.attention import block_attention
-from llm.core.model.head_kinds import KINDS as HEADS
+from llm.core.model.head import heads
+from llm.core.model.head.head_kinds import KINDS as HEADS
 from llm.core.text.reward_tokens import RewardTokens
 from tests.core import numpy_forward
 

@@ -35,7 +35,7 @@ from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.core.cpu.kernels.build import kernels
 from llm.core.model import attention, load
 from llm.core.model.families import FAMILIES
-from llm.core.model.losses import reward_cross_entropy
+from llm.core.model.head.losses import reward_cross_entropy
 from llm.core.model.sizes import sizes_of
 from llm.core.text.reward_tokens import RewardTokens
 from llm.estimate.memory import estimate

@@ -11,7 +11,8 @@ from dataclasses import replace
 import pytest
 
 from llm.core.cpu.kernels.build import kernels
-from llm.core.model import lora, shapes
+from llm.core.model import shapes
+from llm.core.model.adapters import lora
 from llm.core.model.families import FAMILIES
 from llm.core.model.sizes import KNOWN, Sizes, sizes_of, with_head
 from llm.core.paths import REPOSITORY

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llm.benchmark import scaling
+from llm.benchmark.scaling import scaling
 from llm.core.model.sizes import sizes_of
 from llm.estimate import estimate, traffic
 from llm.estimate import memory as estimate_memory

@@ -10,7 +10,8 @@ import numpy as np
 import paddle
 import pytest
 
-from llm.core.model import forward, heads
+from llm.core.model import forward
+from llm.core.model.head import heads
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.core.text.reward_tokens import add_placeholder
 from llm.export.export import main

@@ -9,7 +9,7 @@ from typing import Any
 from llm.core.console import in_short, listed
 from llm.core.model import supported
 from llm.core.model.families import FAMILIES
-from llm.core.model.head_kinds import LM
+from llm.core.model.head.head_kinds import LM
 from llm.core.model.sizes import Sizes, sizes_of
 from llm.core.strict_json import read_object
 

@@ -8,10 +8,11 @@ from paddlenlp.transformers.configuration_utils import LlmMetaConfig
 from paddlenlp.transformers.model_utils import no_init_weights
 
 from llm.core.console import in_short, listed
-from llm.core.model import attention, reward_head, weights
+from llm.core.model import attention, weights
 from llm.core.model import folder as folder_module
 from llm.core.model.families import FAMILIES, family_of
-from llm.core.model.head_kinds import kind_of
+from llm.core.model.head import reward_head
+from llm.core.model.head.head_kinds import kind_of
 
 
 def load_model(name_or_path: str, config, dtype: str, training_args=None, new_head: int | None = None):

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import Any
 
 from llm.core.model.families import family_of
-from llm.core.model.head_kinds import kind_of
+from llm.core.model.head.head_kinds import kind_of
 
 ATTENTION, MLP = ("q_proj", "k_proj", "v_proj", "o_proj"), ("gate_proj", "up_proj", "down_proj")
 PROJECTIONS = ATTENTION + MLP

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 from llm.core.model.families import FAMILIES
-from llm.core.model.head_kinds import LM
+from llm.core.model.head.head_kinds import LM
 from llm.core.model.supported import check
 
 

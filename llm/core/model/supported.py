@@ -10,8 +10,8 @@ from typing import Any
 
 from llm.core.console import visible
 from llm.core.model.families import FAMILIES
-from llm.core.model.head_kinds import KINDS as HEADS
-from llm.core.model.head_kinds import TRAINED
+from llm.core.model.head.head_kinds import KINDS as HEADS
+from llm.core.model.head.head_kinds import TRAINED
 
 SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 MAY_BE_NULL = ("num_key_value_heads", "sliding_window")  # as many as heads; none

@@ -20,8 +20,9 @@ from safetensors import safe_open
 
 from llm.core import pickles
 from llm.core.console import in_short, listed
-from llm.core.model import head_kinds, shapes
-from llm.core.model.head_kinds import NAMES, HeadKind, kind_of
+from llm.core.model import shapes
+from llm.core.model.head import head_kinds
+from llm.core.model.head.head_kinds import NAMES, HeadKind, kind_of
 from llm.core.model.shapes import HEAD
 from llm.core.strict_json import object_of
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from llm.core.model import lora_settings
+from llm.core.model.adapters import lora_settings
 from llm.core.model.sizes import Sizes
 from llm.core.parallel import layout
 from llm.core.rows.packing import STREAM_WINDOW

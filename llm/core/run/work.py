@@ -14,7 +14,8 @@ from llm.core import patches
 from llm.core.checkpoint import compatibility, contents, output_folder
 from llm.core.console import plain_errors
 from llm.core.files import write_json
-from llm.core.model import attention, lora_config, pipeline
+from llm.core.model import attention, pipeline
+from llm.core.model.adapters import lora_config
 from llm.core.model.load import fingerprint
 from llm.core.parallel import rank_failure, ranks, same_run
 from llm.core.parallel.ranks import say

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 from llm.alignment.rm.flashmask.reward_format import FORMAT_FILE, SETTINGS_FILE, load_format
-from llm.core.model.head_kinds import KINDS, LM, NAMES, described, fits
+from llm.core.model.head.head_kinds import KINDS, LM, NAMES, described, fits
 from llm.scoring.conventions import (
     implicit,
     math_shepherd,

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from llm.alignment.rm.flashmask.reward_metrics import step_metrics
 from llm.alignment.rm.flashmask.reward_objective import MODEL_INPUTS
-from llm.core.model.losses import reward_scores
+from llm.core.model.head.losses import reward_scores
 from llm.core.rows.batch import collate
 from llm.core.rows.label_weights import weigh_labels
 from llm.core.rows.packing import choose_packing

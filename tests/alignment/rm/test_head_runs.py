@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from llm.alignment.rm.flashmask.run_reward import main
 from llm.core.checkpoint.checkpoints import IDENTITY, mark_complete
-from llm.core.model.head_kinds import KINDS, TRAINED
+from llm.core.model.head.head_kinds import KINDS, TRAINED
 from llm.export.merging import merge
 from llm.scoring.scorer import Scorer
 from tests import factories

@@ -13,7 +13,7 @@ from llm.alignment.rm.flashmask.reward_objective import MODEL_INPUTS
 from llm.core import patches
 from llm.core.cpu.kernels.build import kernels
 from llm.core.model import attention, config, forward
-from llm.core.model.losses import pair_loss, reward_cross_entropy, rewards, vocabulary_cross_entropy
+from llm.core.model.head.losses import pair_loss, reward_cross_entropy, rewards, vocabulary_cross_entropy
 from llm.core.rows.batch import collate
 from llm.core.rows.prefix_tree import lone_tree
 from llm.core.rows.row import make_row

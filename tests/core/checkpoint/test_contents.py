@@ -15,7 +15,8 @@ from llm.core.checkpoint import checkpoints
 from llm.core.checkpoint.contents import STATE, TALLY, Needed, faults
 from llm.core.checkpoint.loop_state import SCHEDULE
 from llm.core.files import read_json, write_json
-from llm.core.model import lora, shapes
+from llm.core.model import shapes
+from llm.core.model.adapters import lora
 from llm.core.model.sizes import Sizes
 
 SIZES = Sizes("qwen2", 24, 8, 12, 2, 2, 1, False, 64)

@@ -13,9 +13,10 @@ from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.core import patches
 from llm.core.cpu.kernels.build import kernels
 from llm.core.model import config as config_module
-from llm.core.model import forward, heads
+from llm.core.model import forward
 from llm.core.model.attention import block_attention, dense_mask, kernel_attention
-from llm.core.model.losses import reward_cross_entropy, reward_scores
+from llm.core.model.head import heads
+from llm.core.model.head.losses import reward_cross_entropy, reward_scores
 from llm.core.rows.batch import collate
 from llm.core.rows.prefix_tree import grow_trees, lone_tree
 from llm.core.rows.row import Row, make_row

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llm.core.model.head_kinds import LM, TRAINED
+from llm.core.model.head.head_kinds import LM, TRAINED
 from llm.core.records.fields import LARGEST
 from llm.core.records.records import LEAST_WEIGHT
 from llm.core.run import arguments

@@ -10,10 +10,12 @@ from llm.alignment.rm.flashmask.reward_format import RewardFormat
 from llm.alignment.rm.flashmask.reward_run import RewardRun
 from llm.core import patches
 from llm.core.model import forward as forward_module
-from llm.core.model import heads, lora, pipeline, reward_head, weights
-from llm.core.model.chunked_logsumexp import log_normaliser
+from llm.core.model import pipeline, weights
+from llm.core.model.adapters import lora
 from llm.core.model.config import load_config
 from llm.core.model.grow_vocabulary import grow_vocabulary
+from llm.core.model.head import heads, reward_head
+from llm.core.model.head.chunked_logsumexp import log_normaliser
 from llm.core.model.load import weight_files
 from llm.core.parallel.ranks import say
 from llm.core.records.records import PREFERENCES

@@ -9,7 +9,7 @@ import paddle
 from llm.alignment.rm.flashmask.reward_argument import TrainingArguments
 from llm.alignment.rm.flashmask.reward_metrics import outcome_metrics, preference_metrics, step_metrics
 from llm.core.model.forward import at_scored
-from llm.core.model.losses import (
+from llm.core.model.head.losses import (
     pair_loss,
     ranking_loss,
     reward_cross_entropy,

@@ -9,7 +9,8 @@ from llm.alignment.rm.flashmask.reward_format import RewardFormat
 from llm.alignment.rm.flashmask.reward_model import build_model, trains_placeholder_row
 from llm.alignment.rm.flashmask.reward_objective import objective_of
 from llm.alignment.rm.flashmask.reward_run import RewardRun
-from llm.core.model import lora, shapes
+from llm.core.model import shapes
+from llm.core.model.adapters import lora
 from llm.core.records.records import PREFERENCES
 from llm.core.rows.payload import Labels, Pairs
 from llm.core.run.work import Learner

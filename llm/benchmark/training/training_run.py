@@ -1,4 +1,4 @@
-"""One measurement of training, in a process of its own: the job of llm/benchmark/training.py from stdin as JSON, what
+"""One measurement of training, in a process of its own: the job of training.py from stdin as JSON, what
 was measured as one JSON line."""
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ import numpy as np
 import paddle
 
 from llm.alignment.rm.flashmask.reward_objective import MODEL_INPUTS
-from llm.benchmark import examples, profile
+from llm.benchmark import examples
 from llm.benchmark.children import peak_bytes
 from llm.benchmark.model import matrix_rate, multiply_adds, random_reward_model
-from llm.benchmark.packing import computed_tokens
+from llm.benchmark.packing.packing import computed_tokens
+from llm.benchmark.training import profile
 from llm.core import patches
 from llm.core.cpu.kernels.build import kernels
-from llm.core.model import lora
-from llm.core.model.losses import reward_cross_entropy
+from llm.core.model.adapters import lora
+from llm.core.model.head.losses import reward_cross_entropy
 from llm.core.rows.batch import collate
 from llm.core.rows.update_loader import StepLoader
 from llm.core.text.encoding import Sequence

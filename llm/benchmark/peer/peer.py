@@ -9,10 +9,10 @@ from pathlib import Path
 
 from llm.benchmark import children, examples, model
 from llm.benchmark.arguments import PADDED_BATCH
-from llm.benchmark.fast_tokenizer import special_tokens, tokenizer_json
+from llm.benchmark.peer.fast_tokenizer import special_tokens, tokenizer_json
 from llm.benchmark.report import ONE, TEXT, TIMES, WHOLE, describe, megabytes, progress, show, table
-from llm.benchmark.training import CHILD, describe_model
-from llm.benchmark.training_run import job_of
+from llm.benchmark.training.training import CHILD, describe_model
+from llm.benchmark.training.training_run import job_of
 from llm.core.console import count_of
 
 PEER_SCRIPT = Path(__file__).with_name("peer_trl.py")

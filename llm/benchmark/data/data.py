@@ -9,9 +9,9 @@ import tempfile
 from itertools import islice
 from pathlib import Path
 
+from llm.benchmark.data.watch import Watched, watch
 from llm.benchmark.report import ONE, TEXT, TWO, WHOLE, megabytes, progress, show, table
-from llm.benchmark.scaling import make_model
-from llm.benchmark.watch import Watched, watch
+from llm.benchmark.scaling.scaling import make_model
 from llm.core import patches
 from llm.data.generate_arithmetic import records, right_solutions, write
 

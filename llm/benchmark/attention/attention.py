@@ -16,7 +16,7 @@ from llm.benchmark.report import ONE, TEXT, TIMES, WHOLE, Columns, describe, meg
 from llm.core.cpu.kernels.build import kernels
 from llm.core.model import attention
 
-CHILD = [sys.executable, "-m", "llm.benchmark.attention_memory"]
+CHILD = [sys.executable, "-m", "llm.benchmark.attention.attention_memory"]
 VARIANTS = {
     "kernel": attention.kernel_attention,
     "block": attention.block_attention,

@@ -65,7 +65,7 @@ def score(model, head_2E, solutions: list, batches: list[list[int]]) -> tuple[di
 
 
 def random_weights(size: dict) -> dict[str, np.ndarray]:
-    """As llm/benchmark/scoring_run.py draws them."""
+    """As llm/benchmark/scoring/scoring_run.py draws them."""
     draw = np.random.default_rng(0)
     hidden, inner = size["hidden_size"], size["intermediate_size"]
     shapes = {"embed_tokens": [size["vocab_size"], hidden], "score": [2, hidden]}

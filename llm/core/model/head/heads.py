@@ -7,7 +7,7 @@ import paddle
 from paddle.distributed import fleet
 from paddle.distributed.fleet.layers.mpu import mp_ops
 
-from llm.core.model import reward_head
+from llm.core.model.head import reward_head
 from llm.core.text.reward_tokens import RewardTokens
 
 

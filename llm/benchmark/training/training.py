@@ -7,11 +7,11 @@ import sys
 
 from llm.benchmark import children, examples, model
 from llm.benchmark.report import ONE, SHARE, TEXT, TIMES, TWO, WHOLE, describe, megabytes, progress, show, table
-from llm.benchmark.training_run import job_of
+from llm.benchmark.training.training_run import job_of
 
 VARIANTS = {packing: {"packing": packing} for packing in examples.PACKINGS}
 LORA = "forest, LoRA"
-CHILD = [sys.executable, "-m", "llm.benchmark.training_run"]
+CHILD = [sys.executable, "-m", "llm.benchmark.training.training_run"]
 SPEED = {
     "packing": ("packing", TEXT),
     "solutions_per_second": ("solutions/s", ONE),

@@ -14,8 +14,8 @@ from pathlib import Path
 import paddle
 
 from llm.alignment.rm.flashmask import reward_argument
-from llm.benchmark.layouts import LAYOUTS
 from llm.benchmark.report import ONE, TEXT, WHOLE, progress, show, table
+from llm.benchmark.scaling.layouts import LAYOUTS
 from llm.core import patches
 from llm.core.model.families import FAMILIES
 from llm.core.model.sizes import Sizes, sizes_of
@@ -50,7 +50,7 @@ RUN = {
     "sharding": "",
 }
 ROWS = 64  # at least as many as the largest layout has in two updates
-CHILD = "llm/benchmark/scaling_run.py"
+CHILD = "llm/benchmark/scaling/scaling_run.py"
 COLUMNS = {
     "layout": ("layout", TEXT),
     "stage": ("stage", WHOLE),

@@ -1,4 +1,4 @@
-"""Peak memory of one attention, in a process of its own: the job of llm/benchmark/attention.py from stdin as JSON."""
+"""Peak memory of one attention, in a process of its own: the job of attention.py from stdin as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import sys
 import numpy as np
 import paddle
 
-from llm.benchmark.attention import turn
+from llm.benchmark.attention.attention import turn
 from llm.benchmark.children import peak_bytes, resident_bytes
 
 

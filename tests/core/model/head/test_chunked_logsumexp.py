@@ -6,7 +6,7 @@ import numpy as np
 import paddle
 import pytest
 
-from llm.core.model import chunked_logsumexp
+from llm.core.model.head import chunked_logsumexp
 
 
 @pytest.mark.parametrize("tied", [False, True])

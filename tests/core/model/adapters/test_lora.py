@@ -12,9 +12,11 @@ from llm.alignment.rm.flashmask import reward_argument
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.core import patches
 from llm.core.cpu.kernels.build import kernels
-from llm.core.model import attention, heads, lora, lora_settings
+from llm.core.model import attention
 from llm.core.model import config as config_module
+from llm.core.model.adapters import lora, lora_settings
 from llm.core.model.grow_vocabulary import grow_vocabulary
+from llm.core.model.head import heads
 from llm.core.settings.parse import parse
 from llm.core.text.reward_tokens import RewardTokens
 from tests.factories import random_model, save_model

@@ -10,9 +10,10 @@ import pytest
 
 from llm.core import patches
 from llm.core.model import config as config_module
-from llm.core.model import forward, heads
+from llm.core.model import forward
 from llm.core.model.attention import block_attention
-from llm.core.model.head_kinds import KINDS, TRAINED
+from llm.core.model.head import heads
+from llm.core.model.head.head_kinds import KINDS, TRAINED
 from tests.core import model_folders, numpy_forward
 
 OWN = TRAINED[1:]

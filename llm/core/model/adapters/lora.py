@@ -22,11 +22,9 @@ from llm.core import pickles
 from llm.core.console import listed
 from llm.core.model import config as config_module
 from llm.core.model import folder as folder_module
-from llm.core.model import heads, shapes
 from llm.core.model import load as backbone
-from llm.core.model.grow_vocabulary import grow_vocabulary
-from llm.core.model.head_kinds import LM, kind_of
-from llm.core.model.lora_config import (
+from llm.core.model import shapes
+from llm.core.model.adapters.lora_config import (
     BASE_FILE,
     PLACEHOLDER_ROW,
     REWARD_ROWS,
@@ -35,6 +33,9 @@ from llm.core.model.lora_config import (
     target_of,
     trainable_with,
 )
+from llm.core.model.grow_vocabulary import grow_vocabulary
+from llm.core.model.head import heads
+from llm.core.model.head.head_kinds import LM, kind_of
 from llm.core.model.shapes import PROJECTIONS
 from llm.core.text.reward_tokens import RewardTokens
 

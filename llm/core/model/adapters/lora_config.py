@@ -11,7 +11,7 @@ from typing import Any
 
 from paddlenlp.peft import LoRAConfig
 
-from llm.core.model.head_kinds import KINDS, TRAINED
+from llm.core.model.head.head_kinds import KINDS, TRAINED
 from llm.core.model.shapes import PROJECTIONS
 from llm.core.strict_json import read_object
 

@@ -15,7 +15,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from llm.core.model import pipeline
-from llm.core.model.head_kinds import KINDS, HeadKind
+from llm.core.model.head.head_kinds import KINDS, HeadKind
 
 PLACE = "reward_head"  # in the model's attributes
 

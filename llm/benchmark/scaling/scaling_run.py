@@ -1,6 +1,6 @@
-"""One rank of a training run of llm/benchmark/scaling.py: run_reward.py's own, with what it sends and holds counted.
+"""One rank of a training run of scaling.py: run_reward.py's own, with what it sends and holds counted.
 
-    python -m paddle.distributed.launch --nproc_per_node N llm/benchmark/scaling_run.py CONFIG.json RESULT
+    python -m paddle.distributed.launch --nproc_per_node N llm/benchmark/scaling/scaling_run.py CONFIG.json RESULT
 
 One update is measured, after another in which everything has its place. RESULT.RANK.json gets what was counted.
 """
@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
+    sys.path[0] = str(Path(__file__).resolve().parents[3])
 
 from llm.core.cpu import environment
 from llm.core.run import work

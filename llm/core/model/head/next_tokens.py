@@ -12,8 +12,8 @@ from paddle.autograd import PyLayer
 from paddle.distributed import fleet
 from paddle.distributed.fleet.layers.mpu import mp_ops
 
-from llm.core.model import heads
-from llm.core.model.chunked_logsumexp import logits_of, pieces
+from llm.core.model.head import heads
+from llm.core.model.head.chunked_logsumexp import logits_of, pieces
 
 
 class NextTokens(PyLayer):

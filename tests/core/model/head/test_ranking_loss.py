@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm.core.model.losses import ranking_loss
+from llm.core.model.head.losses import ranking_loss
 from tests.core import numpy_forward
 
 STEPS = st.lists(st.tuples(st.floats(-8, 8), st.booleans()), min_size=1, max_size=7)

@@ -6,8 +6,8 @@ import numpy as np
 import paddle
 import pytest
 
-from llm.core.model import chunked_logsumexp
-from llm.core.model.next_tokens import NextTokens
+from llm.core.model.head import chunked_logsumexp
+from llm.core.model.head.next_tokens import NextTokens
 
 
 @pytest.mark.parametrize("tied", [False, True])

@@ -16,7 +16,7 @@ from llm.benchmark.report import ONE, TEXT, TIMES, TWO, WHOLE, describe, megabyt
 from llm.core.console import count_of
 
 OURS = "this project"
-CHILD = [sys.executable, "-m", "llm.benchmark.scoring_run"]
+CHILD = [sys.executable, "-m", "llm.benchmark.scoring.scoring_run"]
 PEER_SCRIPT = Path(__file__).with_name("scoring_peer.py")
 VARIANTS = {
     "transformers, float32": {"dtype": "float32", "by_length": False},

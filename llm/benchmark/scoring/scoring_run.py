@@ -1,4 +1,4 @@
-"""This project's side of llm/benchmark/scoring.py, in a process of its own: the job from stdin as JSON, what was
+"""This project's side of scoring.py, in a process of its own: the job from stdin as JSON, what was
 measured as one JSON line."""
 
 from __future__ import annotations
