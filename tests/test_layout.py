@@ -32,19 +32,20 @@ MAY_IMPORT = {
     "core.patches": CORE,
     "core.run": RUN,
     "alignment.rm": TASK,
+    "alignment.dpo": TASK,
     "finetune": TASK,
     "scoring": TASK | {"alignment.rm"},
-    "evaluation": TASK | {"alignment.rm", "scoring"},
+    "evaluation": TASK | {"alignment.rm", "data", "scoring"},
     "search": TASK | {"core.http_json", "alignment.rm", "scoring", "data"},
     "rewards": TASK | {"core.http_json", "alignment.rm", "scoring"},
     "serving": TASK | {"alignment.rm", "scoring"},
     "inspection": TASK | {"alignment.rm"},
     "estimate": TASK | {"alignment.rm"},
-    "export": TASK | {"alignment.rm", "finetune", "scoring"},
+    "export": TASK | {"alignment.rm", "scoring"},
     "data": PLAIN,
     "check": TASK | {"alignment.rm", "data", "estimate"},
     "demo": TASK | {"alignment.rm", "data", "scoring"},
-    "benchmark": TASK | {"alignment.rm", "data", "estimate", "scoring"},
+    "benchmark": TASK | {"alignment.rm", "data", "estimate", "scoring", "search"},
 }
 WITHOUT_PADDLE = (
     "benchmark/run_benchmark",
@@ -71,7 +72,7 @@ WITHOUT_PADDLE = (
     "estimate",
     "serving",
 )
-WITH_PADDLE_ALL_THE_SAME = ("core/rows/update_loader.py", "core/run/work.py")
+WITH_PADDLE_ALL_THE_SAME = ("core/rows/update_loader.py", "core/run/language_model.py", "core/run/work.py")
 
 
 def room_of(file: Path) -> str | None:

@@ -108,6 +108,17 @@ def data(parser: ArgumentParser) -> None:
     )
 
 
+def labels(parser: ArgumentParser) -> None:
+    parser.add_argument("--problems", type=whole, default=100, help="(default: %(default)s)")
+    parser.add_argument("--solutions", type=whole, default=4, help="of each problem (default: %(default)s)")
+    parser.add_argument(
+        "--n", type=wholes, default=[1, 2, 4, 8, 16, 32], help="completions from a step (1,2,4,8,16,32)"
+    )
+    parser.add_argument("--error", type=float, default=0.25, help="chance of a wrong step in completions (0.25)")
+    parser.add_argument("--solution_error", type=float, default=0.3, help="the same in solutions (0.3)")
+    parser.add_argument("--judge", help="a process reward model: also the labels that it agrees with")
+
+
 # kind, whose module in this folder has the same name: (its arguments, what it measures)
 KINDS = {
     "packing": (packing, "tokens that each packing computes for your data"),
@@ -116,6 +127,7 @@ KINDS = {
     "training": (training, "solutions and tokens a second of each packing, memory, where time goes"),
     "scaling": (scaling, "what every layout of several processes sends and holds, measured"),
     "peer": (peer, "the same solutions through this project and through TRL's PRMTrainer"),
+    "labels": (labels, "how right labels of steps are that are made without people"),
     "scoring": (scoring, "the same solutions scored by this project and by a batched forward of transformers"),
     "serving": (serving, "throughput of a server under many clients, and whether its answers are right"),
 }

@@ -19,6 +19,7 @@ import numpy as np
 
 from llm.alignment.rm.flashmask.reward_format import load_format
 from llm.core.cpu import environment
+from llm.core.model.head.head_kinds import LM, QUANTILE
 from llm.core.model.replacement import read_whole
 from llm.core.records.records import Record
 from llm.core.text.encoding import Sequence
@@ -67,7 +68,7 @@ class Scorer:
                 from llm.scoring.model import load_own  # paddle takes seconds to import
 
                 models: tuple = (load_own(str(folder), reward_format, dtype, device),)
-                chosen = own.convention_of(reward_format)
+                chosen = own.convention_of(reward_format, getattr(models[0][0].config, "reward_head", LM) == QUANTILE)
             else:
                 from llm.scoring.published import load_published
 
@@ -106,9 +107,32 @@ class Scorer:
         outputs = (np.concatenate(columns, axis=1) for columns in zip(*of_models, strict=True))
         of_each = [list(islice(outputs, len(some))) for some in encoded]
         return [
-            Scores(self._calibrated(self.convention.log_odds(some, sequences)), self.convention.of_steps)
+            Scores(
+                self._calibrated(self.convention.log_odds(some, sequences)),
+                self.convention.of_steps,
+                self.convention.interval and self.convention.interval(some),
+            )
             for some, sequences in zip(of_each, encoded, strict=True)
         ]
+
+    def score_groups(self, groups: Iterable[Iterable[Record] | str]) -> list[list[Scores] | str]:
+        """Of each group of solutions their scores, or why one of them cannot be scored; of a text, which says why there
+        are none, the text."""
+        encoded: list[list[Sequence]] = []
+        found: list[int | str] = []
+        for group in groups:
+            if isinstance(group, str):
+                found.append(group)
+                continue
+            try:
+                sequences = [self.convention.encode(solution) for solution in group]
+            except ValueError as error:
+                found.append(str(error))
+            else:
+                found.append(len(sequences))
+                encoded += sequences
+        scores = iter(self.score_encoded(encoded))
+        return [one if isinstance(one, str) else list(islice(scores, one)) for one in found]
 
     def _calibrated(self, log_odds: np.ndarray) -> np.ndarray:
         return self.calibration.apply(log_odds) if self.calibration else log_odds

@@ -4,10 +4,11 @@ evaluation. Its settings are resolved and its data is packed by now; from here o
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from llm.core import patches
@@ -41,6 +42,9 @@ class Learner(NamedTuple):
     objective: Objective
     weights: dict[str, list[int]]  # names and shapes of what a checkpoint holds
     build_model: Callable[[Any, LibraryArguments], Any]  # (attention, arguments) -> the model that trains
+    identity: Mapping[str, Any] = MappingProxyType(
+        {}
+    )  # what a run that resumes a checkpoint must share, besides settings
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ def find_start(
 ) -> Start:
     """ValueError where a checkpoint is damaged or of another run, or where the processes do not belong to one run."""
     base = fingerprint(run.model_path, run.sizes.model_type) if run.model.lora else None
-    identity = run.identity(base, train.fingerprint if train else None)
+    identity = {**run.identity(base, train.fingerprint if train else None), **learner.identity}
     needed = needed_of_checkpoint(run, learner)
     checkpoint = ranks.decided_by_first(
         lambda: output_folder.find_checkpoint(

@@ -70,6 +70,7 @@ def data_sets(tiny, made_once) -> dict[str, dict]:
         "few pairs": few_pairs,
         "linear": steps | new("linear"),
         "few ranked, mlp": few_steps | new("mlp") | {"prm_loss": "pqm"},
+        "few quantiles": few_steps | new("quantile"),
         "few pairs, value": few_pairs | new("value"),
         "tied, mlp": tied | new("mlp"),
         "tied": tied,

@@ -43,6 +43,8 @@ RUNS = [
     ("few ranked, mlp", "stage2"),
     ("few ranked, mlp", "stage3"),
     ("few ranked, mlp", "pipeline"),
+    ("few quantiles", "stage3"),
+    ("few quantiles", "pipeline and tensor"),
     ("few pairs, value", "stage1"),
     ("few pairs, value", "pipeline and tensor"),
     ("tied, mlp", "pipeline"),

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 ECE_BINS = 15
 # A softmax in low precision may land a rounding error outside [0, 1]; anything further is not a probability.
 SLACK = 1e-6
+NEAR = 0.01  # to an interval's end, for a label that it covers
 
 Metrics = dict[str, float | int | None]
 Statistic = Callable[[np.ndarray], float]
@@ -34,7 +35,7 @@ JUDGEMENT = {
 }
 STEP_METRICS = {
     "loss": "mean cross entropy of all held-out steps over the two reward tokens, with the labels of the data as they "
-    "are: no weights, smoothing or `prm_loss`",
+    "are: no weights, smoothing or `prm_loss`; with `reward_head` quantile their mean pinball loss",
     **JUDGEMENT,
     "first_error_accuracy": "share of solutions whose first predicted `-` is their first labelled `-`, or that have "
     "neither; without solutions whose first wrong step was cut away by `max_seq_len`",
@@ -43,12 +44,18 @@ STEP_METRICS = {
     "solutions": "solutions that were judged",
 }
 OUTCOME_METRICS = {
-    "loss": "mean cross entropy of all held-out answers over the two reward tokens",
+    "loss": "mean cross entropy of all held-out answers over the two reward tokens; with `reward_head` quantile their "
+    "mean pinball loss",
     **JUDGEMENT,
     "precision": "of the answers predicted `+`, the share labelled `+`",
     "recall": "of the answers labelled `+`, the share predicted `+`",
     "f1": "harmonic mean of these two",
     "answers": "answers that were judged",
+}
+INTERVAL_METRICS = {
+    "coverage": f"share of labels in the interval from the 0.1 to the 0.9 quantile, or at most {NEAR} outside, because "
+    "no sigmoid reaches 0 or 1; it should be 0.8 or more",
+    "interval_width": "mean width of the interval",
 }
 PREFERENCE_METRICS = {
     "loss": "mean of -log sigmoid(reward of chosen - reward of rejected), without margin and centering",
@@ -115,6 +122,13 @@ def outcome_metrics(scores: ArrayLike, labels: ArrayLike, texts: ArrayLike | Non
         "f1": _ratio(2 * found, predicted.sum() + right.sum()),
         "answers": len(p),
     }
+
+
+def interval_metrics(low: ArrayLike, high: ArrayLike, labels: ArrayLike) -> Metrics:
+    """Of the intervals in which a quantile head expects labels to lie."""
+    a, b, y = (np.asarray(array, np.float64) for array in (low, high, labels))
+    covered = (a - NEAR <= y) & (y <= b + NEAR)
+    return {"coverage": _ratio(covered.sum(), len(y)), "interval_width": _ratio((b - a).sum(), len(y))}
 
 
 def preference_metrics(chosen: ArrayLike, rejected: ArrayLike) -> Metrics:

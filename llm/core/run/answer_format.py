@@ -1,4 +1,4 @@
-"""How dialogues became text: saved with the model and every checkpoint. No paddle here."""
+"""How dialogues became text: saved with a language model and each of its checkpoints. No paddle here."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm.core.files import write_json
+from llm.core.run.run import Run
+from llm.core.run.start import note_on_saving, read_tokenizer
 from llm.core.text.tokenizer import Tokenizer
 
-FORMAT_FILE = "sft_format.json"
+FORMAT_FILE = "answer_format.json"
 
 
 @dataclass(frozen=True)
-class SftFormat:
+class AnswerFormat:
     tokenizer: Tokenizer
     use_chat_template: bool
 
@@ -20,3 +22,9 @@ class SftFormat:
         """Next to the weights: PaddleNLP's Trainer calls this for the object that it knows as its tokenizer."""
         self.tokenizer.save_pretrained(folder)
         write_json(Path(folder) / FORMAT_FILE, {"use_chat_template": self.use_chat_template})
+
+
+def read_format(run: Run) -> AnswerFormat:
+    tokenizer = read_tokenizer(run)
+    note_on_saving(tokenizer)
+    return AnswerFormat(tokenizer, run.data.use_chat_template)
