@@ -6,10 +6,11 @@ import re
 from pathlib import Path
 
 from llm.core.console import listed
-from llm.core.model import replacement
+from llm.core.model import whole
 from llm.core.paths import resolve_path
 from llm.core.strict_json import read_object
-from llm.core.text.load_tokenizer import TOKENIZER_FILES
+from llm.core.text.load_tokenizer import OTHER_FILES, TOKENIZER_FILES
+from llm.core.text.tokenizer_settings import CONFIG_FILE
 
 ADAPTER_CONFIG = "lora_config.json"
 WEIGHT_FILES = ("model.safetensors", "model_state.pdparams")
@@ -18,7 +19,8 @@ WEIGHT_INDEXES = tuple(f"{name}.index.json" for name in WEIGHT_FILES)
 
 
 def find_model(name_or_path: str, setting: str = "model_name_or_path") -> str:
-    """A folder's absolute path, checked for what a model needs, or a model's name as PaddleNLP knows it."""
+    """A folder's absolute path, checked for what a model needs, or a model's name as PaddleNLP knows it. The weights
+    themselves are checked when they are loaded."""
     owner, slash, _ = name_or_path.partition("/")
     is_near_a_folder = bool(slash) and Path(owner).is_dir()
     looks_like_a_name = name_or_path.count("/") <= 1 and owner not in (".", "..", "~", "") and not is_near_a_folder
@@ -37,6 +39,8 @@ def find_model(name_or_path: str, setting: str = "model_name_or_path") -> str:
         raise ValueError(
             f"{setting}: {folder} holds no tokenizer (none of {', '.join(TOKENIZER_FILES)}). Give the folder that does."
         )
+    elif problem := whole.problem_of(folder, only=(*TOKENIZER_FILES, *OTHER_FILES, CONFIG_FILE)):
+        raise ValueError(f"{setting}: {problem}")
     return str(folder)
 
 
@@ -48,7 +52,7 @@ def _check_model_folder(folder: Path) -> None:
             f"model_name_or_path: {folder} holds LoRA adapters, which are not a model by themselves. Merge them into "
             f"their base first (python -m llm merge-lora {folder} NEW_FOLDER) and give the new folder."
         )
-    if problem := replacement.problem_of(folder):
+    if problem := whole.problem_of(folder, unread=whole.WEIGHTS):
         raise ValueError(f"model_name_or_path: {problem}")
     missing = [] if (folder / "config.json").is_file() else ["config.json"]
     try:
