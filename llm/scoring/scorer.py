@@ -10,6 +10,7 @@ memory are set.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 from llm.alignment.rm.flashmask.reward_format import load_format
 from llm.core.cpu import environment
 from llm.core.model.head.head_kinds import LM, QUANTILE
-from llm.core.model.replacement import read_whole
+from llm.core.model.whole import read_whole
 from llm.core.records.records import Record
 from llm.core.text.encoding import Sequence
 from llm.scoring import calibration as calibrations
@@ -62,7 +63,9 @@ class Scorer:
         folder = Path(folder).expanduser()
         if not folder.is_dir():
             raise ValueError(f"{folder} is not a folder. Give one that holds a reward model.")
-        with read_whole(folder):
+        with ExitStack() as stack:
+            for each in filter(None, (folder, reference)):
+                stack.enter_context(read_whole(Path(each)))
             if convention in (None, own.NAME) and is_of_this_project(folder):
                 reward_format = load_format(folder)
                 from llm.scoring.model import load_own  # paddle takes seconds to import

@@ -4,7 +4,8 @@ evaluation. Its settings are resolved and its data is packed by now; from here o
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+import errno
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 
 from llm.core import patches
 from llm.core.checkpoint import compatibility, contents, output_folder
-from llm.core.console import plain_errors
+from llm.core.console import UserError, plain_errors
 from llm.core.files import write_json
 from llm.core.model import attention, pipeline
 from llm.core.model.adapters import lora_config
@@ -28,10 +29,10 @@ from llm.core.train.evaluator import evaluate_at_end
 from llm.core.train.exact_trainer import ExactTrainer, names_of_sums
 from llm.core.train.library_arguments import LibraryArguments, library_arguments
 from llm.core.train.objective import Objective
-from llm.core.train.resumable_trainer import SaveError
 from llm.core.train.tally import COUNTED_BY_ALL
 
 TRAIN_RESULTS = "train_results.json"
+OF_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class Learner(NamedTuple):
@@ -66,15 +67,34 @@ def carry_out(
     with plain_errors(ValueError, OSError), rank_failure.reported():
         patches.apply_to_processes()
         arguments = meet_ranks(run)
-    with plain_errors(SaveError, OSError, ValueError), rank_failure.reported(), output_folder.locked(run.output_dir):
-        start = find_start(run, learner, arguments, train, dev)
-        attend, why = attention.choose(run.model.use_flash_attention, run.model.flash_mask)
-        show_start(run, start, why, threads)
-        model = learner.build_model(attend, arguments)
-        trainer = make_trainer(run, learner, start, model, rows, dev.rows if dev else None)
-        begin_run(run, start)
-        with contextlib.closing(trainer.curves):
-            return _train_and_evaluate(run, start, trainer)
+    with contextlib.ExitStack() as until_the_end:
+        with plain_errors(ValueError, OSError), rank_failure.reported():
+            until_the_end.enter_context(output_folder.locked(run.output_dir))
+            start = find_start(run, learner, arguments, train, dev)
+            attend, why = attention.choose(run.model.use_flash_attention, run.model.flash_mask)
+            show_start(run, start, why, threads)
+            model = learner.build_model(attend, arguments)
+            trainer = make_trainer(run, learner, start, model, rows, dev.rows if dev else None)
+            begin_run(run, start)
+        # From here on an error that is not meant for users is a fault of the code, and its stack is shown.
+        with plain_errors(UserError), rank_failure.reported(), disk_reported(), contextlib.closing(trainer.curves):
+            results = _train_and_evaluate(run, start, trainer)
+    if train and not train.seen.is_whole:
+        say("\n".join(train.seen.describe("training data, as far as it was read", run.data.max_seq_len)))
+    return results
+
+
+@contextlib.contextmanager
+def disk_reported() -> Iterator[None]:
+    """UserError for what only the user can mend."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in OF_DISK:
+            raise
+        raise UserError(
+            f"{error}. Free some space (or make the folder writable) and start the same command again."
+        ) from error
 
 
 def meet_ranks(run: Run) -> LibraryArguments:

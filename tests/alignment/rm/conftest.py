@@ -39,8 +39,8 @@ def data_sets(tiny, made_once) -> dict[str, dict]:
     pairs = factories.pairs_of(tiny) | {
         "reward_tokens": "7,+",
         "logging_steps": 2,  # a checkpoint is saved between two lines of the log
-        "save_steps": 5,
-        "eval_steps": 5,
+        "save_steps": 3,
+        "eval_steps": 3,
     }
     # 9 rows: every second update has one, which is on the first rank; the model gets worse before the end
     few = {

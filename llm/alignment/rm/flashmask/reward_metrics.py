@@ -11,6 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
+from llm.core.console import UserError
+
 ECE_BINS = 15
 # A softmax in low precision may land a rounding error outside [0, 1]; anything further is not a probability.
 SLACK = 1e-6
@@ -143,7 +145,7 @@ def preference_metrics(chosen: ArrayLike, rejected: ArrayLike) -> Metrics:
     if c.ndim != 1 or c.shape != r.shape:
         raise ValueError(f"rewards of the shapes {c.shape} and {r.shape}: every pair needs one of each, in flat arrays")
     if bad := int((~np.isfinite(c) | ~np.isfinite(r)).sum()):
-        raise ValueError(f"{bad} of {len(c)} pairs have a reward that is NaN or infinite: the model has diverged")
+        raise UserError(f"{bad} of {len(c)} pairs have a reward that is NaN or infinite: the model has diverged")
     statistics: dict[str, Statistic] = {"mean": np.mean, "std": np.std, "min": np.min, "max": np.max}
     named = [("chosen", c), ("rejected", r)]
     return {
