@@ -5,15 +5,15 @@ import json
 import pytest
 
 from llm.alignment.rm.flashmask.run_reward import main as train
-from llm.benchmark import labels
-from llm.benchmark.arguments import parse
+from llm.benchmark import run_benchmark
+from llm.benchmark.labels import labels
 from llm.data.generate_arithmetic import problems
 from llm.search.arithmetic import ArithmeticGenerator, true_labels
 from tests.factories import data_of, write_config
 
 
 def rows(capsys, *words: str) -> dict:
-    labels.main(parse("labels", ["--problems", "15", "--solutions", "3", *words]), {})
+    run_benchmark.main(["labels", "--problems", "15", "--solutions", "3", *words])
     shown = json.loads(capsys.readouterr().out.splitlines()[-1])
     return {(row["method"], row["n"]): row for row in shown["rows"]}
 

@@ -10,14 +10,14 @@ from llm.core.settings.parse import parse
 from llm.finetune.sft_argument import CLASSES
 from llm.finetune.sft_metrics import METRICS
 
-CONFIGS = sorted((Path(__file__).resolve().parents[2] / "llm/config").rglob("sft_argument.json"))
+CONFIGS = sorted((Path(__file__).resolve().parents[2] / "llm/config").rglob("sft_*.json"))
 
 
 def test_there_is_one_for_every_model():
-    assert [config.parent.name for config in CONFIGS] == ["llama", "mistral", "qwen", "qwen3", "tiny"]
+    assert [config.parent.name for config in CONFIGS] == ["llama", "mistral", "qwen", "qwen3", "tiny", "tiny"]
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.parent.name)
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: f"{config.parent.name}/{config.stem}")
 def test_it_is_accepted(config):
     settings, is_tiny = parse(CLASSES, [str(config)], ""), config.parent.name == "tiny"
     checks.note_problems(settings, 1 if is_tiny else 4, not is_tiny, METRICS)
