@@ -78,7 +78,10 @@ def carry_out(
             begin_run(run, start)
         # From here on an error that is not meant for users is a fault of the code, and its stack is shown.
         with plain_errors(UserError), rank_failure.reported(), disk_reported(), contextlib.closing(trainer.curves):
-            return _train_and_evaluate(run, start, trainer)
+            results = _train_and_evaluate(run, start, trainer)
+    if train and not train.seen.is_whole:
+        say("\n".join(train.seen.describe("training data, as far as it was read", run.data.max_seq_len)))
+    return results
 
 
 @contextlib.contextmanager
