@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llm.core.rows.payload import Labels, Pairs
+from llm.core.rows.payload import Labels, NextTokens, Pairs
 from llm.core.rows.row import Row
 
 FULL, SOME, NONE = "█", "░", "·"
@@ -16,7 +16,7 @@ FULL, SOME, NONE = "█", "░", "·"
 @dataclass(frozen=True)
 class Run:
     """Tokens start..end-1: each follows from the one before it, all are seen by the same later tokens, and no step
-    ends among them but at the last."""
+    ends among them but at the last; of answers, all are learnt alike."""
 
     start: int
     end: int
@@ -33,18 +33,26 @@ def tree_bounds(row: Row) -> list[tuple[int, int]]:
 def runs_of(row: Row, start: int, end: int) -> Iterator[Run]:
     """Of the tree start..end-1. Where several branches leave a token, the first comes directly after it and is
     recognised by its smaller end_row, the others by a position that does not follow that of the token before them."""
-    positions, end_row, scored = row.positions.tolist(), row.end_row.tolist(), set(row.payload.scored.tolist())
+    positions, end_row, begins = row.positions.tolist(), row.end_row.tolist(), _begins(row)
     path: list[tuple[int, int]] = []  # (index, level) of the tokens that the current one follows, by position
     begin = start
     for i in range(start, end):
         depth = positions[i]
         branches = depth > 0 and (depth != len(path) or end_row[i] != end_row[i - 1])
-        if i > begin and (branches or i - 1 in scored):
+        if i > begin and (branches or i in begins):
             yield _run(begin, i, path, positions)
             begin = i
         del path[depth:]
         path.append((i, path[-1][1] + branches if path else 0))
     yield _run(begin, end, path, positions)
+
+
+def _begins(row: Row) -> set[int]:
+    """Where a run begins, whatever branches there."""
+    if not isinstance(row.payload, NextTokens):
+        return {place + 1 for place in row.payload.scored.tolist()}
+    judged = verdicts(row)
+    return {i for i in range(1, len(row)) if judged.get(i) != judged.get(i - 1)}
 
 
 def _run(start: int, end: int, path: list[tuple[int, int]], positions: list[int]) -> Run:
@@ -59,8 +67,27 @@ def solutions_through(row: Row, index: int) -> np.ndarray:
 
 
 def places_of(row: Row) -> np.ndarray:
-    """[M] positions of the solutions' labels, or of the answers' ends."""
-    return row.payload.scored[row.payload.at]
+    """[M] positions of the solutions' labels, of the answers' ends, or of the tokens that are learnt (-1 where one does
+    not follow the position that predicts it)."""
+    payload = row.payload
+    places = payload.scored[payload.at]
+    if not isinstance(payload, NextTokens):
+        return places
+    following = {
+        place: {int(row.ids[after]): after for after in _after(row, place)} for place in payload.scored.tolist()
+    }
+    next_ids = payload.next_ids.tolist()
+    return np.array(
+        [following[place].get(id, -1) for place, id in zip(places.tolist(), next_ids, strict=True)], "int64"
+    )
+
+
+def _after(row: Row, place: int) -> Iterator[int]:
+    """The tokens that follow one, the first of each branch."""
+    after = place + 1
+    while after < row.end_row[place]:
+        yield after
+        after = int(row.end_row[after])
 
 
 def lengths_alone(row: Row) -> np.ndarray:
@@ -71,9 +98,15 @@ def lengths_alone(row: Row) -> np.ndarray:
 
 
 def verdicts(row: Row) -> dict[int, tuple[str, str, str]]:
-    """{scored position: (target, weight, how many labels or pairs)}; in pairs the target says how often the answer is
-    chosen and rejected."""
-    found, payload = {}, row.payload
+    """{place: (target, weight, how many labels or pairs)}; in pairs the target says how often the answer is chosen and
+    rejected."""
+    found: dict[int, tuple[str, str, str]] = {}
+    payload = row.payload
+    if isinstance(payload, NextTokens):
+        places = places_of(row)
+        weights = np.bincount(places[places >= 0], payload.weights[places >= 0], minlength=len(row))
+        counts = np.bincount(places[places >= 0], minlength=len(row))
+        return {i: ("learnt", f"{weights[i]:.4g}", str(counts[i])) for i in np.flatnonzero(counts).tolist()}
     for k, place in enumerate(payload.scored.tolist()):
         if isinstance(payload, Pairs):
             chosen, rejected = payload.chosen == k, payload.rejected == k

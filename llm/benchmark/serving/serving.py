@@ -42,7 +42,9 @@ def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
     progress("without a server")
     before = children.run(OFFLINE, job)
     with served(arguments.MODEL) as port:
-        ask(port, solutions, arguments.clients, arguments.of_request, seconds=min(2.0, arguments.seconds))  # memory is touched
+        ask(
+            port, solutions, arguments.clients, arguments.of_request, seconds=min(2.0, arguments.seconds)
+        )  # memory is touched
         progress(f"{arguments.clients} clients for {arguments.seconds:g} seconds")
         answers, seconds = ask(port, solutions, arguments.clients, arguments.of_request, arguments.seconds)
     progress("without a server, again")

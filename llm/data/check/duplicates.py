@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from llm.core.console import count_of
+from llm.core.records.dialogues import Dialogue
 from llm.core.records.records import Preference, Record
 from llm.data.check.finding import Chart, Examples, Finding
 from llm.data.questions import key_of
@@ -29,7 +30,7 @@ class Duplicates:
         self.duplicates, self.contradictions = Examples(), Examples()
         self.contradicted: dict[int, int] = {}  # by the text, the number of its first record
 
-    def add(self, record: Record | Preference, number: int) -> str:
+    def add(self, record: Record | Preference | Dialogue, number: int) -> str:
         if isinstance(record, Record) and not any(label is not None for label in record.labels):
             return ""
         text, judged = _text_and_judgement(record)
@@ -54,14 +55,16 @@ class Duplicates:
         return iter(())
 
     def findings(self) -> Iterator[Finding]:
-        text = f"{count_of(self.duplicates.count, 'record')} with the question, steps and labels of an earlier one"
+        text = f"{count_of(self.duplicates.count, 'record')} equal to an earlier one in question, answer and labels"
         yield from self.duplicates.finding(DUPLICATE, text, "They count several times in the loss.")
         text = f"{count_of(self.contradictions.count, 'record')} with the question and steps of an earlier one"
         advice = "Training learns the mean of these labels."
         yield from self.contradictions.finding(CONTRADICTION, f"{text}, but other labels", advice)
 
 
-def _text_and_judgement(record: Record | Preference) -> tuple[str, int]:
+def _text_and_judgement(record: Record | Preference | Dialogue) -> tuple[str, int]:
+    if isinstance(record, Dialogue):
+        return "\0".join(part for message in record.messages for part in message), 0
     if isinstance(record, Record):
         texts, judged = record.steps, hash(record.labels)
     else:
