@@ -26,8 +26,8 @@ class Answers:
     skip_bad: bool
     last_only: bool
 
-    def read(self, counts: ReadCounts, progress: Callable[[int], object], at_once: bool = False) -> Iterator[Dialogue]:
-        for dialogue in iter_dialogues(self.files, counts, self.skip_bad, progress, at_once):
+    def read(self, counts: ReadCounts, progress: Callable[[int], object]) -> Iterator[Dialogue]:
+        for dialogue in iter_dialogues(self.files, counts, self.skip_bad, progress):
             yield from dialogue.up_to_answers(self.last_only)
 
 

@@ -56,10 +56,10 @@ def is_dialogue(value: object) -> bool:
 
 
 def iter_dialogues(
-    files: list[Path], counts: ReadCounts, skip_bad: bool, progress: Callable[[int], object], at_once: bool = False
+    files: list[Path], counts: ReadCounts, skip_bad: bool, progress: Callable[[int], object]
 ) -> Iterator[Dialogue]:
     """As `records.iter_records`."""
-    return stream_records(files, parse_dialogue, counts, skip_bad, progress, at_once)
+    return stream_records(files, parse_dialogue, counts, skip_bad, progress)
 
 
 def parse_dialogue(value: object, place: str) -> Dialogue | list[Problem]:

@@ -103,6 +103,7 @@ class ReadCounts:
     dropped: Counter[str] = field(default_factory=Counter)
     steps: int = 0
     positive: float = 0.0
+    at_once: bool = False  # what cannot be used ends the pass, and not its end
 
     def keep(self, record: object) -> None:
         self.kept += 1
@@ -143,17 +144,16 @@ def iter_records(
     skip_bad: bool = False,
     form: str = LABELLED,
     progress: Callable[[int], object] = no_progress,
-    at_once: bool = False,
 ) -> Iterator[Record | Preference]:
     """The records of all files that `paths` means (see `find_files`), read as they are asked for.
 
     `reward_tokens` are the positive and the negative label. `counts` is added to while reading. The paths are
-    looked up at once. BadRecords is raised at the end of the data (`at_once`: at the first) if a record was bad, unless
-    `skip_bad` is given, which drops and counts these; and always if a file could not be read, a record has the other
-    form, or no record was kept. `progress` is that of `read_values`.
+    looked up at once. BadRecords is raised at the end of the data (`counts.at_once`: at the first) if a record was bad,
+    unless `skip_bad` is given, which drops and counts these; and always if a file could not be read, a record has the
+    other form, or no record was kept. `progress` is that of `read_values`.
     """
     counts = ReadCounts() if counts is None else counts
-    return stream_records(find_files(paths), parser_of(form, reward_tokens), counts, skip_bad, progress, at_once)
+    return stream_records(find_files(paths), parser_of(form, reward_tokens), counts, skip_bad, progress)
 
 
 def read_records(
@@ -173,7 +173,6 @@ def stream_records(
     counts: ReadCounts,
     skip_bad: bool,
     progress: Callable[[int], object],
-    at_once: bool = False,
 ) -> Iterator[Some]:
     """What `parse` makes of the values of all files; otherwise as `iter_records`."""
     # A file may have millions of bad records: the first are kept, of the others the number.
@@ -198,12 +197,12 @@ def stream_records(
                 kept += 1
                 counts.keep(result)
                 yield result
-        if at_once and (broken or mixed or (first and not skip_bad)):
+        if counts.at_once and (broken or mixed or (first and not skip_bad)):
             break
     if skip_bad and kept and not mixed:
         first, totals = [], Counter()
     if broken or first:
-        raise BadRecords(_report(broken, first, totals, (read, kept), is_whole=not at_once, skippable=not mixed))
+        raise BadRecords(_report(broken, first, totals, (read, kept), is_whole=not counts.at_once, skippable=not mixed))
 
 
 def _report(

@@ -27,9 +27,7 @@ class RecordSource(Protocol):
     @property
     def files(self) -> list[Path]: ...
 
-    def read(
-        self, counts: ReadCounts, progress: Callable[[int], object], at_once: bool = False
-    ) -> Iterator[Any]: ...  # as records.stream_records
+    def read(self, counts: ReadCounts, progress: Callable[[int], object]) -> Iterator[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -57,15 +55,13 @@ class RowStream:
     def first_pass(self, progress: Callable[[int], object], processes: int = 1, at_once: bool = False) -> Iterator[Row]:
         """Counted anew. All bad records are reported at the end, unless the first ends it at once."""
         seen = self.seen
-        seen.read, seen.encoded, seen.counted = ReadCounts(), EncodeCounts(), RowCounts()
+        seen.read, seen.encoded, seen.counted = ReadCounts(at_once=at_once), EncodeCounts(), RowCounts()
         self.encoder.counts = seen.encoded
-        yield from map(seen.counted.add, self._rows(seen.read, progress, processes, at_once))
+        yield from map(seen.counted.add, self._rows(seen.read, progress, processes))
         seen.is_whole = True
 
-    def _rows(
-        self, counts: ReadCounts, progress: Callable[[int], object], processes: int = 1, at_once: bool = False
-    ) -> Iterator[Row]:
-        records = self.source.read(counts, progress, at_once)
+    def _rows(self, counts: ReadCounts, progress: Callable[[int], object], processes: int = 1) -> Iterator[Row]:
+        records = self.source.read(counts, progress)
         return self.pack(self.grow(encode_all(records, self.encoder, self.encode, processes)), self.max_seq_len)
 
 

@@ -81,9 +81,7 @@ class RewardRecords:
     skip_bad: bool
     form: str
 
-    def read(
-        self, counts: ReadCounts, progress: Callable[[int], object], at_once: bool = False
-    ) -> Iterator[Record | Preference]:
+    def read(self, counts: ReadCounts, progress: Callable[[int], object]) -> Iterator[Record | Preference]:
         reward_tokens = self.reward_format.reward_tokens
-        for record in iter_records(self.files, reward_tokens, counts, self.skip_bad, self.form, progress, at_once):
+        for record in iter_records(self.files, reward_tokens, counts, self.skip_bad, self.form, progress):
             yield self.reward_format.scored_part(record) if isinstance(record, Record) else record
