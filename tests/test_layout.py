@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "serving": TASK | {"alignment.rm", "scoring"},
     "inspection": TASK | {"alignment.rm"},
     "estimate": TASK | {"alignment.rm"},
-    "export": TASK | {"alignment.rm", "finetune", "scoring"},
+    "export": TASK | {"alignment.rm", "scoring"},
     "data": PLAIN,
     "check": TASK | {"alignment.rm", "data", "estimate"},
     "demo": TASK | {"alignment.rm", "data", "scoring"},
@@ -71,7 +71,7 @@ WITHOUT_PADDLE = (
     "estimate",
     "serving",
 )
-WITH_PADDLE_ALL_THE_SAME = ("core/rows/update_loader.py", "core/run/work.py")
+WITH_PADDLE_ALL_THE_SAME = ("core/rows/update_loader.py", "core/run/language_model.py", "core/run/work.py")
 
 
 def room_of(file: Path) -> str | None:

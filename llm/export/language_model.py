@@ -6,11 +6,11 @@ from pathlib import Path
 
 from llm.core.model import replacement
 from llm.core.model.families import FAMILIES
+from llm.core.run.answer_format import FORMAT_FILE
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.export.forms import FORMS
 from llm.export.hugging_face import write_config, write_padding, write_weights
 from llm.export.source import open_source
-from llm.finetune.sft_format import FORMAT_FILE
 
 CAUSAL_LM = "causal-lm"
 

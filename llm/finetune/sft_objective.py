@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import paddle
 
-from llm.core.model.forward import at_scored
+from llm.core.model import language_model
 from llm.finetune.sft_metrics import answer_metrics
-
-MODEL_INPUTS = ("input_ids", "position_ids", "end_row", "scored", "next_at", "next_ids")
 
 
 class AnswerObjective:
@@ -16,10 +14,10 @@ class AnswerObjective:
     statistics = ("hits", "answer_tokens", "tokens", "solutions")
 
     def outputs(self, model, inputs):
-        return model(**{name: inputs[name] for name in MODEL_INPUTS})
+        return language_model.outputs(model, inputs)
 
     def outputs_of_hidden(self, model, hidden, inputs):
-        return model.predict(at_scored(hidden, inputs["scored"]), inputs["next_at"], inputs["next_ids"])
+        return language_model.outputs_of_hidden(model, hidden, inputs)
 
     def loss_and_statistics(self, outputs_M2, inputs):
         loss = -(inputs["weights"] * outputs_M2[:, 0]).sum()

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from llm.core import patches
 from llm.core.model import attention, config, forward
+from llm.core.model.language_model import as_language_model
 from llm.core.rows.batch import collate
 from llm.core.rows.packing import choose_packing
 from llm.core.rows.prefix_tree import grow_trees
 from llm.core.rows.row_store import StoredRows, write_rows
 from llm.core.text.answers import NO_TARGET, Answer
-from llm.finetune.sft_model import as_language_model
 from llm.finetune.sft_objective import AnswerObjective
 
 MAX_SEQ_LEN = 96

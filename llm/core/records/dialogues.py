@@ -10,7 +10,7 @@ may be blank; no answer may be.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -91,7 +91,7 @@ def parse_dialogue(value: object, place: str) -> Dialogue | list[Problem]:
 
 def _messages_of(value: dict, form: tuple[str, ...], bad: Bad) -> tuple[Message, ...]:
     if form == ("messages",):
-        return _chat(value["messages"], bad)
+        return chat_of("messages", value["messages"], bad)
     asked, answered = (_turns(key, value[key], bad) for key in form)
     if asked is None or answered is None:
         return ()
@@ -111,19 +111,33 @@ def _turns(key: str, value: object, bad: Bad) -> tuple[str, ...] | None:
     return texts_of(key, value if takes_list else [value], bad)
 
 
-def _chat(value: object, bad: Bad) -> tuple[Message, ...]:
+def chat_of(key: str, value: object, bad: Bad) -> tuple[Message, ...]:
+    """Messages of which the last is an answer; empty, with the problem reported, if it is something else."""
+    messages = _messages(key, value, bad)
+    if messages and messages[-1].role != ASSISTANT:
+        what = {"role": messages[-1].role, "content": messages[-1].content}
+        bad(what, "no answer at the end", f"it is of the {messages[-1].role}", "leave it out, or give its answer")
+    _check_blank(messages, bad)
+    return messages
+
+
+def chat_of_prompt(value: object, bad: Bad) -> tuple[Message, ...]:
+    """Messages that are to be answered."""
+    messages = _messages("prompt", value, bad)
+    _check_blank(messages, bad)
+    return messages
+
+
+def _messages(key: str, value: object, bad: Bad) -> tuple[Message, ...]:
     if not isinstance(value, list) or not value:
-        bad(value, "wrong type", "messages is not a list of messages", 'write [{"role": "user", "content": ...}, ...]')
+        bad(value, "wrong type", f"{key} is not a list of messages", 'write [{"role": "user", "content": ...}, ...]')
         return ()
     messages = []
     for number, entry in enumerate(value):
         if why := _why_not_a_message(entry, number):
-            bad(entry, "not a message", f"messages[{number}] {why}", "write a role and its content")
+            bad(entry, "not a message", f"{key}[{number}] {why}", "write a role and its content")
             return ()
         messages.append(Message(entry["role"], entry["content"]))
-    if messages[-1].role != ASSISTANT:
-        bad(value[-1], "no answer at the end", f"it is of the {messages[-1].role}", "leave it out, or give its answer")
-    _check_blank(messages, bad)
     return tuple(messages)
 
 
@@ -140,7 +154,7 @@ def _why_not_a_message(entry: object, number: int) -> str:
     return "has tool_calls, which would be lost" if entry.get("tool_calls") else ""
 
 
-def _check_blank(messages: list[Message], bad: Bad) -> None:
+def _check_blank(messages: Sequence[Message], bad: Bad) -> None:
     for number, message in enumerate(messages):
         if not message.content.strip() and (number or message.role == ASSISTANT):
             bad(message.content, "blank turn", f"turn {number} of the {message.role}", "leave it out with its answer")

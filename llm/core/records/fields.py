@@ -104,13 +104,13 @@ def labels_of(record: dict, values: Mapping[object, float | None], bad: Bad) -> 
 def _label_value(label: object, values: Mapping[object, float | None]) -> float | None:
     if isinstance(label, list | dict):
         raise KeyError(str(label))
-    if label not in values and 1 in values and _is_number(label) and 0 <= label <= 1:
+    if label not in values and 1 in values and is_number(label) and 0 <= label <= 1:
         return float(label)
     return values[label]
 
 
 def _tell_unknown_label(label: object, detail: str, values: Mapping[object, float | None], bad: Bad) -> None:
-    if 1 in values and _is_number(label):
+    if 1 in values and is_number(label):
         remedy = "write a number from 0 (wrong) to 1 (right), or null for a step that is not scored"
         bad(label, "label out of range", detail, remedy)
         return
@@ -140,7 +140,7 @@ def answers_of(record: dict, bad: Bad) -> tuple[str, ...]:
 def chosen_of(record: dict, bad: Bad) -> int:
     """Which of the two answers is preferred: the one whose number in `sort` is larger."""
     sort = record.get("sort", [1, 0])
-    if not isinstance(sort, list) or len(sort) != 2 or not all(_is_number(x) and abs(x) < math.inf for x in sort):
+    if not isinstance(sort, list) or len(sort) != 2 or not all(is_number(x) and abs(x) < math.inf for x in sort):
         bad(sort, "wrong type", "sort is not two numbers", "write two numbers; the larger one marks the better answer")
         return 0
     if sort[0] == sort[1]:
@@ -153,7 +153,7 @@ def number_of(record: dict, key: str, default: Default, least: float, bad: Bad) 
     value = record.get(key)
     if value is None:
         return default
-    if not _is_number(value) or not least <= value <= LARGEST:
+    if not is_number(value) or not least <= value <= LARGEST:
         detail = f"{key} is not a number from {least:g} to {LARGEST:g}"
         bad(value, f"bad {key}", detail, "write such a number, or leave it out")
         return default
@@ -184,5 +184,5 @@ def texts_of(key: str, value: object, bad: Bad) -> tuple[str, ...] | None:
     return tuple(value)
 
 
-def _is_number(value: object) -> TypeGuard[float]:
+def is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)

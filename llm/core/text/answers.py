@@ -15,14 +15,16 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from llm.core.records.comparisons import AnswerPair
 from llm.core.records.dialogues import ASSISTANT, USER, Dialogue, Message
 from llm.core.text.chat_template import compile_template
-from llm.core.text.encoding import EncodeCounts, Sequence
+from llm.core.text.encoding import EncodeCounts, Pair, Sequence, cut_in_proportion
 from llm.core.text.prompts import start_ids
 from llm.core.text.reward_tokens import CONTEXT
 from llm.core.text.tokenizer import Tokenizer
 
 CACHED_PROMPTS = 1 << 14
+CACHED_ANSWERS = 64  # each is in several pairs of its group
 NO_TARGET = np.zeros(0, "float32")
 Messages = tuple[Message, ...]
 
@@ -58,6 +60,7 @@ class AnswerEncoder:
         texts: Texts = (TemplateTexts if use_chat_template else PlainTexts)(tokenizer, max_prompt_len)
         self._texts = texts
         self._prompt = lru_cache(CACHED_PROMPTS)(texts.prompt)
+        self._answer = lru_cache(CACHED_ANSWERS)(texts.answer)
 
     def with_limit(self, max_seq_len: int) -> AnswerEncoder:
         """The same with another limit, and with counts of its own; what was encoded before is shared."""
@@ -67,36 +70,72 @@ class AnswerEncoder:
 
     def encode(self, dialogue: Dialogue) -> Answer | None:
         """At most max_seq_len tokens, or None (counted) if nothing of the answer can be learnt."""
-        before = dialogue.messages[:-1]
-        try:
-            prompt = self._prompt(before)
-            answer = self._texts.answer(dialogue.messages)
-        except ValueError as error:
-            raise ValueError(f"{dialogue.place}: {error}") from None
+        prompt, answer = self._ids(dialogue.place, dialogue.messages)
         if prompt is None:
-            self.counts.dropped["prompt does not fit into max_prompt_len"] += 1
             return None
         kept = answer[: self.max_seq_len - len(prompt.ids)]
-        ids = np.array(prompt.ids + kept, "int32")
-        scored = np.arange(max(len(prompt.ids), 1) - 1, len(ids) - 1)
-        if not len(scored):
+        found = _answer_of(prompt, kept, prompt.first, dialogue.weight, dialogue.place)
+        if not len(found.scored):
             self.counts.dropped["answer without a token that follows from another"] += 1
             return None
-        self._count(dialogue, prompt, len(ids), len(scored), len(answer) - len(kept))
-        return Answer(ids, scored, NO_TARGET, prompt.first, dialogue.weight, dialogue.place)
+        self._count_prompt(dialogue.messages[:-1], prompt, dialogue.place)
+        self._count_answer(found, len(answer) - len(kept))
+        return found
 
-    def _count(self, dialogue: Dialogue, prompt: Prompt, tokens: int, learnt: int, lost: int) -> None:
+    def encode_pair(self, pair: AnswerPair) -> Pair | None:
+        """Both answers behind their prompt, together at most max_seq_len tokens, or None (counted) if what is left of
+        them is the same. What is too long is cut from the ends of both in proportion to their lengths."""
+        both = [self._ids(pair.place, messages) for messages in pair.dialogues()]
+        prompt = both[0][0]
+        if prompt is None:
+            return None
+        answers = [answer for _, answer in both]
+        kept = cut_in_proportion(answers, self.max_seq_len - len(prompt.ids))
+        if kept is None or kept[0] == kept[1] or not all(kept):
+            self.counts.dropped["answers do not differ within max_seq_len"] += 1
+            return None
+        chosen, rejected = (_answer_of(prompt, ids, len(prompt.ids), 0.0, pair.place) for ids in kept)
+        if not len(chosen.scored) or not len(rejected.scored):
+            self.counts.dropped["answer without a token that follows from another"] += 1
+            return None
+        self.counts.pairs += 1
+        self._count_prompt(pair.messages, prompt, pair.place)
+        for answer, whole in zip((chosen, rejected), answers, strict=True):
+            self._count_answer(answer, len(prompt.ids) + len(whole) - len(answer))
+        return Pair(chosen, rejected, 0.0, pair.weight, pair.place)
+
+    def _ids(self, place: str, messages: Messages) -> tuple[Prompt | None, list[int]]:
+        """Of what comes before the answer, None (counted) if it is too long, and of the answer."""
+        try:
+            prompt = self._prompt(messages[:-1])
+            answer = self._answer(messages)
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}") from None
+        if prompt is None:
+            self.counts.dropped["prompt does not fit into max_prompt_len"] += 1
+        return prompt, answer
+
+    def _count_prompt(self, before: Messages, prompt: Prompt, place: str) -> None:
         counts = self.counts
-        counts.solutions += 1
-        counts.tokens += tokens
-        counts.learnt += learnt
         counts.prompts_cut += prompt.was_cut
-        counts.answers_cut += lost > 0
-        counts.answer_tokens_cut += lost
-        before = dialogue.messages[:-1]
         if self.warns_of_open_prompts and before and before[-1].content and not before[-1].content.endswith("\n"):
             counts.open_prompts += 1
-            counts.first_open = counts.first_open or dialogue.place
+            counts.first_open = counts.first_open or place
+
+    def _count_answer(self, answer: Answer, lost: int) -> None:
+        counts = self.counts
+        counts.solutions += 1
+        counts.tokens += len(answer)
+        counts.learnt += len(answer.scored)
+        counts.answers_cut += lost > 0
+        counts.answer_tokens_cut += lost
+
+
+def _answer_of(prompt: Prompt, ids: list[int], prompt_len: int, weight: float, place: str) -> Answer:
+    """`prompt_len` tokens are what groups answers."""
+    whole = np.array(prompt.ids + ids, "int32")
+    scored = np.arange(max(len(prompt.ids), 1) - 1, len(whole) - 1)
+    return Answer(whole, scored, NO_TARGET, prompt_len, weight, place)
 
 
 class PlainTexts:

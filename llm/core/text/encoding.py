@@ -172,7 +172,7 @@ class StepEncoder:
         them is the same. What is too long is cut from the ends of both in proportion to their lengths."""
         prompt = self._prompts.encode(preference)
         answers = [self._prompts.first_step(prompt, text) for text in (preference.chosen, preference.rejected)]
-        kept = _cut_in_proportion(answers, self.max_seq_len - len(prompt.ids) - len(answers))
+        kept = cut_in_proportion(answers, self.max_seq_len - len(prompt.ids) - len(answers))
         if kept is None or kept[0] == kept[1] or not all(kept):
             self.counts.dropped["answers do not differ within max_seq_len"] += 1
             return None
@@ -205,7 +205,7 @@ def _has_error(labels: list[float]) -> bool:
     return any(label <= 0.5 for label in labels)
 
 
-def _cut_in_proportion(answers: list[list[int]], room: int) -> list[list[int]] | None:
+def cut_in_proportion(answers: list[list[int]], room: int) -> list[list[int]] | None:
     """Both answers within `room` tokens together, what they begin with alike counted once; None if that alone is too
     much."""
     shared = next((i for i, (a, b) in enumerate(zip(*answers, strict=False)) if a != b), min(map(len, answers)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import ClassVar
 
 from llm.alignment.rm.flashmask import reward_checks
@@ -15,16 +16,12 @@ from llm.alignment.rm.flashmask.reward_argument import (
     TrainingArguments,
 )
 from llm.alignment.rm.flashmask.reward_format import FormatValues
-from llm.core.checkpoint import folder_settings
-from llm.core.model.config import read_sizes
 from llm.core.parallel import layout
 from llm.core.records.records import LABELLED
 from llm.core.rows.label_weights import balancing_weight
-from llm.core.run.arguments import MISPRINTS, is_unobeyed
-from llm.core.run.checks import writes_model
 from llm.core.run.packed_rows import PackedRows
-from llm.core.run.run import Machine, Run, data_sets, fit, look_up_paths, this_machine
-from llm.core.settings.parse import parse
+from llm.core.run.resolve import resolve_settings
+from llm.core.run.run import Machine, Run, data_sets, look_up_paths
 from llm.core.settings.settings import Settings
 
 
@@ -57,19 +54,12 @@ class RewardRun(Run):
 
 def resolve_run(argv: list[str], description: str) -> RewardRun:
     """The settings of a training; ValueError with everything that is wrong with them."""
-    settings = parse(CLASSES, argv, description, MISPRINTS, is_unobeyed)
-    machine = this_machine()
-    model_path = look_up_paths(settings)
-    reward_checks.note_problems(settings, *machine)
-    folder_settings.note_problems(settings, model_path, writes_model(settings))
-    settings.check()
-    sizes = read_sizes(model_path, settings["reward_head"])
-    fit(settings, sizes)
-    training, data, model = settings.build()
-    form = form_of_data(data_sets(training, data), training.process_reward)
+    found = resolve_settings(CLASSES, argv, description, reward_checks.note_problems, itemgetter("reward_head"))
+    settings = found.settings
+    form = form_of_data(data_sets(found.training, found.data), found.training.process_reward)
     reward_checks.fit_to_form(settings, form)
     training, data, model = settings.build()
-    return RewardRun(settings, training, data, model, model_path, sizes, machine.ranks, form=form)
+    return RewardRun(settings, training, data, model, found.model_path, found.sizes, found.ranks, form=form)
 
 
 def resolve(settings: Settings, machine: Machine) -> str:

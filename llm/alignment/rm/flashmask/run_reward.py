@@ -18,50 +18,35 @@ if __name__ == "__main__":
 from llm.alignment.rm.flashmask.data import check_labels_are_hard, rows_of
 from llm.alignment.rm.flashmask.reward_format import RewardFormat, make_format
 from llm.alignment.rm.flashmask.reward_run import RewardRun, fit_to_tokenizer, resolve_run
-from llm.core.console import plain_errors
-from llm.core.cpu import environment
-from llm.core.model.config import check_vocabulary
-from llm.core.model.folder import find_model
 from llm.core.parallel import ranks
 from llm.core.parallel.ranks import say
 from llm.core.rows.label_weights import weigh_labels, weigh_solutions
 from llm.core.run.packed_rows import PackedRows, weighed
-from llm.core.run.run import fit_to_data, read_data_sets
-from llm.core.text.load_tokenizer import load_tokenizer
+from llm.core.run.run import read_data_sets
+from llm.core.run.start import Task, carry_out_task, note_on_saving, read_tokenizer
 from llm.core.text.reward_tokens import add_placeholder
 
 
 def main(argv: list[str]) -> dict:
     """Runs what the settings say; returns the results."""
-    threads = environment.prepare()
-    with plain_errors(ValueError, OSError):
-        run = resolve_run(argv, __doc__)
-        say(run.screen())
-        reward_format = read_format(run)
-        train, dev = read_data(run, reward_format)
-        run = fit_to_data(run, train)
-        rows = train and training_rows(run, train)
+    resolve = partial(resolve_run, description=__doc__)
+    return carry_out_task(Task(resolve, read_format, read_data, learner_of, training_rows), argv)
 
-        # Paddle takes seconds to import. What a user can get wrong is known by now.
-        from llm.alignment.rm.flashmask.reward_start import learner_of
-        from llm.core.run.work import carry_out
 
-        learner = learner_of(run, reward_format)
-    return carry_out(run, learner, train, dev, rows, threads)
+def learner_of(run: RewardRun, reward_format: RewardFormat):
+    from llm.alignment.rm.flashmask import reward_start
+
+    return reward_start.learner_of(run, reward_format)
 
 
 def read_format(run: RewardRun) -> RewardFormat:
-    """The tokenizer, known to belong to the model, and the three tokens of the settings in it."""
-    name = run.model.tokenizer_name_or_path
-    tokenizer = load_tokenizer(find_model(name, "tokenizer_name_or_path") if name else run.model_path)
-    if run.sizes:
-        check_vocabulary(run.sizes, tokenizer)
+    """The tokenizer, and the three tokens of the settings in it."""
+    tokenizer = read_tokenizer(run)
     if run.model.add_placeholder_token:
         say(add_placeholder(tokenizer, run.model.placeholder_token))
         if run.sizes:
             fit_to_tokenizer(run, len(tokenizer))
-    if note := tokenizer.note_on_saving():
-        say(note)
+    note_on_saving(tokenizer)
     return make_format(run.format_values, tokenizer)
 
 

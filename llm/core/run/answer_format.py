@@ -1,4 +1,4 @@
-"""How dialogues became text: saved with the model and every checkpoint. No paddle here."""
+"""How dialogues became text: saved with a language model and each of its checkpoints. No paddle here."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from llm.core.files import write_json
 from llm.core.text.tokenizer import Tokenizer
 
-FORMAT_FILE = "sft_format.json"
+FORMAT_FILE = "answer_format.json"
 
 
 @dataclass(frozen=True)
-class SftFormat:
+class AnswerFormat:
     tokenizer: Tokenizer
     use_chat_template: bool
 

@@ -1,0 +1,46 @@
+"""The language model that a run trains, and what its checkpoints hold."""
+
+from __future__ import annotations
+
+from paddlenlp.trainer import set_seed
+
+from llm.core import patches
+from llm.core.model import shapes
+from llm.core.model.adapters import lora
+from llm.core.model.config import load_config
+from llm.core.model.head.head_kinds import LM
+from llm.core.model.language_model import as_language_model
+from llm.core.parallel.ranks import say
+from llm.core.run.run import Run
+from llm.core.train.library_arguments import LibraryArguments
+
+
+def weights_of_checkpoint(run: Run) -> dict[str, list[int]]:
+    if run.model.lora:
+        return lora.shapes_of_trained(run.sizes, run.model.lora_rank, run.model.lora_target_modules, of_rewards=False)
+    return shapes.of_model(run.sizes)
+
+
+def build_model(run: Run, attend, arguments: LibraryArguments):
+    """Loaded, with adapters if asked."""
+    set_seed(run.training.seed)
+    model = load_language_model(run, run.model_path, attend, arguments)
+    if not run.model.lora:
+        return model
+    asked = run.model
+    adapted = lora.attach(
+        model,
+        None,
+        base=run.model_path,
+        rank=asked.lora_rank,
+        alpha=asked.lora_alpha,
+        targets=asked.lora_target_modules,
+        seed=run.training.seed,
+    )
+    say(lora.describe(adapted))
+    return adapted
+
+
+def load_language_model(run: Run, path: str, attend, arguments: LibraryArguments):
+    config = load_config(path, LM)
+    return as_language_model(patches.load_model(path, config, attend, run.weight_dtype, arguments))
