@@ -18,10 +18,11 @@ test: install
 test-fast: install
 	$(PYTEST) -m "not runs and not gpu"
 
-# What python -m llm export writes, read by transformers 4 and 5. Each has an environment of its own, made once.
+# What python -m llm export writes, read by transformers 4 and 5; and scores of published models, computed by them. Each has an environment of its own, made once.
 PEERS := $(VENV)/transformers-4.55.4 $(VENV)/transformers-5.24.0
 test-peer: install $(addsuffix /installed,$(PEERS))
-	LLM_TRANSFORMERS_PYTHONS="$(addsuffix /bin/python,$(PEERS))" $(VENV)/bin/python -m pytest -q tests/export/test_transformers.py
+	LLM_TRANSFORMERS_PYTHONS="$(addsuffix /bin/python,$(PEERS))" $(VENV)/bin/python -m pytest -q tests/export/test_transformers.py \
+	    tests/scoring/test_published_with_transformers.py
 
 # Kills, flipped bits, truncations, planted pickles and changed files by the thousand; docs/faults.md has the table.
 test-faults: install

@@ -40,7 +40,7 @@ from llm.core.model.sizes import sizes_of
 from llm.core.text.reward_tokens import RewardTokens
 from llm.estimate.memory import estimate
 from llm.estimate.plan import Plan
-from llm.finetune.sft_model import as_language_model
+from llm.core.model.language_model import as_language_model
 
 FEATURES = "family", "attention", "recompute", "lora_rank", "embeddings", "learns"
 CONFIG = {

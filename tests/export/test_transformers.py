@@ -1,9 +1,6 @@
 """transformers reads what was exported, without remote code, and gives the scores of this project; and what it saves
 computes the same here. Run for real where LLM_TRANSFORMERS_PYTHONS names Pythons that have it (`make test-peer`)."""
 
-import json
-import os
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +16,8 @@ from llm.scoring.scorer import Scorer
 from tests.core import model_folders
 from tests.core.conftest import write_qwen2
 from tests.export.models import MODELS, make_model
+from tests.transformers_pythons import EVERY_PYTHON, MARKS, PYTHONS, answer_of
 
-PYTHONS = os.environ.get("LLM_TRANSFORMERS_PYTHONS", "").split()
 READER, WRITER = (Path(__file__).with_name(f"{verb}_with_transformers.py") for verb in ("read", "write"))
 FORMS = ("causal-lm", "token-classification", "sequence-classification", "qwen-prm")
 SOLUTIONS = [
@@ -29,14 +26,7 @@ SOLUTIONS = [
     {"question": "Ben has 9 cards and loses 2.", "steps": ["He loses 2.", "9 - 2 = 7", "It is 7."]},
 ]
 
-pytestmark = [
-    pytest.mark.runs,
-    pytest.mark.skipif(
-        not PYTHONS, reason="LLM_TRANSFORMERS_PYTHONS names no Python with transformers (make test-peer)"
-    ),
-]
-
-EVERY_PYTHON = pytest.mark.parametrize("number", range(max(len(PYTHONS), 1)))
+pytestmark = MARKS
 
 
 def text_of(solution: dict, each_step: bool) -> str:
@@ -71,19 +61,6 @@ def jobs(tokenizer, of_qwen, tmp_path_factory) -> list[tuple[dict, list[list[flo
             job = {"form": form, "folder": str(folder / form), "texts": texts, "tag": "ки", "good": "+", "bad": "-"}
             found.append((job, [one.steps if each_step else [one.reward] for one in scores]))
     return found
-
-
-def answer_of(python: str, script: Path, jobs: list[dict]) -> dict:
-    done = subprocess.run(
-        [python, "-I", str(script)],
-        input=json.dumps(jobs),
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env={name: value for name, value in os.environ.items() if not name.startswith("HF_")} | {"HF_HUB_OFFLINE": "1"},
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 @EVERY_PYTHON

@@ -42,11 +42,10 @@ def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
     progress("without a server")
     before = children.run(OFFLINE, job)
     with served(arguments.MODEL) as port:
-        ask(
-            port, solutions, arguments.clients, arguments.of_request, seconds=min(2.0, arguments.seconds)
-        )  # memory is touched
-        progress(f"{arguments.clients} clients for {arguments.seconds:g} seconds")
-        answers, seconds = ask(port, solutions, arguments.clients, arguments.of_request, arguments.seconds)
+        clients, of_request = arguments.clients, arguments.of_request
+        ask(port, solutions, clients, of_request, min(2.0, arguments.seconds))  # in which memory is touched
+        progress(f"{clients} clients for {arguments.seconds:g} seconds")
+        answers, seconds = ask(port, solutions, clients, of_request, arguments.seconds)
     progress("without a server, again")
     offline = max(before, children.run(OFFLINE, job), key=lambda run: run["solutions_per_second"])
     rows = [figures("server", answers, seconds), {name: None for name in COLUMNS} | {"way": "no server"}]
