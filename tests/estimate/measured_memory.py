@@ -36,11 +36,11 @@ from llm.core.cpu.kernels.build import kernels
 from llm.core.model import attention, load
 from llm.core.model.families import FAMILIES
 from llm.core.model.head.losses import reward_cross_entropy
+from llm.core.model.language_model import as_language_model
 from llm.core.model.sizes import sizes_of
 from llm.core.text.reward_tokens import RewardTokens
 from llm.estimate.memory import estimate
 from llm.estimate.plan import Plan
-from llm.core.model.language_model import as_language_model
 
 FEATURES = "family", "attention", "recompute", "lora_rank", "embeddings", "learns"
 CONFIG = {

@@ -9,7 +9,7 @@ from typing import Any
 
 from llm.core.records.dialogues import DIALOGUE, Dialogue, parse_dialogue
 from llm.core.records.problem import Problem
-from llm.core.records.records import PREFERENCES, parser_of
+from llm.core.records.records import LABELLED, PREFERENCES, parser_of
 from llm.core.text.answers import AnswerEncoder
 from llm.core.text.encoding import StepEncoder
 
@@ -29,10 +29,15 @@ class Reading:
 
 
 def reward_reading(
-    form: str, reward_tokens: Sequence[str] = ("+", "-"), placeholder: str = "ки", **others: Any
+    form: str,
+    reward_tokens: Sequence[str] = ("+", "-"),
+    placeholder: str = "ки",
+    margin: float = 0.0,
+    **others: Any,
 ) -> Reading:
-    """Of labelled records or preferences."""
-    encode = partial(StepEncoder.encode_pair, default_margin=0.0) if form == PREFERENCES else StepEncoder.encode
+    """Of labelled records, or of preferences; `margin` is that of preferences without one of their own."""
+    form = PREFERENCES if form == PREFERENCES else LABELLED
+    encode = partial(StepEncoder.encode_pair, default_margin=margin) if form == PREFERENCES else StepEncoder.encode
     return Reading(form, parser_of(form, reward_tokens), encode=encode, placeholder=placeholder, **others)
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from llm.core.console import count_of
-from llm.core.records.dialogues import DIALOGUE, Dialogue, is_dialogue
+from llm.core.records.dialogues import DIALOGUE, Dialogue
 from llm.core.records.json_stream import no_progress, read_values
 from llm.core.records.problem import Problem
-from llm.core.records.records import LABELLED, PREFERENCES, Preference, Record, forms_of
+from llm.core.records.records import LABELLED, PREFERENCES, Preference, ReadCounts, Record, forms_of
 from llm.core.text.encoding import Pair
 from llm.core.text.encoding import Sequence as Encoding
 from llm.core.text.parallel_encoding import encode_all
@@ -42,7 +42,10 @@ class DataCheck:
     measures: list[Measure] = field(default_factory=list)
     destinations: bytearray = field(default_factory=bytearray)  # KEPT or LEFT_OUT for every record
     left_out: Counter[str] = field(default_factory=Counter)  # by reason, from the clean part
-    kept: list[Encoding | Pair] | None = None  # what was encoded, where that is asked for
+    files: list[Path] = field(default_factory=list)
+    counts: ReadCounts = field(default_factory=ReadCounts)  # as in training
+    encoded: list[Encoding | Pair] = field(default_factory=list)  # if it is to be kept
+    keeps_encoded: bool = False
 
     @property
     def usable(self) -> int:
@@ -89,8 +92,8 @@ def check_data(
     keeps_encoded: bool = False,
 ) -> DataCheck:
     """Faults of the data are findings, never errors. So many processes encode, if there is a tokenizer."""
-    check = DataCheck(reading.form, measures=list(_measures_of(reading, against)))
-    check.kept = [] if keeps_encoded else None
+    measures = list(_measures_of(reading, against))
+    check = DataCheck(reading.form, measures=measures, files=files, keeps_encoded=keeps_encoded)
     waiting: deque[Read] = deque()  # those that are read and not yet measured
     usable = _usable(check, files, reading, progress, waiting)
     tokens = next((measure for measure in check.measures if isinstance(measure, Tokens)), None)
@@ -113,6 +116,7 @@ def _usable(
                 check.bad.add_file(value)
                 continue
             check.read += 1
+            check.counts.read += 1
             record = reading.parse(value, place)
             parts = [] if isinstance(record, list) else list(reading.parts(record))
             waiting.append(Read(value, record, parts))
@@ -121,11 +125,9 @@ def _usable(
 
 
 def form_of(files: list[Path]) -> str:
-    """By the first record whose fields decide it; another form is then a fault of the record that has it."""
+    """By the first record whose fields decide it; the other form is then a fault of the record that has it."""
     for path in files:
         for _, value in read_values(path):
-            if is_dialogue(value):
-                return DIALOGUE
             forms = forms_of(value)
             if len(forms) == 1:
                 return forms[0]
@@ -136,14 +138,16 @@ def _measure(check: DataCheck, read: Read, seen: object) -> bool:
     """Whether the record could be used; `seen` is what encoding it showed, where it is encoded."""
     if isinstance(read.record, list):
         check.bad.add(read.record, read.value)
+        check.counts.dropped[read.record[0].reason] += 1
         why = "bad"
     else:
         number = len(check.destinations)
         of_measure = {Labels.name: read.parts[0], Tokens.name: seen}  # the others look at the whole record
         reasons = [measure.add(of_measure.get(measure.name, read.record), number) for measure in check.measures]
         why = next(filter(None, reasons), "")
-        if check.kept is not None and isinstance(seen, Encoded):
-            check.kept += seen.found
+        check.counts.keep(read.parts[0])
+        if check.keeps_encoded and isinstance(seen, Encoded):
+            check.encoded += seen.found
     check.destinations.append(LEFT_OUT if why else KEPT)
     if why:
         check.left_out[why] += 1

@@ -62,6 +62,7 @@ def encoded(encoder: PartsEncoder, parts: list) -> Encoded:
     """Of the parts of a record; counts of the encoder are added to."""
     counts, place = encoder.counts, parts[0].place
     before = counts.prompts_cut, counts.solutions_cut + counts.answers_cut
+    dropped = dict(counts.dropped)
     try:
         found = encoder.encode(parts)
     except ValueError as error:
@@ -71,7 +72,8 @@ def encoded(encoder: PartsEncoder, parts: list) -> Encoded:
     fits = len(found) == len(parts)
     whole = found if fits and not is_cut else encoder.encode_whole(parts)
     if not whole:
-        left_out = list(counts.dropped)[-1] if isinstance(parts[0], Dialogue) else ""
+        reasons = [reason for reason, number in counts.dropped.items() if number > dropped.get(reason, 0)]
+        left_out = reasons[0] if isinstance(parts[0], Dialogue) else ""
         return Encoded(place, prompt_cut=prompt_cut, is_scored=False, left_out=left_out)
     return Encoded(place, max(map(_length, whole)), is_cut, fits, prompt_cut, found=tuple(found))
 

@@ -9,7 +9,7 @@ import pytest
 from llm.core.text import parallel_encoding
 from llm.core.text.encoding import StepEncoder
 from llm.data.check.data_check import Asked, check_data
-from llm.data.check.tokens import Tokens, encoded
+from llm.data.check.tokens import PartsEncoder, Tokens, encoded
 from tests.data.check.records import kinds, line, measured, preference, record
 
 WORDS = "Tom has three pens and buys four more".split()
@@ -25,7 +25,9 @@ def encoder_of(tokenizer, tokens):
 
 
 def tokens_of(encoder, *records):
-    return measured(Tokens(encoder), *(encoded(encoder, each) for each in records))
+    form = PREFERENCES if isinstance(records[0], Preference) else LABELLED
+    of_parts = PartsEncoder(encoder, reward_reading(form).encode)
+    return measured(Tokens(of_parts), *(encoded(of_parts, [each]) for each in records))
 
 
 def test_what_is_counted_is_what_training_counts(encoder_of):
@@ -65,9 +67,8 @@ def test_a_dialogue_that_the_chat_template_refuses_is_found_and_ends_nothing(enc
     def refuse(self, record):
         raise ValueError(f"{record.place}: the template takes no such dialogue")
 
-    encoder = encoder_of(48)
-    monkeypatch.setattr(encoder, "encode", refuse.__get__(encoder))
-    check, said = tokens_of(encoder, record(1.0))
+    monkeypatch.setattr(StepEncoder, "encode", refuse)
+    check, said = tokens_of(encoder_of(48), record(1.0))
     (finding,) = check.findings()
     assert said == ["refused by the chat template"] == [finding.kind]
     assert finding.examples == ("data.jsonl:1: the template takes no such dialogue",)
