@@ -22,7 +22,7 @@ from llm.core.run.run import Machine, Run, data_sets, fit, fit_to_data, look_up_
 from llm.core.run.task import Task
 from llm.core.settings.parse import parse
 from llm.core.settings.settings import Settings, SettingsError
-from llm.data.check.data_check import DataCheck
+from llm.data.check.data_check import DataCheck, form_of
 from llm.data.check.finding import Finding
 from llm.data.check.tokens import Tokens
 from llm.estimate.estimate import EstimateArgument, judge, layout_of, machine_of, verdict
@@ -102,13 +102,12 @@ def _run(task: Task, settings: Settings, folder: str, sizes: Sizes | None, ranks
         fit(settings, sizes)
     sound = _copy(settings)
     training, data, _ = sound.build()[-3:]
-    form = ""
+    form, sets = "", {name: paths for name, paths in data_sets(training, data).items() if _is_there(paths)}
     try:
-        form = task.form_of(
-            sound, {name: paths for name, paths in data_sets(training, data).items() if _is_there(paths)}
-        )
+        form = task.form_of(sound, sets) if sets else ""
     except ValueError as error:
         about.refused(str(error))
+        form = form_of(find_files(next(iter(sets.values()))))
     with contextlib.suppress(SettingsError):
         task.fit_to_form(settings, form)
     folder_settings.note_problems(settings, folder, writes_model(settings))

@@ -3,6 +3,7 @@ here."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, make_dataclass
 from typing import Any
@@ -62,6 +63,8 @@ class Task:
         return training, data, make_dataclass("OptionalModel", [of_model], bases=(model,), frozen=True)
 
     def make_run(self, settings: Settings, model_path: str, sizes: Sizes | None, ranks: int, form: str) -> Run:
-        """Of settings that may have other classes, too. Without sizes no model can be built."""
-        training, data, model = settings.build()[-len(self.classes) :]
-        return self.run(settings, training, data, model, model_path, sizes, ranks, form=form)  # type: ignore[arg-type]  # sizes: asked for by what builds a model
+        """Of settings that may have classes of a verb before those of the task. Without sizes no model can be built."""
+        own = copy.copy(settings)
+        own.classes = settings.classes[-len(self.classes) :]
+        training, data, model = own.build()
+        return self.run(own, training, data, model, model_path, sizes, ranks, form=form)  # type: ignore[arg-type]  # None

@@ -6,9 +6,11 @@ import random
 
 import pytest
 
+from llm.core.records.records import LABELLED, PREFERENCES, Preference
 from llm.core.text import parallel_encoding
 from llm.core.text.encoding import StepEncoder
-from llm.data.check.data_check import Asked, check_data
+from llm.core.text.reading import reward_reading
+from llm.data.check.data_check import check_data
 from llm.data.check.tokens import PartsEncoder, Tokens, encoded
 from tests.data.check.records import kinds, line, measured, preference, record
 
@@ -86,8 +88,8 @@ def test_several_processes_find_what_one_finds(tokenizer, tokens, tmp_path, monk
         lines += chance.choices([line(text(chance), labels, responses=steps), "[]"], [4, 1]) * (1 + (number % 7 == 0))
     data = tmp_path / "data.jsonl"
     data.write_text("\n".join([*lines, "bad"]), encoding="utf-8")
-    asked = Asked(make_encoder=lambda: StepEncoder(tokenizer, tokens, 24, 12))
-    one, several = (check_data([data], asked, processes=count) for count in (1, 3))
+    reading = reward_reading(LABELLED, make_encoder=lambda: StepEncoder(tokenizer, tokens, 24, 12))
+    one, several = (check_data([data], reading, processes=count) for count in (1, 3))
     assert one.facts() == several.facts() and one.findings() == several.findings()
     assert (one.destinations, one.left_out) == (several.destinations, several.left_out)
     assert {"bad", "does not fit into max_seq_len", "duplicate"} <= one.left_out.keys()
