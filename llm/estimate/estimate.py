@@ -103,9 +103,13 @@ def main(argv: list[str]) -> None:
         print(__doc__)
         raise SystemExit(0 if argv else 2)
     with plain_errors(ValueError, OSError):
-        task, words = find_task(argv)
-        outcome = judge(*read_settings(task, words), task.learns_text)
+        outcome = judged(argv)
     show("\n".join([*screen(outcome), "", json.dumps(outcome)]))
+
+
+def judged(argv: list[str]) -> dict:
+    task, words = find_task(argv)
+    return judge(*read_settings(task, words), task.learns_text)
 
 
 def read_settings(task: Task, argv: list[str]) -> tuple[Settings, Sizes]:

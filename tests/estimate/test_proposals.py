@@ -16,7 +16,7 @@ from llm.core.run import checks
 from llm.core.settings.parse import parse
 from llm.estimate.changes import is_accepted, possible_changes
 from llm.estimate.layouts import layouts
-from llm.estimate.plan import PLANNED
+from llm.estimate.plan import planned
 from llm.estimate.update_time import Hardware
 
 HARDWARE = Hardware(1e15, 1e12, 1e11, gpus_per_node=8)
@@ -69,7 +69,7 @@ def training_takes(values: dict, sizes: Sizes) -> dict | None:
             grow_vocabulary(model, sizes.vocab_size - sizes.spare_rows + 1)
     except ValueError:
         return None
-    return {name: settings[name] for name in PLANNED}
+    return planned(settings, learns_text=False)
 
 
 def starts(count: int):
