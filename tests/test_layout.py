@@ -33,16 +33,17 @@ MAY_IMPORT = {
     "core.run": RUN,
     "alignment.rm": TASK,
     "finetune": TASK,
+    "tasks": TASK | {"alignment.rm", "finetune"},
     "scoring": TASK | {"alignment.rm"},
     "evaluation": TASK | {"alignment.rm", "scoring"},
     "search": TASK | {"core.http_json", "alignment.rm", "scoring", "data"},
     "rewards": TASK | {"core.http_json", "alignment.rm", "scoring"},
     "serving": TASK | {"alignment.rm", "scoring"},
-    "inspection": TASK | {"alignment.rm"},
-    "estimate": TASK | {"alignment.rm"},
+    "inspection": TASK | {"tasks"},
+    "estimate": TASK | {"tasks"},
     "export": TASK | {"alignment.rm", "scoring"},
     "data": PLAIN,
-    "check": TASK | {"alignment.rm", "data", "estimate"},
+    "check": TASK | {"tasks", "data", "estimate"},
     "demo": TASK | {"alignment.rm", "data", "scoring"},
     "benchmark": TASK | {"alignment.rm", "data", "estimate", "scoring"},
 }
@@ -70,6 +71,7 @@ WITHOUT_PADDLE = (
     "data",
     "estimate",
     "serving",
+    "tasks",
 )
 WITH_PADDLE_ALL_THE_SAME = ("core/rows/update_loader.py", "core/run/language_model.py", "core/run/work.py")
 

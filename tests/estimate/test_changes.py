@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from llm.alignment.rm.flashmask.reward_task import TASK
 from llm.estimate.changes import possible_changes
 from llm.estimate.estimate import main, read_settings
 from llm.estimate.plan import planned

@@ -10,7 +10,7 @@ from llm.core.settings.parse import parse
 from llm.finetune.sft_argument import CLASSES
 from llm.finetune.sft_metrics import METRICS
 
-CONFIGS = sorted((Path(__file__).resolve().parents[2] / "llm/config").rglob("sft_*.json"))
+CONFIGS = sorted((Path(__file__).resolve().parents[2] / "llm/config").glob("*/sft_*.json"))
 
 
 def test_there_is_one_for_every_model():
@@ -24,6 +24,7 @@ def test_it_is_accepted(config):
     checks.fit_lengths(settings)
     settings.check()
     written = json.loads(config.read_text())
+    assert (config.parent / written.pop("$schema")).resolve().name == "sft.schema.json"
     assert {name: settings[name] for name in written if not name.endswith("_dataset_path")} == {
         name: value for name, value in written.items() if not name.endswith("_dataset_path")
     }
