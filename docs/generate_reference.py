@@ -9,7 +9,12 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
 from llm.alignment.rm.flashmask.reward_argument import CLASSES
-from llm.alignment.rm.flashmask.reward_metrics import OUTCOME_METRICS, PREFERENCE_METRICS, STEP_METRICS
+from llm.alignment.rm.flashmask.reward_metrics import (
+    INTERVAL_METRICS,
+    OUTCOME_METRICS,
+    PREFERENCE_METRICS,
+    STEP_METRICS,
+)
 from llm.command_line import VERBS
 from llm.core.settings.display import markdown_table
 from llm.core.settings.settings import collect
@@ -20,6 +25,7 @@ TITLES = {"TrainingArguments": "Training", "DataArgument": "Data", "ModelArgumen
 EVALUATIONS = {
     "Labelled steps": STEP_METRICS,
     "Labelled answers (`process_reward` false)": OUTCOME_METRICS,
+    "With `reward_head` quantile, in addition": INTERVAL_METRICS,
     "Preferences": PREFERENCE_METRICS,
 }
 

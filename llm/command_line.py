@@ -15,6 +15,7 @@ VERBS = {
         "train and evaluate a reward model from CONFIG.json",
     ),
     "sft": ("llm.finetune.run_finetune", "fine-tune and evaluate a language model on answers from CONFIG.json"),
+    "dpo": ("llm.alignment.dpo.run_dpo", "train a language model on pairs of answers (DPO) from CONFIG.json"),
     "demo": ("llm.demo.run_demo", "generate data, train a tiny process reward model on a CPU, score three solutions"),
     "generate": ("llm.data.generate_arithmetic", "write arithmetic word problems with labelled solutions"),
     "convert": ("llm.data.convert.convert", "write other data sets' files as this project's records"),
@@ -68,7 +69,7 @@ def main(argv: list[str] | None = None) -> None:
         refuse(f"unknown verb {argv[0]!r}{f'; did you mean {near[0]}?' if near else ''}\n{usage()}")
     with plain_errors():
         work = import_module(VERBS[argv[0]][0]).main
-        if argv[0] in ("train", "sft"):
+        if argv[0] in ("train", "sft", "dpo"):
             from llm.core.parallel import ranks
 
             ranks.run(work, argv[1:])

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from paddle.distributed import parallel
@@ -15,7 +16,7 @@ from llm.core.parallel import rank_failure, ranks
 
 
 def run(variables: dict[str, str], folder: Path, log: Path, flags: list[str], faults: dict, script: Callable) -> None:
-    """A script's main (run_reward.py's with the faults of faulty_run.py), as Paddle's launcher would start it."""
+    """A script's main, with the faults of faulty_run.py, as Paddle's launcher would start it."""
     os.environ.update(variables)
     rank_failure.LAUNCHER_LOOKS = 0.0  # there is none
     parallel._global_parallel_env = None  # Paddle has read the variables before while it was imported
@@ -27,6 +28,6 @@ def run(variables: dict[str, str], folder: Path, log: Path, flags: list[str], fa
     if faults:
         from tests.alignment.rm import faulty_run  # reads the rank while it is imported
 
-        ranks.run(faulty_run.main, [json.dumps(faults), *flags])
+        ranks.run(partial(faulty_run.main, script=script), [json.dumps(faults), *flags])
     else:
         ranks.run(script, flags)

@@ -15,14 +15,17 @@ from llm.alignment.rm.flashmask import reward_checks, run_reward
 from llm.alignment.rm.flashmask.data import form_of_data
 from llm.alignment.rm.flashmask.reward_argument import CLASSES, IDENTITY
 from llm.alignment.rm.flashmask.reward_metrics import (
+    INTERVAL_METRICS,
     OUTCOME_METRICS,
     PREFERENCE_METRICS,
     STEP_METRICS,
+    interval_metrics,
     outcome_metrics,
     preference_metrics,
     step_metrics,
 )
 from llm.core.model.sizes import KNOWN
+from llm.core.records.comparisons import Comparison, parse_comparison
 from llm.core.records.dialogues import Dialogue, parse_dialogue
 from llm.core.records.records import (
     BadRecords,
@@ -37,6 +40,7 @@ from llm.core.run import checks
 from llm.core.run.arguments import MISPRINTS, is_unobeyed
 from llm.core.settings.parse import parse
 from llm.core.settings.settings import SettingsError
+from llm.tasks.table import TASKS, task_named
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "docs"))
@@ -136,17 +140,21 @@ def test_generated_files_are_those_of_the_code():
         assert text_of(path) == text, f"{path} is stale: run make docs"
 
 
-def test_the_schema_takes_every_configuration_and_refuses_what_training_refuses():
-    schema = json.loads(text_of(REPOSITORY / "llm/config/reward.schema.json"))
-    for config in (REPOSITORY / "llm/config").rglob("*_*_argument.json"):
+def test_the_schemas_take_every_configuration_and_refuse_what_training_refuses():
+    schemas = {name: json.loads(text_of(REPOSITORY / "llm/config" / task_named(name).schema)) for name in TASKS}
+    for config in (REPOSITORY / "llm/config").glob("*/*.json"):
         settings = json.loads(text_of(config))
-        assert (config.parent / settings["$schema"]).resolve() == REPOSITORY / "llm/config/reward.schema.json"
-        jsonschema.validate(settings, schema)
+        name = config.name.partition("_")[0]
+        name = name if name in TASKS else "reward"
+        assert (config.parent / settings["$schema"]).resolve() == REPOSITORY / "llm/config" / task_named(name).schema
+        jsonschema.validate(settings, schemas[name])
     good = {"model_name_or_path": "m", "report_to": "visualdl", "train_dataset_path": ["a"], "max_steps": 5}
-    jsonschema.validate(good, schema)
-    for name, value in (("max_step", 5), ("max_steps", 2.5), ("sharding", "stage4"), ("report_to", [5]), ("bf16", 0)):
-        with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(good | {name: value}, schema)
+    for schema in schemas.values():
+        jsonschema.validate(good, schema)
+        wrong = {"max_step": 5, "max_steps": 2.5, "sharding": "stage4", "report_to": [5], "bf16": 0}
+        for name, value in wrong.items():
+            with pytest.raises(jsonschema.ValidationError):
+                jsonschema.validate(good | {name: value}, schema)
 
 
 def test_what_a_resumed_run_compares_is_listed():
@@ -158,6 +166,7 @@ def test_what_a_resumed_run_compares_is_listed():
 def test_every_metric_of_an_evaluation_is_explained():
     assert step_metrics([0.9, 0.1], [1, 0], [0, 0]).keys() | {"loss"} == STEP_METRICS.keys()
     assert outcome_metrics([0.9], [1]).keys() | {"loss"} == OUTCOME_METRICS.keys()
+    assert interval_metrics([0.1], [0.9], [1]).keys() == INTERVAL_METRICS.keys()
     assert preference_metrics([1.0], [0.0]).keys() | {"loss"} == PREFERENCE_METRICS.keys()
 
 
@@ -169,6 +178,8 @@ def test_json_snippets_are_records_or_configurations_that_are_accepted(page, tmp
             for record in content if isinstance(content, list) else [content]:
                 if page.name == "finetune.md":
                     assert isinstance(parse_dialogue(record, ""), Dialogue), record
+                elif page.name == "dpo.md":
+                    assert isinstance(parse_comparison(record, ""), Comparison), record
                 elif "sort" in record:
                     assert isinstance(parse_preference(record, ""), Preference), record
                 else:

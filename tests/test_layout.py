@@ -8,13 +8,14 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 FILES = sorted((REPOSITORY / "llm").rglob("*.py"))
 # A room may import itself and the rooms named here. Rooms of core are files or folders of llm/core.
-BASE = {"core.console", "core.files", "core.paths", "core.strict_json"}
+BASE = {"core.console", "core.files", "core.paths", "core.strict_json", "core.file_list"}
 PLAIN = BASE | {"core.settings", "core.records", "core.text"}
 CORE = PLAIN | {"core.pickles", "core.cpu", "core.rows", "core.model", "core.parallel", "core.checkpoint", "core.train"}
 RUN = CORE | {"core.patches"}
 TASK = RUN | {"core.run"}
 MAY_IMPORT = {
     "core.console": set(),
+    "core.file_list": {"core.files", "core.strict_json"},
     "core.files": set(),
     "core.paths": set(),
     "core.pickles": {"core.console"},
@@ -32,10 +33,11 @@ MAY_IMPORT = {
     "core.patches": CORE,
     "core.run": RUN,
     "alignment.rm": TASK,
+    "alignment.dpo": TASK,
     "finetune": TASK,
-    "tasks": TASK | {"alignment.rm", "finetune"},
+    "tasks": TASK | {"alignment.rm", "alignment.dpo", "finetune"},
     "scoring": TASK | {"alignment.rm"},
-    "evaluation": TASK | {"alignment.rm", "scoring"},
+    "evaluation": TASK | {"alignment.rm", "data", "scoring"},
     "search": TASK | {"core.http_json", "alignment.rm", "scoring", "data"},
     "rewards": TASK | {"core.http_json", "alignment.rm", "scoring"},
     "serving": TASK | {"alignment.rm", "scoring"},
@@ -45,12 +47,13 @@ MAY_IMPORT = {
     "data": PLAIN,
     "check": TASK | {"tasks", "data", "estimate"},
     "demo": TASK | {"alignment.rm", "data", "scoring"},
-    "benchmark": TASK | {"alignment.rm", "data", "estimate", "scoring"},
+    "benchmark": TASK | {"alignment.rm", "data", "estimate", "scoring", "search"},
 }
 WITHOUT_PADDLE = (
     "benchmark/run_benchmark",
     "check",
     "core/console",
+    "core/file_list",
     "core/files",
     "core/paths",
     "core/pickles",
@@ -66,7 +69,9 @@ WITHOUT_PADDLE = (
     "core/model/folder",
     "core/model/head/head_kinds",
     "core/model/shapes",
+    "core/model/replacement",
     "core/model/supported",
+    "core/model/whole",
     "core/parallel/layout",
     "data",
     "estimate",

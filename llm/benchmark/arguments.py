@@ -53,6 +53,15 @@ def training(parser: ArgumentParser) -> None:
     parser.add_argument("--lora_rank", type=whole, default=8, help="of the adapters (default: %(default)s)")
 
 
+def length(parser: ArgumentParser) -> None:
+    lengths = [4096, 8192, 16384, 32768]
+    parser.add_argument("--lengths", type=wholes, default=lengths, help="tokens of the row (4096,8192,16384,32768)")
+    parser.add_argument(
+        "--solutions", type=wholes, default=[1, 16], help="that fill the row in equal parts: each is measured (1,16)"
+    )
+    _model_sizes(parser)
+
+
 def peer(parser: ArgumentParser) -> None:
     _measured_model(parser, seconds=10.0)
     _peer_environment(parser)
@@ -108,14 +117,27 @@ def data(parser: ArgumentParser) -> None:
     )
 
 
+def labels(parser: ArgumentParser) -> None:
+    parser.add_argument("--problems", type=whole, default=100, help="(default: %(default)s)")
+    parser.add_argument("--solutions", type=whole, default=4, help="of each problem (default: %(default)s)")
+    parser.add_argument(
+        "--n", type=wholes, default=[1, 2, 4, 8, 16, 32], help="completions from a step (1,2,4,8,16,32)"
+    )
+    parser.add_argument("--error", type=float, default=0.25, help="chance of a wrong step in completions (0.25)")
+    parser.add_argument("--solution_error", type=float, default=0.3, help="the same in solutions (0.3)")
+    parser.add_argument("--judge", help="a process reward model: also the labels that it agrees with")
+
+
 # kind, whose module in this folder has the same name: (its arguments, what it measures)
 KINDS = {
     "packing": (packing, "tokens that each packing computes for your data"),
     "data": (data, "speed and memory of check, convert, tokenize and of training's own reading"),
     "attention": (attention, "time of attention by length and number of documents"),
     "training": (training, "solutions and tokens a second of each packing, memory, where time goes"),
+    "length": (length, "time and memory of training on one long row, by its length"),
     "scaling": (scaling, "what every layout of several processes sends and holds, measured"),
     "peer": (peer, "the same solutions through this project and through TRL's PRMTrainer"),
+    "labels": (labels, "how right labels of steps are that are made without people"),
     "scoring": (scoring, "the same solutions scored by this project and by a batched forward of transformers"),
     "serving": (serving, "throughput of a server under many clients, and whether its answers are right"),
 }
@@ -138,6 +160,15 @@ def parse(kind: str, argv: list[str]) -> argparse.Namespace:
 
 def _measured_model(parser: ArgumentParser, seconds: float, data_needed: bool = True) -> None:
     packing(parser, solutions=64, data_needed=data_needed)
+    _model_sizes(parser)
+    parser.add_argument("--update", type=whole, default=32, help="solutions of an update (default: %(default)s)")
+    parser.add_argument("--rounds", type=whole, default=2, help="times that each is measured (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=seconds, help="least time of a measurement (default: %(default)s)"
+    )
+
+
+def _model_sizes(parser: ArgumentParser) -> None:
     for name, size in (
         ("vocab_size", 32000),
         ("hidden_size", 512),
@@ -146,11 +177,6 @@ def _measured_model(parser: ArgumentParser, seconds: float, data_needed: bool = 
         ("num_attention_heads", 8),
     ):
         parser.add_argument(f"--{name}", type=whole, default=size, help="of the model (default: %(default)s)")
-    parser.add_argument("--update", type=whole, default=32, help="solutions of an update (default: %(default)s)")
-    parser.add_argument("--rounds", type=whole, default=2, help="times that each is measured (default: %(default)s)")
-    parser.add_argument(
-        "--seconds", type=float, default=seconds, help="least time of a measurement (default: %(default)s)"
-    )
 
 
 def whole(text: str) -> int:

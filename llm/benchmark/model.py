@@ -22,7 +22,7 @@ REPETITIONS = 5
 PRODUCTS = 3
 
 
-def sizes(arguments: argparse.Namespace, tokenizer) -> dict[str, int]:
+def sizes(arguments: argparse.Namespace, tokenizer, max_position_embeddings: int | None = None) -> dict[str, int]:
     """The configuration under the names that PaddleNLP and transformers share."""
     hidden_size, heads = arguments.hidden_size, arguments.num_attention_heads
     if hidden_size % heads or hidden_size // heads % 2:
@@ -38,7 +38,7 @@ def sizes(arguments: argparse.Namespace, tokenizer) -> dict[str, int]:
         "num_hidden_layers": arguments.num_hidden_layers,
         "num_attention_heads": heads,
         "num_key_value_heads": heads,
-        "max_position_embeddings": arguments.max_seq_len,
+        "max_position_embeddings": max_position_embeddings or arguments.max_seq_len,
     }
 
 

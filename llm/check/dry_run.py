@@ -199,7 +199,7 @@ def _memory(task: Task, settings: Settings, sizes: Sizes | None, is_sound: bool)
     if sizes is None or not is_sound:
         about.lines = ["not estimated: model or settings cannot be used"]
         return about
-    judged = judge(settings, sizes, task.learns_text)
+    judged = judge(settings, sizes, task)
     fits = [line.strip() for line in verdict(judged)]
     at_most = f"at most {judged['peak_bytes'] / GIB:.2f} GiB on each"
     about.lines = [f"GPUs: {judged['gpus']}, {layout_of(judged)}; {at_most}", *(fits if judged["fits"] else [])]

@@ -18,6 +18,10 @@ INTERRUPTED = 128 + signal.SIGINT  # as a shell has it
 WIDTH = 120  # of a line on the screen
 
 
+class UserError(ValueError):
+    """What a person can put right, where another ValueError may as well be a fault of this program or of a library."""
+
+
 @contextlib.contextmanager
 def plain_errors(*kinds: type[Exception]) -> Iterator[None]:
     """Inside, an error of these kinds ends the process with exit code 2, and Ctrl-C with a line."""

@@ -39,6 +39,10 @@ def checksum(path: Path) -> str:
     return f"xxh3_128 {value.hexdigest()}"
 
 
+def checksum_of(content: bytes) -> str:
+    return f"xxh3_128 {xxhash.xxh3_128_hexdigest(content)}"
+
+
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 

@@ -5,9 +5,10 @@
 Each line is a record {"src": [question], "tgt": [], "responses": [steps], "labels": ["+" or "-" a step]}; the
 solutions of one question are consecutive and share their first steps. With `--labels preferences` a line is a record
 {"src": [question], "tgt": [], "response": [right answer, wrong answer], "sort": [1, 0]}, or the other way round, for
-each wrong answer. With `--labels answers` it is {"prompt": question, "response": right answer}, one for each question.
-With `--labels texts` nothing is asked: {"prompt": "", "response": text}, for a model that knows nothing yet; of four
-texts one is a right solution to a problem, the others are pages of exercises. A name that ends with .gz is compressed.
+each wrong answer. With `--labels answers` it is {"prompt": question, "response": right answer}, one for each question;
+with `--labels none` {"question": question, "steps": [steps], "answer": right answer} for each solution, as search and
+label read it; with `--labels texts` {"prompt": "", "response": text}, for a model that knows nothing yet: of four texts
+one is a right solution to a problem, the others are pages of exercises. A name that ends with .gz is compressed.
 
 What kind of task this is: a synthetic one, made so that a model of half a million parameters can learn it in minutes on
 a CPU. The sentences come from patterns, a question gives its events in the order in which they are solved, a step
@@ -48,7 +49,12 @@ SEEN_BITS = 1 << 27  # 16 MB: of 200,000 questions one in 1,300 is skipped needl
 MOST_PROBLEMS = SEEN_BITS // 16
 MOST_REPEATS = 10_000
 PLACEHOLDER = "ки"
-WITHOUT_LABELS = {"preferences": "pairs of answers", "answers": "right answers", "texts": "texts to read"}
+WITHOUT_LABELS = {
+    "preferences": "pairs of answers",
+    "answers": "right answers",
+    "none": "without labels",
+    "texts": "texts to read",
+}
 PAGE, PAGES = 8, 3  # exercises that are one text, pages behind a solution
 
 
@@ -100,6 +106,22 @@ def records(
                 "responses": responses(solution),
                 "labels": label(solution, labels),
             }
+
+
+def unlabelled(
+    count: int,
+    seed: int = 0,
+    split: str = "train",
+    largest_number: int = LARGEST_NUMBER,
+    solutions_per_problem: int = 4,
+) -> Iterator[dict]:
+    """Yield the same solutions with the right answer, of which labels can be made."""
+    rng = random.Random(f"{seed} {split} solutions")
+    for problem in problems(count, seed, split, largest_number):
+        solutions = make_solutions(problem, rng, solutions_per_problem)
+        answer = str(solutions[0][-1].result)
+        for solution in solutions:
+            yield {"question": problem.question, "steps": responses(solution), "answer": answer}
 
 
 def preferences(
@@ -200,7 +222,8 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         "--labels",
         choices=("step", "first-error", *WITHOUT_LABELS),
         default="step",
-        help="what a label judges; or pairs of answers, right answers, or texts, without labels (default: %(default)s)",
+        help="what a label judges; or pairs of answers, right answers, solutions, or texts to read, without labels "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--largest_number", type=_whole(6, 99), default=LARGEST_NUMBER, help="largest total (default: %(default)s)"
@@ -240,6 +263,8 @@ def _rows(wanted: tuple[int, int, str, int, int], labels: str) -> Iterator[dict]
         return texts(count, seed, largest_number)
     if labels == "answers":
         return answers(count, seed, split, largest_number)
+    if labels == "none":
+        return unlabelled(*wanted)
     return preferences(*wanted) if labels == "preferences" else records(*wanted, labels)
 
 

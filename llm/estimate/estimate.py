@@ -109,7 +109,7 @@ def main(argv: list[str]) -> None:
 
 def judged(argv: list[str]) -> dict:
     task, words = find_task(argv)
-    return judge(*read_settings(task, words), task.learns_text)
+    return judge(*read_settings(task, words), task)
 
 
 def read_settings(task: Task, argv: list[str]) -> tuple[Settings, Sizes]:
@@ -155,8 +155,8 @@ def find_sizes(settings: Settings, head: str) -> Sizes:
     return read_sizes(str(folder), head)
 
 
-def judge(settings: Settings, sizes: Sizes, learns_text: bool) -> dict:
-    values = planned(settings, learns_text)
+def judge(settings: Settings, sizes: Sizes, task: Task) -> dict:
+    values = planned(settings, task)
     gpus, overhead, memory = settings["gpus"], int(settings["overhead"] * GIB), int(settings["memory"] * GIB)
     plan = plan_of(values, gpus)
     terms = estimate(sizes, plan) | {"overhead": overhead}

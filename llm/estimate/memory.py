@@ -33,12 +33,13 @@ def every_stage(sizes: Sizes, plan: Plan) -> list[dict[str, int]]:
 def of_stage(sizes: Sizes, plan: Plan, stage: int) -> dict[str, int]:
     """In the backward pass of the stage's last layers, when it has the most micro-batches in flight."""
     trained = trained_tensors(sizes, plan)
-    frozen = count(tensors(sizes, plan.tensor_parallel)) if plan.lora_rank else 0
+    whole = count(tensors(sizes, plan.tensor_parallel))
+    frozen = whole if plan.lora_rank else 0
     share = fullest_share(trained, plan)
     held = share if plan.sharding == "stage3" else count(trained) + frozen
     state = 2 * FLOAT32 + (FLOAT32 if plan.precision == "bf16 O2" else 0)  # two moments, and a float32 weight
     terms = {
-        "weights": plan.bytes_of_weight * held,
+        "weights": plan.bytes_of_weight * (held + (whole if plan.holds_reference else 0)),
         "gradients": plan.bytes_of_gradient * gradients(trained, plan),
         "optimiser": state * share,
         "tables": tables(sizes),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from llm.core.run.task import Task
 from llm.core.settings.settings import Settings
 
 FLOAT32 = 4
@@ -39,6 +40,7 @@ class Plan:
     lora_targets: tuple[str, ...] = ()
     placeholder_row: bool = False  # LoRA with an embedding of the placeholder that trains
     whole_vocabulary: bool = False  # prm_loss vocabulary
+    holds_reference: bool = False  # a second model, which does not train
     learns_text: bool = False  # fine-tuning: at most every token is predicted, over the whole vocabulary
 
     @property
@@ -70,8 +72,9 @@ class Plan:
         return self.data_parallel * (self.sharded_ranks if self.sharding else 1)
 
 
-def planned(settings: Settings, learns_text: bool) -> dict[str, Any]:
-    return {name: settings[name] for name in PLANNED if name in settings} | {"learns_text": learns_text}
+def planned(settings: Settings, task: Task) -> dict[str, Any]:
+    of_task = {"learns_text": task.learns_text, "holds_reference": task.holds_reference(settings)}
+    return {name: settings[name] for name in PLANNED if name in settings} | of_task
 
 
 def plan_of(values: Mapping[str, Any], gpus: int) -> Plan:
@@ -99,4 +102,5 @@ def plan_of(values: Mapping[str, Any], gpus: int) -> Plan:
         placeholder_row=values["lora"] and values.get("add_placeholder_token", False),
         whole_vocabulary=values.get("prm_loss") == "vocabulary",
         learns_text=values.get("learns_text", False),
+        holds_reference=values.get("holds_reference", False),
     )

@@ -40,8 +40,14 @@ LEAST_SLOPE = 1e-3
 def main(argv: list[str]) -> None:
     options = _parser().parse_args(argv)
     with plain_errors(ValueError, OSError):
-        options.calibrated = False
+        if options.calibrated:
+            raise ValueError("--calibrated: the fit is of the model's own scores. Leave it out.")
         scorer, judged = by_steps_model(steps.SUITE, options, "calibrate is")
+        if scorer.convention.interval:
+            raise ValueError(
+                f"{options.MODEL} has a quantile head. Its scores are medians of labels, which are not to be fitted as "
+                "probabilities. `python -m llm evaluate steps` says how many labels its intervals cover."
+            )
         fit, held_out = halves(judged)
         slope, shift = fitted(*fit, options.method)
         found = Calibration(options.method, slope, shift, scorer.weights, scorer.convention.label)

@@ -58,8 +58,8 @@ def main(argv: list[str]) -> None:
     if options.scores and options.fit_threshold and len(options.fit_scores) != len(options.scores):
         refuse("--fit_threshold: give a file of --fit_scores for each of --scores")
     with plain_errors(ValueError, OSError):
-        files = find_files(data)
-        fit_files = find_files(options.fit_threshold) if options.fit_threshold else []
+        files = find_files(data, suite.suffixes)
+        fit_files = find_files(options.fit_threshold, suite.suffixes) if options.fit_threshold else []
         options.output.mkdir(parents=True, exist_ok=True)
         with reading_bar([*files, *fit_files], sys.stderr.isatty()) as progress:
             items = suite.read(files, progress)

@@ -35,7 +35,9 @@ def item_of(place: str, row: dict, subset: str) -> Item:
             f"{place}: label {label} is not a step of {len(steps)}. It is the number of the first wrong step, "
             "counted from 0, or -1 where all are right."
         )
-    known = {name: row[name] for name in (ANSWER,) if name in row}
+    known = {}
+    if row.get(ANSWER) is not None:
+        (known[ANSWER],) = wanted(place, row, final_answer_correct=bool)
     return Item(place, (solution(place, problem, steps),), label, subset, known)
 
 

@@ -34,7 +34,7 @@ LEAST = 1e-12  # a given probability of 0 or 1 is taken to be so far from it
 
 def by_steps_model(suite: Suite, options: argparse.Namespace, what: str) -> tuple[Scorer, list[Judged]]:
     """The data of the command line, scored by its process reward model; `what` is about steps."""
-    files = find_files(options.DATA)
+    files = find_files(options.DATA, suite.suffixes)
     with reading_bar(files, sys.stderr.isatty()) as progress:
         items = suite.read(files, progress)
     scorer = load(options, options.MODEL, options.convention)
@@ -64,33 +64,30 @@ def by_model(scorer: Scorer, model: str, items: list[Item], files: Sequence[Path
         bar = stack.enter_context(tqdm(total=len(items), initial=done, desc="scoring", unit="row", disable=None))
         left = iter(items[done:])
         while some := list(islice(left, AT_A_TIME)):
-            for row in _rows(scorer, some):
-                write_row(file, row)
+            for item, scores in zip(some, scorer.score_groups([item.solutions for item in some]), strict=True):
+                write_row(file, {"place": item.place, **_as_row(scores)})
             file.flush()
             bar.update(len(some))
     return [(item, scores) for item, scores in zip(items, _kept(output, scorer.convention.of_steps), strict=True)]
 
 
-def _rows(scorer: Scorer, items: list[Item]) -> Iterator[dict[str, Any]]:
-    encoded: list[list[list]] = []  # of each item its solutions; none of one that cannot be scored
-    errors: list[str] = []
-    for item in items:
-        try:
-            encoded.append([scorer.convention.encode(solution) for solution in item.solutions])
-            errors.append("")
-        except ValueError as error:
-            encoded.append([])
-            errors.append(str(error))
-    scores = iter(scorer.score_encoded([one for of_item in encoded for one in of_item]))
-    for item, of_item, why_not in zip(items, encoded, errors, strict=True):
-        found = [[round(r, DIGITS) for r in one.log_odds.tolist()] for one in islice(scores, len(of_item))]
-        yield {"place": item.place, **({"error": why_not} if why_not else {"log_odds": found})}
+def _as_row(scores: list[Scores] | str) -> dict[str, Any]:
+    if isinstance(scores, str):
+        return {"error": scores}
+    row = {"log_odds": [one.log_odds.round(DIGITS).tolist() for one in scores]}
+    intervals = [one.interval.round(DIGITS).tolist() for one in scores if one.interval is not None]
+    return row | ({"intervals": intervals} if intervals else {})
 
 
 def _kept(output: Path, of_steps: bool) -> Iterator[list[Scores]]:
     with output.open(encoding="utf-8") as file:
-        for line in file:
-            yield [Scores(np.array(one), of_steps) for one in json.loads(line).get("log_odds", [])]
+        for row in map(json.loads, file):
+            log_odds = row.get("log_odds", [])
+            intervals = row.get("intervals", [None] * len(log_odds))
+            yield [
+                Scores(np.array(r), of_steps, None if ends is None else np.array(ends))
+                for r, ends in zip(log_odds, intervals, strict=True)
+            ]
 
 
 def as_given(file: Path, items: list[Item]) -> list[Judged]:
@@ -126,15 +123,26 @@ def _given(place: str, value: object, item: Item) -> list[Scores]:
 
 
 def _of_solution(place: str, given: object, steps: int) -> Scores:
-    if isinstance(given, dict) and isinstance(given.get("reward"), int | float):
-        return Scores(np.array([float(given["reward"])]), of_steps=False)
-    values = given.get("steps") if isinstance(given, dict) else given
+    if not isinstance(given, dict):
+        return Scores(_log_odds(place, given, steps))
+    ends = [given[name] for name in ("low", "high") if name in given]
+    if len(ends) == 1:
+        raise ValueError(f"{place}: an interval with one end. Give low and high, or neither.")
+    if of_answer := isinstance(given.get("reward"), int | float):
+        steps, ends, log_odds = 1, [[end] for end in ends], np.array([float(given["reward"])])
+    else:
+        log_odds = _log_odds(place, given.get("steps"), steps)
+    interval = np.stack([_log_odds(place, end, steps) for end in ends]) if ends else None
+    return Scores(log_odds, not of_answer, interval)
+
+
+def _log_odds(place: str, values: object, steps: int) -> np.ndarray:
     if not isinstance(values, list) or not all(_is_probability(p) for p in values):
-        raise ValueError(f"{place}: scores are {excerpt(given)}. They are a list of probabilities, one for each step.")
+        raise ValueError(f"{place}: scores are {excerpt(values)}. They are a list of probabilities, one for each step.")
     if len(values) != steps:
         raise ValueError(f"{place}: {count_of(len(values), 'score')} for {count_of(steps, 'step')}.")
     p = np.clip(np.array(values, "float64"), LEAST, 1 - LEAST)
-    return Scores(np.log(p) - np.log1p(-p))
+    return np.log(p) - np.log1p(-p)
 
 
 def _is_probability(value: object) -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from llm.alignment.rm.flashmask.reward_metrics import step_metrics
+from llm.alignment.rm.flashmask.reward_metrics import interval_metrics, step_metrics
+from llm.core.paths import SUFFIXES
 from llm.core.records.records import Record, iter_records
 from llm.evaluation.suite import BadData, Item, Judged, Outcome, Progress, Suite, Table, mean
 
@@ -55,7 +56,28 @@ def evaluate(judged: list[Judged], threshold: float) -> Outcome:
         _table("by position of the step", "step", metrics["by_position"]),
         _table("by steps of the solution", "steps", metrics["by_length"]),
     ]
+    if scored and all(scores.interval is not None for _, scores in scored):
+        metrics["intervals"] = of_intervals(scored)
+        tables.append(_table("intervals", "labels", metrics["intervals"], ("coverage", "interval_width", "steps")))
     return Outcome(metrics, tables)
+
+
+def of_intervals(scored: list[tuple[Item, Any]]) -> dict[str, dict[str, Any]]:
+    """Of a quantile head's intervals: the share of labels that they cover, and their mean width."""
+    low, high, y = np.array(
+        [
+            ends
+            for item, scores in scored
+            for ends in zip(scores.low.steps, scores.high.steps, item.truth, strict=True)
+            if ends[-1] is not None
+        ]
+    ).T
+    kinds = {"all": y >= 0, "0": y == 0, "between": (y > 0) & (y < 1), "1": y == 1}
+    return {
+        name: interval_metrics(low[mask], high[mask], y[mask]) | {"steps": int(mask.sum())}
+        for name, mask in kinds.items()
+        if mask.any()
+    }
 
 
 def _labelled(item: Item, scores: Any) -> list[tuple[float, float]]:
@@ -125,4 +147,13 @@ def labels(item: Item) -> Sequence[float | None]:
     return item.truth
 
 
-SUITE = Suite("steps", "src, responses, labels (records of training)", True, read, evaluate, headline, labels=labels)
+SUITE = Suite(
+    "steps",
+    "src, responses, labels (records of training)",
+    True,
+    read,
+    evaluate,
+    headline,
+    labels=labels,
+    suffixes=SUFFIXES,
+)

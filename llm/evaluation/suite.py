@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llm.core.records.json_stream import no_progress, read_values
+from llm.core.records.json_stream import no_progress
 from llm.core.records.problem import Problem, excerpt
 from llm.core.records.records import Record
+from llm.data.reading.rows import ROW_SUFFIXES, read_rows
 from llm.scoring.scores import Scores
 from llm.scoring.solutions import solutions_of
 
@@ -61,6 +63,7 @@ class Suite:
     headline: Callable[[dict[str, Any]], dict[str, float | None]]  # of metrics, what a table of several models shows
     has_threshold: bool = True
     labels: Labels | None = None  # where the data says which steps are right
+    suffixes: tuple[str, ...] = ROW_SUFFIXES  # of the files of a folder that are read
 
 
 class BadData(ValueError):
@@ -90,7 +93,7 @@ def read_items(files: Sequence[Path], item_of: Callable[[str, dict, str], Item],
 
 
 def rows_of(file: Path, progress: Progress = no_progress) -> Iterator[tuple[str, dict | Problem]]:
-    for place, value in read_values(file, progress=progress):
+    for place, value, _ in read_rows(file, progress=progress):
         if isinstance(value, dict | Problem):
             yield place, value
         else:
@@ -99,26 +102,35 @@ def rows_of(file: Path, progress: Progress = no_progress) -> Iterator[tuple[str,
 
 def wanted(place: str, row: dict, **kinds: type | tuple[type, ...]) -> list[Any]:
     """These fields of the row, of these types; ValueError that names all that are missing or of another type."""
-    problems = []
+    found, problems = [], []
     for name, kind in kinds.items():
+        allowed = kind if isinstance(kind, tuple) else (kind,)
+        value = _from_table(row.get(name), allowed)
         if name not in row:
             problems.append(f"{place}: no {name}. The row has {', '.join(map(str, row)) or 'no fields'}.")
-        elif not isinstance(row[name], kind) or (isinstance(row[name], bool) and not _allows_bool(kind)):
-            problems.append(f"{place}: {name} is {excerpt(row[name])}, which is not {_kind_name(kind)}.")
+        elif not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+            problems.append(f"{place}: {name} is {excerpt(row[name])}, which is not {_kind_name(allowed)}.")
+        found.append(value)
     if problems:
         raise ValueError("\n".join(problems))
-    return [row[name] for name in kinds]
+    return found
 
 
-def _allows_bool(kind: type | tuple[type, ...]) -> bool:
-    return bool in (kind if isinstance(kind, tuple) else (kind,))
+def _from_table(value: Any, allowed: tuple[type, ...]) -> Any:
+    """All values of csv files are texts, and whole numbers of a Parquet column with gaps are floating point."""
+    if isinstance(value, str) and str not in allowed:
+        try:
+            return json.loads(value.lower() if bool in allowed else value)
+        except (ValueError, RecursionError):
+            return value
+    return int(value) if isinstance(value, float) and int in allowed and value.is_integer() else value
 
 
 KIND_NAMES = {str: "a text", list: "a list", int: "a whole number", bool: "true or false", dict: "an object"}
 
 
-def _kind_name(kind: type | tuple[type, ...]) -> str:
-    return " or ".join(KIND_NAMES.get(one, one.__name__) for one in (kind if isinstance(kind, tuple) else (kind,)))
+def _kind_name(allowed: tuple[type, ...]) -> str:
+    return " or ".join(KIND_NAMES.get(one, one.__name__) for one in allowed)
 
 
 def solution(place: str, question: str, steps: Iterable[str]) -> Record:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from llm.alignment.rm.flashmask.reward_format import RewardFormat, load_format
-from llm.core.model import replacement
+from llm.core.model import replacement, whole
 from llm.core.model.config import read_config
 from llm.core.model.families import FAMILIES
 from llm.core.model.head.head_kinds import LM, NAMES, kind_of
@@ -30,7 +30,7 @@ def export(model: Path, out: Path, form_name: str, dtype: str | None = None) -> 
     check_folders(model, out)
     if is_language_model(model):
         return export_language_model(model, out, form_name, dtype)
-    with replacement.staged(out) as unfinished, replacement.read_whole(model):
+    with replacement.staged(out) as unfinished, whole.read_whole(model):
         reward_format = load_format(model)
         check_form(model, form_name, form)
         source = open_source(model, reward_format.tokens)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llm.core.model import replacement
+from llm.core.model import replacement, whole
 from llm.core.model.families import FAMILIES
 from llm.core.run.answer_format import FORMAT_FILE
 from llm.core.text.load_tokenizer import load_tokenizer
@@ -23,7 +23,7 @@ def export_language_model(model: Path, out: Path, form_name: str, dtype: str | N
     """Lines that say what was done."""
     if form_name != CAUSAL_LM:
         raise ValueError(f"--to {form_name}: {model} is a language model, which has no rewards. Give {CAUSAL_LM}.")
-    with replacement.staged(out) as unfinished, replacement.read_whole(model):
+    with replacement.staged(out) as unfinished, whole.read_whole(model):
         tokenizer = load_tokenizer(str(model))
         source = open_source(model, None)
         dtype = dtype or str(next(read() for _, read in source.tensors()).dtype)

@@ -14,7 +14,7 @@ from llm.alignment.rm.flashmask.reward_format import load_format
 from llm.core import patches
 from llm.core.checkpoint.output_folder import SETTINGS_FILE
 from llm.core.files import write_json
-from llm.core.model import attention, folder, replacement
+from llm.core.model import attention, folder, replacement, whole
 from llm.core.model.adapters import lora
 from llm.core.model.head import heads
 from llm.core.model.head.head_kinds import kind_of
@@ -33,7 +33,7 @@ OWN_HEAD = (
 def merge(adapter_dir: Path, output_dir: Path) -> list[str]:
     """Lines that say what was done. What is in output_dir is whole, or nothing is there."""
     check_folders(adapter_dir, output_dir)
-    with replacement.staged(output_dir) as unfinished, replacement.read_whole(adapter_dir):
+    with replacement.staged(output_dir) as unfinished, whole.read_whole(adapter_dir):
         settings = read_settings(adapter_dir / SETTINGS_FILE)
         reward_format = load_format(adapter_dir)
         model, state, note = load_merged(adapter_dir, reward_format.tokens)

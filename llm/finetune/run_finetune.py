@@ -16,10 +16,10 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from llm.core.parallel import ranks
-from llm.core.run.answer_format import AnswerFormat
+from llm.core.run.answer_format import AnswerFormat, read_format
 from llm.core.run.packed_rows import PackedRows
 from llm.core.run.run import read_data_sets
-from llm.core.run.start import Task, carry_out_task, note_on_saving, read_tokenizer
+from llm.core.run.start import Script, carry_out_task
 from llm.finetune.sft_data import rows_of
 from llm.finetune.sft_run import SftRun, resolve_run
 
@@ -27,18 +27,12 @@ from llm.finetune.sft_run import SftRun, resolve_run
 def main(argv: list[str]) -> dict:
     """Runs what the settings say; returns the results."""
     resolve = partial(resolve_run, description=__doc__)
-    return carry_out_task(Task(resolve, read_format, read_data, learner_of), argv)
-
-
-def read_format(run: SftRun) -> AnswerFormat:
-    tokenizer = read_tokenizer(run)
-    note_on_saving(tokenizer)
-    return AnswerFormat(tokenizer, run.data.use_chat_template)
+    return carry_out_task(Script(resolve, read_format, read_data, learner_of), argv)
 
 
 def read_data(run: SftRun, answer_format: AnswerFormat) -> tuple[PackedRows | None, PackedRows | None]:
     """(training rows, held-out rows), None where the run needs none."""
-    return read_data_sets(run, lambda paths, bar: rows_of(paths, run.data, answer_format.tokenizer, bar))
+    return read_data_sets(run, lambda paths, bar: rows_of(paths, run.data, answer_format, bar))
 
 
 def learner_of(run: SftRun, answer_format: AnswerFormat):

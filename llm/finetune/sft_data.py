@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from llm.core.paths import find_files
 from llm.core.records.dialogues import Dialogue, iter_dialogues
 from llm.core.records.records import ReadCounts
-from llm.core.run import packed_rows, row_cache
+from llm.core.run import answer_rows
+from llm.core.run.answer_format import AnswerFormat
 from llm.core.run.packed_rows import PackedRows
 from llm.core.text.answers import AnswerEncoder
-from llm.core.text.tokenizer import Tokenizer
 from llm.finetune.sft_argument import DataArgument
 
-OF_TEXT = ("max_prompt_len", "use_chat_template", "learn_last_answer")
 
-
-@dataclass(frozen=True)
-class Answers:
+def answers_of(
+    files: list[Path], counts: ReadCounts, skip_bad: bool, progress: Callable[[int], object], last_only: bool
+) -> Iterator[Dialogue]:
     """The dialogues of some files, each up to every answer that is learnt."""
-
-    files: list[Path]
-    skip_bad: bool
-    last_only: bool
-
-    def read(self, counts: ReadCounts, progress: Callable[[int], object]) -> Iterator[Dialogue]:
-        for dialogue in iter_dialogues(self.files, counts, self.skip_bad, progress):
-            yield from dialogue.up_to_answers(self.last_only)
+    for dialogue in iter_dialogues(files, counts, skip_bad, progress):
+        yield from dialogue.up_to_answers(last_only)
 
 
-def rows_of(paths: list[str], data: DataArgument, tokenizer: Tokenizer, bar: bool = False) -> PackedRows:
-    """From the cache, if the settings name one."""
-
-    def build() -> PackedRows:
-        source = Answers(find_files(paths), data.skip_bad_records, data.learn_last_answer)
-        encoder = AnswerEncoder(tokenizer, data.max_seq_len, data.max_prompt_len, data.use_chat_template)
-        return packed_rows.load_rows(source, encoder, AnswerEncoder.encode, data, bar)
-
-    origin = {"form": "dialogue", **{name: getattr(data, name) for name in OF_TEXT}}
-    return row_cache.rows_of(paths, data, tokenizer, origin, build)
+def rows_of(paths: list[str], data: DataArgument, answer_format: AnswerFormat, bar: bool = False) -> PackedRows:
+    read = partial(answers_of, last_only=data.learn_last_answer)
+    origin = {"form": "dialogue", "learn_last_answer": data.learn_last_answer}
+    return answer_rows.rows_of(paths, data, answer_format, read, AnswerEncoder.encode, origin, bar)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from llm.core.rows.payload import NextTokens
+from llm.core.rows.answer_payload import NextTokens
 from llm.core.run.answer_format import AnswerFormat
 from llm.core.run.language_model import build_model, weights_of_checkpoint
 from llm.core.run.work import Learner

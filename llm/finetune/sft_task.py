@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from llm.core.model.head.head_kinds import LM
-from llm.core.run.answer_format import AnswerFormat
+from llm.core.run.answer_format import AnswerFormat, read_format
 from llm.core.run.packed_rows import PackedRows
 from llm.core.run.task import Task
-from llm.core.text.answers import AnswerEncoder
 from llm.core.text.reading import Reading, dialogue_reading
-from llm.finetune.run_finetune import read_format
 from llm.finetune.sft_argument import CLASSES
 from llm.finetune.sft_data import rows_of
 from llm.finetune.sft_run import SftRun, note_problems, resolve_run
 
 
 def rows_of_run(run: SftRun, answer_format: AnswerFormat, paths: list[str], bar: bool) -> PackedRows:
-    return rows_of(paths, run.data, answer_format.tokenizer, bar)
+    return rows_of(paths, run.data, answer_format, bar)
 
 
 def reading(run: SftRun, answer_format: AnswerFormat | None) -> Reading:
-    data = run.data
-    if answer_format is None:
-        return dialogue_reading(data.learn_last_answer)
-    tokenizer, limits = answer_format.tokenizer, (data.max_seq_len, data.max_prompt_len)
-    return dialogue_reading(
-        data.learn_last_answer, lambda: AnswerEncoder(tokenizer, *limits, answer_format.use_chat_template)
-    )
+    return dialogue_reading(run.data.learn_last_answer, answer_format.encoder_of(run.data) if answer_format else None)
 
 
 TASK = Task(

@@ -27,7 +27,7 @@ from typing import Any
 
 from llm.core.console import count_of, plain_errors, show
 from llm.core.model.config import read_sizes
-from llm.core.rows.payload import NextTokens
+from llm.core.rows.answer_payload import AnswerTokens
 from llm.core.rows.row import Row
 from llm.core.run.arguments import MISPRINTS, is_unobeyed, setting
 from llm.core.run.packed_rows import PackedRows
@@ -114,7 +114,7 @@ def screen(
         yield from token_lines(row, pieces)
         return
     yield from ("", *head_lines(row, asked.row, count, max_seq_len))
-    is_text = isinstance(row.payload, NextTokens)
+    is_text = isinstance(row.payload, AnswerTokens)
     marks = " and the tokens to learn" if is_text else ", placeholders, targets and labels"
     yield f"checked: end_row, positions{marks} belong together"
     width = shutil.get_terminal_size().columns

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llm.core.rows.payload import Labels, NextTokens, Pairs
+from llm.core.rows.answer_payload import AnswerTokens, ComparedAnswers, NextTokens
+from llm.core.rows.payload import Labels, Pairs
 from llm.core.rows.row import Row
 
 FULL, SOME, NONE = "█", "░", "·"
@@ -49,7 +50,7 @@ def runs_of(row: Row, start: int, end: int) -> Iterator[Run]:
 
 def _begins(row: Row) -> set[int]:
     """Where a run begins, whatever branches there."""
-    if not isinstance(row.payload, NextTokens):
+    if not isinstance(row.payload, AnswerTokens):
         return {place + 1 for place in row.payload.scored.tolist()}
     judged = verdicts(row)
     return {i for i in range(1, len(row)) if judged.get(i) != judged.get(i - 1)}
@@ -71,7 +72,7 @@ def places_of(row: Row) -> np.ndarray:
     not follow the position that predicts it)."""
     payload = row.payload
     places = payload.scored[payload.at]
-    if not isinstance(payload, NextTokens):
+    if not isinstance(payload, AnswerTokens):
         return places
     following = {
         place: {int(row.ids[after]): after for after in _after(row, place)} for place in payload.scored.tolist()
@@ -102,11 +103,8 @@ def verdicts(row: Row) -> dict[int, tuple[str, str, str]]:
     rejected."""
     found: dict[int, tuple[str, str, str]] = {}
     payload = row.payload
-    if isinstance(payload, NextTokens):
-        places = places_of(row)
-        weights = np.bincount(places[places >= 0], payload.weights[places >= 0], minlength=len(row))
-        counts = np.bincount(places[places >= 0], minlength=len(row))
-        return {i: ("learnt", f"{weights[i]:.4g}", str(counts[i])) for i in np.flatnonzero(counts).tolist()}
+    if isinstance(payload, AnswerTokens):
+        return _verdicts_of_tokens(row, payload)
     for k, place in enumerate(payload.scored.tolist()):
         if isinstance(payload, Pairs):
             chosen, rejected = payload.chosen == k, payload.rejected == k
@@ -118,6 +116,24 @@ def verdicts(row: Row) -> dict[int, tuple[str, str, str]]:
             weight, count = payload.weights[mine].sum(), int(mine.sum())
             target = f"{(payload.weights[mine] * payload.targets[mine]).sum() / max(weight, 1e-12):.4g}"
         found[place] = target, f"{weight:.4g}", str(count)
+    return found
+
+
+def _verdicts_of_tokens(row: Row, payload: AnswerTokens) -> dict[int, tuple[str, str, str]]:
+    """Of every token that is learnt."""
+    of_place: dict[int, list[int]] = {}
+    for mark, place in enumerate(places_of(row).tolist()):
+        of_place.setdefault(place, []).append(mark)
+    found = {}
+    for place, marks in of_place.items():
+        if isinstance(payload, ComparedAnswers):
+            answers = payload.solutions[marks]
+            chosen, rejected = np.isin(payload.chosen, answers), np.isin(payload.rejected, answers)
+            target, weight = f"+{chosen.sum()} -{rejected.sum()}", payload.weights[chosen | rejected].sum()
+        else:
+            assert isinstance(payload, NextTokens)
+            target, weight = "learnt", payload.weights[marks].sum()
+        found[place] = target, f"{weight:.4g}", str(len(marks))
     return found
 
 

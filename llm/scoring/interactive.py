@@ -40,7 +40,10 @@ def talk(scorer: Scorer, threshold: float, ask: Callable[[str], str] = input) ->
 def lines_of(scores: Scores, steps: list[str], threshold: float, in_colour: bool) -> list[str]:
     if not scores.of_steps:
         return [f"score {scores.last:.3f}, reward {scores.reward:.3f}"]
-    lines = [_coloured(f"  {p:.3f}  {step}", p, in_colour) for p, step in zip(scores.steps, steps, strict=True)]
+    ends = scores.low and scores.high and list(zip(scores.low.steps, scores.high.steps, strict=True))
+    intervals = [f" ({low:.3f} to {high:.3f})" for low, high in ends] if ends else [""] * len(steps)
+    rows = zip(scores.steps, intervals, steps, strict=True)
+    lines = [_coloured(f"  {p:.3f}{interval}  {step}", p, in_colour) for p, interval, step in rows]
     first = scores.first_below(threshold)
     judgement = "every step is judged right" if first is None else f"the first step judged wrong is step {first + 1}"
     return [*lines, f"  min {scores.min:.3f}, product {scores.product:.3f}; {judgement}"]

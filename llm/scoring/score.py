@@ -37,9 +37,7 @@ from llm.scoring.solutions import SPLITS, solutions_of
 
 if TYPE_CHECKING:
     from llm.core.records.records import Record
-    from llm.core.text.encoding import Sequence
     from llm.scoring.scorer import Scorer
-    from llm.scoring.scores import Scores
 
 DTYPES = ("float32", "bfloat16")
 RESULTS = (
@@ -161,7 +159,8 @@ def _rows(files: list[Path], progress: Callable[[int], object]) -> Iterator[tupl
 
 def _scored(scorers: list[Scorer], rows: list[tuple[str, object]], options: argparse.Namespace) -> Iterator[dict]:
     """The rows with their scores, or with what is wrong with them."""
-    by_scorer = [_scores_by(scorer, rows, options) for scorer in scorers]
+    solutions = [_solutions(value, place, options.split_steps) for place, value in rows]
+    by_scorer = [scorer.score_groups(solutions) for scorer in scorers]
     for (_, value), *of_row in zip(rows, *by_scorer, strict=True):
         given = value if isinstance(value, dict) else {}
         kept = {name: field for name, field in given.items() if name not in RESULTS}
@@ -178,23 +177,11 @@ def _scored(scorers: list[Scorer], rows: list[tuple[str, object]], options: argp
         yield {**kept, "scores": dict(zip(labels, results, strict=True)), "verdict_flips": len(verdicts) > 1}
 
 
-def _scores_by(scorer: Scorer, rows: list[tuple[str, object]], options: argparse.Namespace) -> list[list[Scores] | str]:
-    """Of each row its solutions' scores, or what is wrong with it."""
-    encoded: list[list[Sequence]] = []
-    found: list[int | str] = []
-    for place, value in rows:
-        try:
-            sequences = [scorer.convention.encode(one) for one in _solutions(value, place, options.split_steps)]
-        except ValueError as error:
-            found.append(str(error))
-        else:
-            found.append(len(sequences))
-            encoded += sequences
-    scores = iter(scorer.score_encoded(encoded))
-    return [one if isinstance(one, str) else list(islice(scores, one)) for one in found]
-
-
-def _solutions(value: object, place: str, split_steps: str | None) -> list[Record]:
+def _solutions(value: object, place: str, split_steps: str | None) -> list[Record] | str:
+    """Of a row, or what is wrong with it."""
     if isinstance(value, Problem):
-        raise ValueError(str(value))
-    return solutions_of(value, place, split_steps)
+        return str(value)
+    try:
+        return solutions_of(value, place, split_steps)
+    except ValueError as error:
+        return str(error)

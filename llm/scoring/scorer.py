@@ -10,6 +10,7 @@ memory are set.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,7 +20,8 @@ import numpy as np
 
 from llm.alignment.rm.flashmask.reward_format import load_format
 from llm.core.cpu import environment
-from llm.core.model.replacement import read_whole
+from llm.core.model.head.head_kinds import LM, QUANTILE
+from llm.core.model.whole import read_whole
 from llm.core.records.records import Record
 from llm.core.text.encoding import Sequence
 from llm.scoring import calibration as calibrations
@@ -61,13 +63,15 @@ class Scorer:
         folder = Path(folder).expanduser()
         if not folder.is_dir():
             raise ValueError(f"{folder} is not a folder. Give one that holds a reward model.")
-        with read_whole(folder):
+        with ExitStack() as stack:
+            for each in filter(None, (folder, reference)):
+                stack.enter_context(read_whole(Path(each)))
             if convention in (None, own.NAME) and is_of_this_project(folder):
                 reward_format = load_format(folder)
                 from llm.scoring.model import load_own  # paddle takes seconds to import
 
                 models: tuple = (load_own(str(folder), reward_format, dtype, device),)
-                chosen = own.convention_of(reward_format)
+                chosen = own.convention_of(reward_format, getattr(models[0][0].config, "reward_head", LM) == QUANTILE)
             else:
                 from llm.scoring.published import load_published
 
@@ -106,9 +110,32 @@ class Scorer:
         outputs = (np.concatenate(columns, axis=1) for columns in zip(*of_models, strict=True))
         of_each = [list(islice(outputs, len(some))) for some in encoded]
         return [
-            Scores(self._calibrated(self.convention.log_odds(some, sequences)), self.convention.of_steps)
+            Scores(
+                self._calibrated(self.convention.log_odds(some, sequences)),
+                self.convention.of_steps,
+                self.convention.interval and self.convention.interval(some),
+            )
             for some, sequences in zip(of_each, encoded, strict=True)
         ]
+
+    def score_groups(self, groups: Iterable[Iterable[Record] | str]) -> list[list[Scores] | str]:
+        """Of each group of solutions their scores, or why one of them cannot be scored; of a text, which says why there
+        are none, the text."""
+        encoded: list[list[Sequence]] = []
+        found: list[int | str] = []
+        for group in groups:
+            if isinstance(group, str):
+                found.append(group)
+                continue
+            try:
+                sequences = [self.convention.encode(solution) for solution in group]
+            except ValueError as error:
+                found.append(str(error))
+            else:
+                found.append(len(sequences))
+                encoded += sequences
+        scores = iter(self.score_encoded(encoded))
+        return [one if isinstance(one, str) else list(islice(scores, one)) for one in found]
 
     def _calibrated(self, log_odds: np.ndarray) -> np.ndarray:
         return self.calibration.apply(log_odds) if self.calibration else log_odds

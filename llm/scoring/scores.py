@@ -19,6 +19,16 @@ class Scores:
 
     log_odds: np.ndarray  # [n] float64
     of_steps: bool = True
+    interval: np.ndarray | None = None  # [2, n] log-odds: where a quantile head expects a label to lie
+
+    @property
+    def low(self) -> Scores | None:
+        """The lower ends of the intervals."""
+        return None if self.interval is None else Scores(self.interval[0], self.of_steps)
+
+    @property
+    def high(self) -> Scores | None:
+        return None if self.interval is None else Scores(self.interval[1], self.of_steps)
 
     @property
     def steps(self) -> list[float]:
@@ -56,11 +66,16 @@ class Scores:
 
     def as_dict(self, threshold: float = THRESHOLD) -> dict:
         """For a line of JSON."""
+        ends = {name: [round(p, DIGITS) for p in end.steps] for name, end in self._ends().items()}
         if not self.of_steps:
-            return {"score": round(self.last, DIGITS), "reward": round(self.reward, DIGITS)}
+            ends_of_answer = {name: p for name, (p,) in ends.items()}
+            return {"score": round(self.last, DIGITS), "reward": round(self.reward, DIGITS), **ends_of_answer}
         aggregates = {name: round(getattr(self, name), DIGITS) for name in AGGREGATES}
         steps = [round(p, DIGITS) for p in self.steps]
-        return {"steps": steps, **aggregates, "first_below": self.first_below(threshold)}
+        return {"steps": steps, **ends, **aggregates, "first_below": self.first_below(threshold)}
+
+    def _ends(self) -> dict[str, Scores]:
+        return {name: end for name, end in (("low", self.low), ("high", self.high)) if end is not None}
 
 
 AGGREGATES = ("min", "last", "product", "mean", "sum_of_log_odds")

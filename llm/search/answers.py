@@ -1,12 +1,21 @@
-"""The final answer of a solution, and whether two are the same. No paddle here."""
+"""The final answer of a solution, and whether two are the same. No paddle here.
+
+math-verify compares expressions, sets, intervals and roots. It is an extra of this package; without it answers are
+compared as numbers where both are ones, and else as text.
+"""
 
 from __future__ import annotations
 
 import re
+import threading
 from fractions import Fraction
+from functools import cache
+from importlib import import_module, metadata, util
+from typing import Any
 
 PHRASE = re.compile(r"(?:answer\s*(?:is|:)|####)\s*:?\s*", re.IGNORECASE)
 BOXED = "\\boxed{"
+SECONDS = 5  # until math-verify gives up a comparison
 FRACTION = re.compile(r"\\[dt]?frac\{(-?[\d.]+)\}\{([\d.]+)\}")
 
 
@@ -29,13 +38,49 @@ def _inside(text: str) -> str | None:
     return None
 
 
-def same_answer(one: str | None, other: str | None) -> bool:
-    """Equal as numbers where both are ones (0.5, 1/2, \\frac{1}{2}, 50%), else as text without LaTeX's blanks and
-    signs around it. An answer that is missing is no answer."""
-    if one is None or other is None:
+def same_answer(given: str | None, right: str | None) -> bool:
+    """Equal as numbers where both are ones (0.5, 1/2, \\frac{1}{2}, 50%), as text without LaTeX's blanks and signs
+    around it, or as math-verify compares them. An answer that is missing is no answer."""
+    if given is None or right is None:
         return False
-    a, b = normalised(one), normalised(other)
-    return a == b
+    one, other = normalised(given), normalised(right)
+    if one == other or not is_installed() or not one or not other:
+        return one == other
+    if _is_number(one) and _is_number(other) or one.isalpha() and other.isalpha():
+        return False  # words would be products of their letters
+    return _verified(given, right)
+
+
+@cache
+def is_installed() -> bool:
+    return util.find_spec("math_verify") is not None
+
+
+def compared_by() -> str:
+    """For people and for what results were made of."""
+    return f"math-verify {metadata.version('math-verify')}" if is_installed() else "numbers and texts"
+
+
+def note() -> str:
+    how = "" if is_installed() else "; for expressions install the extra math: pip install math-verify"
+    return f"answers are compared by {compared_by()}{how}"
+
+
+def _verified(given: str, right: str) -> bool:
+    library = import_module("math_verify")
+    # its limits of time are signals, which only the main thread may set
+    seconds = SECONDS if threading.current_thread() is threading.main_thread() else None
+    one, other = (_parsed(library, text, seconds) for text in (given, right))
+    return bool(library.verify(other, one, timeout_seconds=seconds))
+
+
+def _parsed(library: Any, answer: str, seconds: int | None) -> list:
+    return library.parse(f"{BOXED}{answer.strip()}}}", parsing_timeout=seconds)
+
+
+def _is_number(text: str) -> bool:
+    """Of what `normalised` gives."""
+    return re.fullmatch(r"-?\d+(/\d+)?", text) is not None
 
 
 def normalised(answer: str) -> str:

@@ -4,50 +4,107 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from llm.core.console import ArgumentParser
 from llm.core.files import checksum
 from llm.core.records.json_stream import no_progress, read_values
 from llm.core.records.problem import Problem, excerpt
-from llm.search import arithmetic
-from llm.search.generator import Generator
-from llm.search.openai_server import PROMPT, SEPARATOR, ServerGenerator
+from llm.search import arithmetic, paddle_generator
+from llm.search.answers import compared_by
+from llm.search.generator import Generator, Sampling
+from llm.search.openai_server import ServerGenerator
 
-ARITHMETIC = "arithmetic"
+ARITHMETIC, SERVER, FOLDER = "arithmetic", "a server", "a folder"
+SAMPLING = asdict(Sampling())
+# the flags that each kind of generator has, with their defaults
+FLAGS: dict[str, dict[str, Any]] = {
+    ARITHMETIC: {"error": 0.25, "seed": 0},
+    SERVER: {"generator_model": "", **SAMPLING},
+    FOLDER: {"use_chat_template": False, "seed": 0, **SAMPLING},
+}
 
 
 def add_generator_flags(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--generator",
         required=True,
-        help="arithmetic (the problems of python -m llm generate), or the URL of an OpenAI-compatible server, "
-        "such as http://127.0.0.1:8000/v1",
+        help="arithmetic (the problems of python -m llm generate), the URL of an OpenAI-compatible server, such as "
+        "http://127.0.0.1:8000/v1, or the folder of a causal language model",
     )
-    parser.add_argument("--generator_model", default="", help="the name of the server's model")
-    parser.add_argument("--prompt", default=PROMPT, help="what the server is given, with {question} and {steps}")
-    parser.add_argument("--separator", default=SEPARATOR, help="what ends a step in the server's texts")
-    parser.add_argument("--temperature", type=float, default=0.7, help="of the server (default 0.7)")
+    parser.add_argument("--generator_model", help="of a server: the name of its model")
+    parser.add_argument("--prompt", help="of a server or a folder: what it reads, with {question} and {steps}")
+    parser.add_argument("--separator", help="of a server or a folder: what ends a step (default a blank line)")
+    parser.add_argument("--temperature", type=float, help="of a server or a folder (default 0.7)")
+    parser.add_argument("--top_p", type=float, help="of a server or a folder (default 1)")
+    parser.add_argument("--max_tokens", type=int, help="of a server or a folder: of a text (default 1024)")
     parser.add_argument(
-        "--error", type=float, default=0.25, help="of arithmetic: chance of a wrong step (default 0.25)"
+        "--use_chat_template",
+        action="store_true",
+        default=None,
+        help="of a folder: the question as the tokenizer's chat template writes it, instead of --prompt",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of arithmetic (default 0)")
+    parser.add_argument("--error", type=float, help="of arithmetic: chance of a wrong step (default 0.25)")
+    parser.add_argument("--seed", type=int, help="of arithmetic or a folder (default 0)")
 
 
 def generator_of(options: argparse.Namespace, questions: list[str]) -> Generator:
-    if options.generator == ARITHMETIC:
+    """What `--generator` names. Flags that were not given become the defaults of its kind."""
+    kind = _kind(options.generator)
+    _fill(options, kind)
+    if kind == ARITHMETIC:
         return arithmetic.for_questions(questions, options.error, options.seed)
-    if not options.generator.startswith(("http://", "https://")):
-        raise ValueError(f"--generator {options.generator!r}: write arithmetic, or a URL that begins with http")
-    return ServerGenerator(
-        options.generator, options.generator_model, options.prompt, options.separator, options.temperature
+    sampling = Sampling(**{name: getattr(options, name) for name in SAMPLING})
+    if kind == SERVER:
+        return ServerGenerator(options.generator, options.generator_model, sampling)
+    return paddle_generator.load(
+        options.generator, sampling, options.seed, options.use_chat_template, options.dtype, options.device
     )
+
+
+def _kind(generator: str) -> str:
+    if generator == ARITHMETIC:
+        return ARITHMETIC
+    if generator.startswith(("http://", "https://")):
+        return SERVER
+    if Path(generator).expanduser().is_dir():
+        return FOLDER
+    raise ValueError(
+        f"--generator {generator!r}: write arithmetic, a URL that begins with http, or the folder of a causal LM"
+    )
+
+
+def _fill(options: argparse.Namespace, kind: str) -> None:
+    known = {name for flags in FLAGS.values() for name in flags}
+    given = {name for name in known if getattr(options, name) is not None}
+    problems = [f"--{name}: {kind} has no such setting; leave it out" for name in sorted(given - FLAGS[kind].keys())]
+    if kind == FOLDER and {"use_chat_template", "prompt"} <= given:
+        problems.append("--prompt: with --use_chat_template the template writes the prompt; leave one of them out")
+    bounds = {"temperature": (0, 100), "top_p": (1e-6, 1), "max_tokens": (1, 1 << 20), "error": (0, 1)}
+    for name, (least, most) in bounds.items():
+        if name in given and not least <= getattr(options, name) <= most:
+            problems.append(f"--{name} {getattr(options, name)}: write a number from {least} to {most}")
+    if problems:
+        raise ValueError("\n".join(problems))
+    for name in known - given:
+        setattr(options, name, FLAGS[kind].get(name))
+
+
+def settings_of(options: argparse.Namespace) -> dict[str, Any]:
+    """What the generator's texts depend on."""
+    return {name: getattr(options, name) for name in FLAGS[_kind(options.generator)]}
 
 
 def made_of(options: argparse.Namespace, files: list[Path]) -> dict:
     """What results depend on, for a run that continues."""
     kept = {name: value for name, value in vars(options).items() if name not in ("OUTPUT", "device")}
-    return {**kept, "INPUT": {str(file): checksum(file) for file in files}}
+    if _kind(options.generator) == FOLDER:
+        from llm.scoring.model import fingerprint_of
+
+        kept["generator_weights"] = fingerprint_of(options.generator)
+    return {**kept, "answers": compared_by(), "INPUT": {str(file): checksum(file) for file in files}}
 
 
 def rows_of(files: list[Path], progress: Callable[[int], object] = no_progress) -> Iterator[tuple[str, str, dict]]:

@@ -10,6 +10,7 @@ import random
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from llm.data.arithmetic_problem import APPLY, Problem, Step, continue_solution, responses
 from llm.data.generate_arithmetic import problems
@@ -30,12 +31,12 @@ class ArithmeticGenerator:
         texts = dict.fromkeys(rest[0] for rest in self.complete(question, steps, count) if rest)
         return [Proposal(text, len(steps) == last) for text in texts]
 
-    def complete(self, question: str, steps: Sequence[str], count: int) -> list[list[str]]:
+    def complete(self, question: str, steps: Sequence[str], count: int, first: int = 0) -> list[list[str]]:
         problem = self._problem(question)
         shared = [Step(step.partition(": ")[2], total_after(step), True) for step in steps]
         draw = random.Random(f"{self.seed} {question} {' '.join(steps)}")
-        whole = (continue_solution(problem, draw, shared, self.error, self.error) for _ in range(count))
-        return [_written(solution, len(problem.events))[len(steps) :] for solution in whole]
+        whole = (continue_solution(problem, draw, shared, self.error, self.error) for _ in range(first + count))
+        return [_written(solution, len(problem.events))[len(steps) :] for solution in islice(whole, first, None)]
 
     def _problem(self, question: str) -> Problem:
         try:

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a language model is asked."""
+
+    prompt: str = "{question}\n\n{steps}"
+    separator: str = "\n\n"  # what ends a step
+    temperature: float = 0.7
+    top_p: float = 1.0
+    max_tokens: int = 1024  # of a text
 
 
 class Proposal(NamedTuple):
@@ -15,5 +27,6 @@ class Generator(Protocol):
     def next_steps(self, question: str, steps: Sequence[str], count: int) -> list[Proposal]:
         """At most `count` steps that may follow; fewer where the same one came twice."""
 
-    def complete(self, question: str, steps: Sequence[str], count: int) -> list[list[str]]:
-        """`count` ways to end the solution: the steps after those given, in each."""
+    def complete(self, question: str, steps: Sequence[str], count: int, first: int = 0) -> list[list[str]]:
+        """`count` ways to end the solution: the steps after those given, in each. Who asks again, for others, says with
+        `first` how many there were before."""

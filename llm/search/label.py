@@ -29,7 +29,8 @@ from llm.core.paths import find_files
 from llm.core.records.problem import excerpt
 from llm.scoring.result_file import rows_done, write_row
 from llm.scoring.score import add_reading_flags, load
-from llm.search.arguments import add_generator_flags, generator_of, made_of, rows_of
+from llm.search.answers import compared_by, note
+from llm.search.arguments import add_generator_flags, generator_of, made_of, rows_of, settings_of
 from llm.search.monte_carlo import HARD, Completions, Labels, agreed, estimate, first_error, hardened
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def main(argv: list[str]) -> None:
         files = find_files(options.INPUT)
         rows = [(place, question, *_solution(place, row)) for place, question, row in rows_of(files)]
         completions = Completions(generator_of(options, [question for _, question, _, _ in rows]), options.n)
+        print(note())
         judge = load(options, options.judge, options.convention) if options.judge else None
         done = rows_done(options.OUTPUT, {**made_of(options, files), "judge_weights": judge and judge.weights})
         kept, total = 0, 0
@@ -113,8 +115,10 @@ def record(
         "method": options.method,
         "rule": options.rule,
         "completions": options.n,
-        "generator": f"{options.generator} {options.generator_model}".strip(),
+        "generator": options.generator,
+        "settings": settings_of(options),
         "judge": options.judge,
+        "answers": compared_by(),
     }
     return {
         "src": [question],

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from llm.core.http_json import post
 from llm.search.answers import answer_of
-from llm.search.generator import Proposal
+from llm.search.generator import Proposal, Sampling
 
 TOKEN = "OPENAI_API_KEY"
-PROMPT = "{question}\n\n{steps}"
-SEPARATOR = "\n\n"
 
 
 @dataclass(frozen=True)
@@ -22,29 +20,27 @@ class ServerGenerator:
 
     url: str  # such as http://127.0.0.1:8000/v1
     model: str
-    prompt: str = PROMPT
-    separator: str = SEPARATOR
-    temperature: float = 0.7
-    max_tokens: int = 1024
+    sampling: Sampling = field(default_factory=Sampling)
     seconds: float = 300
 
     def next_steps(self, question: str, steps: Sequence[str], count: int) -> list[Proposal]:
-        choices = self._ask(question, steps, count, stop=[self.separator])
+        choices = self._ask(question, steps, count, stop=[self.sampling.separator])
         found = {choice["text"].strip(): _is_end(choice) for choice in choices if choice["text"].strip()}
         return [Proposal(text, is_last) for text, is_last in found.items()]
 
-    def complete(self, question: str, steps: Sequence[str], count: int) -> list[list[str]]:
+    def complete(self, question: str, steps: Sequence[str], count: int, first: int = 0) -> list[list[str]]:
         texts = (choice["text"] for choice in self._ask(question, steps, count))
-        return [[step.strip() for step in text.split(self.separator) if step.strip()] for text in texts]
+        return [[step.strip() for step in text.split(self.sampling.separator) if step.strip()] for text in texts]
 
     def _ask(self, question: str, steps: Sequence[str], count: int, **more: Any) -> list[dict]:
-        begun = "".join(f"{step}{self.separator}" for step in steps)
+        begun = "".join(f"{step}{self.sampling.separator}" for step in steps)
         body = {
             "model": self.model,
-            "prompt": self.prompt.format(question=question, steps=begun),
+            "prompt": self.sampling.prompt.format(question=question, steps=begun),
             "n": count,
-            "temperature": self.temperature,
-            "max_tokens": self.max_tokens,
+            "temperature": self.sampling.temperature,
+            "top_p": self.sampling.top_p,
+            "max_tokens": self.sampling.max_tokens,
             **more,
         }
         url = f"{self.url.rstrip('/')}/completions"

@@ -5,7 +5,7 @@
         --generator_model NAME --strategy beam --n 16 --width 4
 
 INPUT has a question a row (question, or src), and may have its answer. Strategies:
-  best-of-n   n solutions, the best one is chosen
+  best-of-n   n solutions, the best one is chosen; with --stop_at as many of them as the question needs
   beam        the best `width` beginnings are kept at every step, each continued in n / width ways
   dvts        `width` subtrees that begin with different steps, each with its own best step
 --keep says what a row of OUTPUT is:
@@ -33,10 +33,10 @@ from llm.core.paths import find_files
 from llm.scoring.result_file import rows_done, write_row
 from llm.scoring.score import add_model_flags, load
 from llm.scoring.scores import AGGREGATES
-from llm.search.answers import answer_of, normalised, same_answer
+from llm.search.answers import answer_of, normalised, note, same_answer
 from llm.search.arguments import add_generator_flags, generator_of, made_of, rows_of
 from llm.search.generator import Generator
-from llm.search.strategies import TREES, Judge, Solution, best_of_n
+from llm.search.strategies import TREES, Judge, Solution, best_of_n, until_sure
 
 KEEP = ("best", "worst", "pairs", "candidates")
 Found = list[tuple[Solution, float]]
@@ -45,31 +45,35 @@ Found = list[tuple[Solution, float]]
 def main(argv: list[str]) -> None:
     options = _parser().parse_args(argv)
     with plain_errors(ValueError, OSError):
-        if options.width > options.n:
-            raise ValueError(f"--width {options.width} is more than --n {options.n}; write {options.n} or less")
+        check(options)
         files = find_files(options.INPUT)
         rows = list(rows_of(files))
         if options.keep == "candidates" and (missing := [place for place, _, row in rows if "answer" not in row]):
             raise ValueError(f"--keep candidates: {missing[0]} has no answer to tell right candidates by. Add answers.")
         generator = generator_of(options, [question for _, question, _ in rows])
         scorer = load(options, options.MODEL, options.convention)
-        print(scorer.describe(), flush=True)
+        print(f"{scorer.describe()}\n{note()}", flush=True)
+        if options.stop_at is not None and not scorer.convention.interval:
+            raise ValueError(f"--stop_at: {options.MODEL} gives no intervals. Train one with reward_head quantile.")
         done = rows_done(options.OUTPUT, {**made_of(options, files), "weights": scorer.weights})
         judge = Judge(scorer.score, options.aggregate)
         right: dict[str, float] = {}
+        solutions = 0
         with ExitStack() as stack:
             output = stack.enter_context(options.OUTPUT.open("a", encoding="utf-8"))
             bar = stack.enter_context(tqdm(total=len(rows), initial=done, desc="questions", disable=None))
             for place, question, row in islice(rows, done, None):
                 found = search(question, generator, judge, options)
                 judge.known.clear()
+                solutions += len(found)
                 for kept in written(question, row, found, options.keep):
                     write_row(output, {"place": place, **kept})
                 output.flush()
                 for name, value in counted(found, row.get("answer")).items():
                     right[name] = right.get(name, 0) + value
                 bar.update()
-        print(f"{count_of(len(rows) - done, 'question')}: {options.OUTPUT}")
+        asked = len(rows) - done
+        print(f"{count_of(asked, 'question')}, {solutions / max(asked, 1):.2f} solutions each: {options.OUTPUT}")
         if of := right.pop("with an answer", 0):
             print(", ".join(f"{name} {count / of:.3f}" for name, count in right.items()) + " answered rightly")
 
@@ -86,13 +90,37 @@ def _parser() -> ArgumentParser:
     parser.add_argument(
         "--lookahead", type=int, default=0, help="of beam and dvts: further steps to judge by (default 0)"
     )
+    parser.add_argument(
+        "--stop_at",
+        type=float,
+        help="of best-of-n and a model with a quantile head: no more solutions once the lower end of the best one's "
+        "interval is so high",
+    )
+    parser.add_argument("--at_a_time", type=int, default=1, help="with --stop_at: new solutions a round (default 1)")
     parser.add_argument("--aggregate", choices=AGGREGATES, default="min", help="of the steps' scores (default min)")
     parser.add_argument("--keep", choices=KEEP, default="best", help="default best")
     return parser
 
 
+def check(options: argparse.Namespace) -> None:
+    """ValueError with all settings that cannot hold."""
+    problems = [
+        (options.width > options.n, f"--width {options.width} is more than --n {options.n}; write {options.n} or less"),
+        (
+            options.stop_at is not None and options.strategy != "best-of-n",
+            f"--stop_at: --strategy {options.strategy} has no number of solutions to spare. Write best-of-n.",
+        ),
+        (options.stop_at is None and options.at_a_time != 1, "--at_a_time: without --stop_at there is one round"),
+        (options.at_a_time < 1, f"--at_a_time {options.at_a_time}: write 1 or more"),
+    ]
+    if found := [text for is_wrong, text in problems if is_wrong]:
+        raise ValueError("\n".join(found))
+
+
 def search(question: str, generator: Generator, judge: Judge, options: argparse.Namespace) -> Found:
     """Solutions and their values, the best first."""
+    if options.stop_at is not None:
+        return until_sure(question, generator, judge, options.n, options.stop_at, options.at_a_time)
     if options.strategy == "best-of-n":
         return best_of_n(question, generator, judge, options.n)
     return TREES[options.strategy](question, generator, judge, options.n, options.width, options.lookahead)

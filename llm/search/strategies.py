@@ -1,7 +1,7 @@
 """Ways to search for a solution with a generator and a reward model. No paddle here.
 
 All candidates of a round are scored together, so what they share is computed once. A solution that was scored is not
-scored again.
+scored again; of what the model computed for it, nothing but the scores is kept.
 """
 
 from __future__ import annotations
@@ -23,20 +23,39 @@ class Judge:
 
     score: ScoreAll
     aggregate: str = "min"
-    known: dict[tuple[str, Solution], float] = field(default_factory=dict)
+    known: dict[tuple[str, Solution], Scores] = field(default_factory=dict)
 
     def values(self, question: str, solutions: Sequence[Solution]) -> list[float]:
         new = [one for one in dict.fromkeys(solutions) if (question, one) not in self.known]
         found = self.score([{"question": question, "steps": list(one)} for one in new]) if new else []
-        for one, scores in zip(new, found, strict=True):
-            self.known[question, one] = getattr(scores, self.aggregate)
-        return [self.known[question, one] for one in solutions]
+        self.known |= {(question, one): scores for one, scores in zip(new, found, strict=True)}
+        return [getattr(self.known[question, one], self.aggregate) for one in solutions]
+
+    def lower_end(self, question: str, solution: Solution) -> float:
+        """Of the interval of its value, for a solution that was scored by a model with a quantile head."""
+        return getattr(self.known[question, solution].low, self.aggregate)
 
 
 def best_of_n(question: str, generator: Generator, judge: Judge, n: int) -> list[tuple[Solution, float]]:
     """n solutions with their values, the best first; equal ones are listed as often as they came."""
     solutions = [tuple(steps) for steps in generator.complete(question, (), n)]
     return _sorted(zip(solutions, judge.values(question, solutions), strict=True))
+
+
+def until_sure(
+    question: str, generator: Generator, judge: Judge, n: int, enough: float, at_a_time: int
+) -> list[tuple[Solution, float]]:
+    """As many of n solutions as are needed: `at_a_time` more, until the lower end of the best one's interval is at
+    least `enough`."""
+    solutions: list[Solution] = []
+    ranked: list[tuple[Solution, float]] = []
+    for first in range(0, n, at_a_time):
+        more = generator.complete(question, (), min(at_a_time, n - first), first)
+        solutions += [tuple(steps) for steps in more]
+        ranked = _sorted(zip(solutions, judge.values(question, solutions), strict=True))
+        if ranked and judge.lower_end(question, ranked[0][0]) >= enough:
+            break
+    return ranked
 
 
 def beam(

@@ -28,6 +28,8 @@ class Score(BaseModel):
     """Of one solution: of its steps, or (score and reward) of the answer where the model judges it as a whole."""
 
     steps: list[float] | None = None
+    low: list[float] | float | None = None
+    high: list[float] | float | None = None
     min: float | None = None
     last: float | None = None
     product: float | None = None

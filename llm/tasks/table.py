@@ -17,6 +17,7 @@ from llm.core.settings.parse import SCHEMA, split_words
 TASKS = {  # modules with a TASK
     "reward": "llm.alignment.rm.flashmask.reward_task",
     "sft": "llm.finetune.sft_task",
+    "dpo": "llm.alignment.dpo.dpo_task",
 }
 DEFAULT, OF_DIALOGUES = "reward", "sft"
 DATA, FLAG = "train_dataset_path", "task"

@@ -28,16 +28,29 @@ def reward_logits(config: dict, weights: dict, hidden_KE, ids):
 
 
 def reward(kind: str, weights: dict, hidden_KE):
-    """[K]: ln(p / (1 - p)) by a head of the model's own, under the names of published models."""
+    """[K]: ln(p / (1 - p)) by a head of the model's own, under the names of published models; of a quantile head
+    [K, 3]."""
 
     def linear(name: str, x):
         return x @ weights[f"{name}.weight"].astype("float64").T + weights.get(f"{name}.bias", 0.0)
 
     if kind in ("value", "scalar"):
         return linear({"value": "v_head.summary", "scalar": "score"}[kind], hidden_KE)[:, 0]
+    if kind == "quantile":
+        below, median, above = linear("quantile_head", hidden_KE).T
+        return np.stack([median - np.log1p(np.exp(below)), median, median + np.log1p(np.exp(above))], axis=-1)
     inner = np.maximum(linear("score.0", hidden_KE), 0) if kind == "mlp" else hidden_KE
     classes_K2 = linear("score.2" if kind == "mlp" else "score", inner)
     return classes_K2[:, 1] - classes_K2[:, 0]
+
+
+def pinball_loss(rewards_K3, labels_K) -> float:
+    """The sum over all positions and quantiles, case by case."""
+    total = 0.0
+    for rewards_3, label in zip(rewards_K3, labels_K, strict=True):
+        for level, value in zip((0.1, 0.5, 0.9), 1 / (1 + np.exp(-rewards_3)), strict=True):
+            total += level * (label - value) if label > value else (1 - level) * (value - label)
+    return float(total)
 
 
 def ranking_loss(rewards_T, right_T, margin: float) -> float:

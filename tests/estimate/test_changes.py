@@ -66,7 +66,7 @@ def test_training_takes_whatever_may_be_proposed(start):
     """None of them is refused: stages with stage 2, adapters in stages, parts of layers with stage 3 would be."""
     flags = f"--gpus 4 --tensor_parallel_degree 1 --sharding_parallel_degree 4 {start}"
     settings, sizes = read_settings(TASK, [LLAMA, *flags.split()])
-    found = list(possible_changes(planned(settings, learns_text=False), sizes, 4))
+    found = list(possible_changes(planned(settings, TASK), sizes, 4))
     assert len({json.dumps(changes) for _, changes in found}) == len(found)
     for _, changes in found:
         read_settings(TASK, [LLAMA, *map(str, with_changes(flags, changes))])

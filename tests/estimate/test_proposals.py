@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from llm.alignment.rm.flashmask import reward_argument, reward_checks
+from llm.alignment.rm.flashmask.reward_task import TASK
 from llm.core.model.families import FAMILIES, GRANULARITIES
 from llm.core.model.grow_vocabulary import grow_vocabulary
 from llm.core.model.sizes import Sizes
@@ -69,7 +70,7 @@ def training_takes(values: dict, sizes: Sizes) -> dict | None:
             grow_vocabulary(model, sizes.vocab_size - sizes.spare_rows + 1)
     except ValueError:
         return None
-    return planned(settings, learns_text=False)
+    return planned(settings, TASK)
 
 
 def starts(count: int):

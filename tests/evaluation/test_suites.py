@@ -6,6 +6,7 @@ import json
 import random
 
 import numpy as np
+import pandas
 import pytest
 
 from llm.core.records.json_stream import no_progress
@@ -227,6 +228,28 @@ def test_rows_that_cannot_be_used(tmp_path, suite, row, parts):
     with pytest.raises(ValueError) as error:
         read(suite, tmp_path / "a.jsonl", row)
     assert "a.jsonl" in str(error.value) and all(part in str(error.value) for part in parts)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.parquet", "a.csv", "a.tsv.gz"])
+def test_other_files_have_the_same_rows(tmp_path, name):
+    """Values of csv files are texts, and a column with a gap is floating point in Parquet."""
+    rows = [
+        {"problem": "q", "steps": ["a, b", "c"], "label": 1, "final_answer_correct": True},
+        {"problem": "r", "steps": ["\u00e4\n"], "label": -1, "final_answer_correct": False},
+    ]
+    expected = [
+        (i.solutions[0].src, i.solutions[0].steps, i.truth, i.known) for i in read(processbench, tmp_path / "x", *rows)
+    ]
+    table = pandas.DataFrame(rows)
+    if name.endswith(".parquet"):
+        table.astype({"label": "float64"}).to_parquet(tmp_path / name)
+    elif ".jsonl" in name:
+        table.to_json(tmp_path / name, orient="records", lines=True)
+    else:
+        table["steps"] = table["steps"].map(json.dumps)
+        table.to_csv(tmp_path / name, index=False, sep="\t" if "tsv" in name else ",")
+    found = processbench.read([tmp_path / name], no_progress)
+    assert [(i.solutions[0].src, i.solutions[0].steps, i.truth, i.known) for i in found] == expected
 
 
 def test_all_bad_rows_are_named_at_once(tmp_path):

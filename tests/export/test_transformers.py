@@ -19,7 +19,13 @@ from tests.export.models import MODELS, make_model
 from tests.transformers_pythons import EVERY_PYTHON, MARKS, PYTHONS, answer_of
 
 READER, WRITER = (Path(__file__).with_name(f"{verb}_with_transformers.py") for verb in ("read", "write"))
-FORMS = ("causal-lm", "token-classification", "sequence-classification", "qwen-prm")
+FORMS = ("causal-lm", "token-classification", "sequence-classification", "qwen-prm")  # the last one is Qwen2's alone
+WITH_A_HEAD = [  # a model, its head, the forms that hold it
+    ("qwen2", "linear", ("token-classification", "qwen-prm")),
+    ("qwen2", "value", ("token-classification", "qwen-prm")),
+    ("qwen2", "mlp", ("qwen-prm",)),
+    ("llama 3", "linear", ("token-classification",)),
+]
 SOLUTIONS = [
     {"question": "Sam has 3 pens. He finds 4. How many?", "steps": ["Step 1: 3 + 4 = 7.", "Step 2: The answer is: 8"]},
     {"question": "1 + 1?", "steps": ["2"]},
@@ -47,14 +53,16 @@ def of_qwen(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def jobs(tokenizer, of_qwen, tmp_path_factory) -> list[tuple[dict, list[list[float]]]]:
-    """Every model in every form: what is to be read, and the scores of this project."""
+    """Every model in every form, and every head of a model's own in the forms that hold it: what is to be read, and the
+    scores of this project."""
     found = []
-    for number, name in enumerate(MODELS):
-        folder = tmp_path_factory.mktemp(f"model{number}")
-        own = of_qwen if name.lower().startswith("qwen") else tokenizer
-        for form in FORMS if name.lower().startswith("qwen2") else FORMS[:-1]:
+    for name, head, forms in [*((name, None, FORMS) for name in MODELS), *WITH_A_HEAD]:
+        is_qwen = name.lower().startswith("qwen")
+        for form in forms if name.lower().startswith("qwen2") else forms[:3]:
+            folder = tmp_path_factory.mktemp("model")
             each_step = form != "sequence-classification"
-            model = make_model(name, folder / f"{form} source", own, process_reward=each_step)
+            own = of_qwen if is_qwen else tokenizer
+            model = make_model(name, folder / "source", own, process_reward=each_step, head=head)
             main([str(model), str(folder / form), "--to", form])
             scores = Scorer.load(model).score(SOLUTIONS)
             texts = [text_of(solution, each_step) for solution in SOLUTIONS]

@@ -16,8 +16,6 @@ from tests.faults.commands import COMMANDS
 from tests.faults.outcomes import Row, table
 from tests.faults.readers import READERS
 
-AT_ONCE = 2
-
 
 def tests_of(base: Path, seed: int, count: int) -> Iterator[tuple[str, Callable[[Path], list[Row]]]]:
     """By name, what is done in an empty folder."""
@@ -37,6 +35,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10_000, help="changed files for each reader")
     parser.add_argument("--only", default="", help="tests whose names begin so")
     parser.add_argument("--number", type=int, help="with --only READER: this changed file alone")
+    parser.add_argument("--at_once", type=int, default=2, help="tests that run at the same time")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         base = Path(folder)
@@ -45,7 +44,7 @@ def main() -> None:
             print(mutations.shown(base, options.only, options.seed, options.number))
             return
         chosen = [test for test in tests_of(base, options.seed, options.count) if test[0].startswith(options.only)]
-        with ThreadPoolExecutor(AT_ONCE) as pool:
+        with ThreadPoolExecutor(options.at_once) as pool:
             rows = [row for found in pool.map(lambda test: carry_out(base, *test), chosen) for row in found]
     print("\n" + table(rows))
     print(*(example for row in rows for example in row.examples), sep="\n")

@@ -17,7 +17,7 @@ from tests.runs import FORKS, End, ends_of_ranks, history
 SECONDS = 120  # of one command; it takes about one
 TRAINER = "llm.core.train.exact_trainer:ExactTrainer"
 INPUT, SCORES, MADE = "solutions.jsonl", "scores.jsonl", "made"
-LEFT = {"scores.jsonl.run.json"}
+RESUMED = ("full", "LoRA", ".pdparams", "LoRA .pdparams", "stage3", "fine-tuning")
 
 
 class Command(NamedTuple):
@@ -66,7 +66,8 @@ def train(form: str) -> Callable[..., list[End]]:
     def run(folder: Path, watched: tuple[Path, Path] | None = None) -> list[End]:
         faults = {"watch": dict(zip(("folder", "store"), map(str, watched), strict=True))} if watched else {}
         flags = [str(folder / "run/config.json")]
-        return ends_of_ranks(flags, folder / "run", forms.FORMS[form][0], SECONDS, **faults)
+        how = forms.FORMS[form]
+        return ends_of_ranks(flags, folder / "run", how.ranks, SECONDS, how.script, **faults)
 
     return run
 
@@ -79,8 +80,18 @@ def trained(folder: Path) -> object:
     return weights, history(out), names
 
 
-def prepare_start(folder: Path) -> None:
-    forms.flags_of(folder, folder / "run", "full", max_steps=1)
+def start(form: str, data: tuple[str, ...]) -> Command:
+    """A run from its beginning; `data` are its files of records."""
+    return Command(
+        lambda folder: forms.flags_of(folder, folder / "run", form, max_steps=1),
+        train(form),
+        trained,
+        lambda folder: [
+            *files_of(folder / "tiny/model"),
+            *(folder / "tiny" / name for name in data),
+            folder / "run/config.json",
+        ],
+    )
 
 
 def prepare_resume(form: str) -> Callable[[Path], None]:
@@ -89,7 +100,8 @@ def prepare_resume(form: str) -> Callable[[Path], None]:
     def prepare(folder: Path) -> None:
         flags = forms.flags_of(folder, folder / "run", form, max_steps=3)
         kill = {"rank": 0, "inside": f"{TRAINER}.compute_loss", "step": 2}
-        first, *_ = ends_of_ranks(flags, folder / "run", forms.FORMS[form][0], SECONDS, sigkill=kill)
+        how = forms.FORMS[form]
+        first, *_ = ends_of_ranks(flags, folder / "run", how.ranks, SECONDS, how.script, sigkill=kill)
         assert first.code == -9, first.shown
 
     return prepare
@@ -147,17 +159,9 @@ def of_adapters(folder: Path) -> list[Path]:
 
 FULL, LORA = prepare_finished("full"), prepare_finished("LoRA")
 COMMANDS = {
-    "training": Command(
-        prepare_start,
-        train("full"),
-        trained,
-        lambda folder: [
-            *files_of(folder / "tiny/model"),
-            *(folder / f"tiny/{name}.jsonl" for name in ("train", "dev")),
-            folder / "run/config.json",
-        ],
-    ),
-    **{f"resuming {form}": resume(form) for form in ("full", "LoRA", ".pdparams", "LoRA .pdparams", "stage3")},
+    "training": start("full", ("train.jsonl", "dev.jsonl")),
+    "fine-tuning": start("fine-tuning", ("answers.jsonl", "dev_answers.jsonl")),
+    **{f"resuming {form}": resume(form) for form in RESUMED},
     "score": Command(FULL, score, scored, of_model),
     "score, LoRA": Command(LORA, score, scored, of_adapters),
     "merge-lora": Command(LORA, merge, made, of_adapters),

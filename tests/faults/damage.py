@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
+from llm.core.model.whole import LIST
 from tests.faults import trees
 from tests.faults.commands import COMMANDS, Command
 from tests.faults.outcomes import (
@@ -124,7 +125,7 @@ def judged(ends: list[End], path: Path | None) -> tuple[str, str]:
 
 def is_protected(folder: Path, path: Path) -> bool:
     """By a checksum that is kept."""
-    return path.parent.name.startswith("checkpoint-")
+    return path.parent.name.startswith("checkpoint-") or (path.parent / LIST).exists()
 
 
 def difference(wanted: object, found: object) -> str:

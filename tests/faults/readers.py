@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -28,7 +29,10 @@ from llm.core.console import listed
 from llm.core.model import config as config_module
 from llm.core.model import forward
 from llm.core.model.attention import block_attention
-from llm.core.records.records import LABELLED, PREFERENCES, read_records
+from llm.core.model.whole import LIST
+from llm.core.records.dialogues import iter_dialogues
+from llm.core.records.json_stream import no_progress
+from llm.core.records.records import LABELLED, PREFERENCES, ReadCounts, read_records
 from llm.core.run.work import needed_of_checkpoint
 from llm.core.strict_json import object_of
 from llm.core.text.load_tokenizer import load_tokenizer
@@ -79,6 +83,15 @@ def prepare_records(base: Path, folder: Path) -> None:
     (folder / "pairs.jsonl").write_bytes(b"\n".join((base / "tiny/pairs.jsonl").read_bytes().splitlines()[:3]))
 
 
+def prepare_dialogues(base: Path, folder: Path) -> None:
+    """One of each form."""
+    dialogues: list[dict] = factories.read_lines(base / "tiny/answers.jsonl")[:1]
+    dialogues.append({"src": ["Hi", "And now?"], "tgt": ["Hello", "Bye"], "weight": 2})
+    chat = [("system", "Be brief."), ("user", "2 + 3?"), ("assistant", "5")]
+    dialogues.append({"messages": [{"role": role, "content": content} for role, content in chat]})
+    (folder / "dialogues.jsonl").write_text("".join(json.dumps(one) + "\n" for one in dialogues))
+
+
 def are_records(name: str, content: bytes) -> bool:
     if name.endswith(".gz"):
         try:
@@ -97,6 +110,12 @@ RECORDS = Reader(
     },
     prepare_records,
     lambda base, folder, name: read_records(str(folder / name), form=PREFERENCES if "pairs" in name else LABELLED),
+    are_records,
+)
+DIALOGUES = Reader(
+    {"dialogues.jsonl": mutants.of_lines},
+    prepare_dialogues,
+    lambda base, folder, name: list(iter_dialogues([folder / name], ReadCounts(), False, no_progress)),
     are_records,
 )
 SETTINGS = Reader(
@@ -238,9 +257,10 @@ def prepare_checkpoint(base: Path, folder: Path) -> None:
     shutil.copytree(base / "full/out/checkpoint-2", folder, dirs_exist_ok=True)
 
 
-def prepare_finished(form: str, base: Path, folder: Path) -> None:
+def prepare_finished(form: str, base: Path, folder: Path, with_list: bool = False) -> None:
+    """Without its list, which would name every file that was changed."""
     for file in (base / form / "out").iterdir():
-        if file.is_file() and not file.name.startswith("."):
+        if file.is_file() and not file.name.startswith(".") and (with_list or file.name != LIST):
             shutil.copy(file, folder)
 
 
@@ -273,9 +293,16 @@ ADAPTERS = Reader(
     is_json,
     other_names=("for weights other than those now in",),
 )
+LISTS = Reader(
+    {LIST: mutants.of_json},
+    partial(prepare_finished, "full", with_list=True),
+    read_finished,
+    is_json,
+)
 
 READERS = {
     "records": RECORDS,
+    "dialogues": DIALOGUES,
     "settings": SETTINGS,
     "config.json": CONFIGS,
     "tokenizer.json, tokenizer_config.json": TOKENIZERS,
@@ -288,4 +315,5 @@ READERS = {
     "states of a checkpoint": STATES,
     "reward_format.json": FORMATS,
     "lora_config.json, lora_base.json": ADAPTERS,
+    "finished-model.json": LISTS,
 }

@@ -19,6 +19,15 @@ def test_aggregates_follow_from_the_steps():
     assert set(scores.as_dict()) == {"steps", "min", "last", "product", "mean", "sum_of_log_odds", "first_below"}
 
 
+def test_the_ends_of_an_interval_are_scores_of_their_own():
+    scores = Scores(np.zeros(2), interval=np.array([[-3.0, -1.0], [1.0, 2.0]]))
+    assert scores.low.min == pytest.approx(1 / (1 + math.exp(3))) and scores.high.last == pytest.approx(0.880797)
+    written = scores.as_dict()
+    assert written["low"] == [0.047426, 0.268941] and written["high"] == [0.731059, 0.880797]
+    of_answer = Scores(np.zeros(1), of_steps=False, interval=np.array([[-1.0], [2.0]])).as_dict()
+    assert of_answer == {"score": 0.5, "reward": 0.0, "low": 0.268941, "high": 0.880797}
+
+
 def test_a_step_on_the_threshold_is_not_right():
     assert Scores(np.zeros(1)).first_below(0.5) == 0
 

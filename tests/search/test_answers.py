@@ -1,8 +1,19 @@
 """The final answer of a solution, and which answers are the same."""
 
+import threading
+
 import pytest
 
+from llm.search import answers
 from llm.search.answers import answer_of, same_answer
+
+
+@pytest.fixture(params=["with math-verify", "without it"])
+def either(request, monkeypatch):
+    if request.param == "without it":
+        monkeypatch.setattr(answers, "is_installed", lambda: False)
+    else:
+        pytest.importorskip("math_verify")
 
 
 @pytest.mark.parametrize(
@@ -31,10 +42,40 @@ def test_the_last_answer_counts(text, answer):
         ("\\text{Yes}", "yes"),
     ],
 )
-def test_the_same(one, other):
+def test_the_same(one, other, either):
     assert same_answer(one, other) and same_answer(other, one)
 
 
-@pytest.mark.parametrize("one, other", [("7", "8"), ("x+1", "1+x"), (None, None), ("1/0", "1"), ("", "0")])
-def test_not_the_same(one, other):
+@pytest.mark.parametrize(
+    "one, other",
+    [("7", "8"), ("x+1", "x-1"), (None, None), ("1/0", "1"), ("", "0"), ("abc", "cab"), ("A", "B"), ("[0,1)", "(0,1)")],
+)
+def test_not_the_same(one, other, either):
     assert not same_answer(one, other)
+
+
+EXPRESSIONS = [
+    ("x+1", "1+x"),
+    ("\\sqrt{8}", "2\\sqrt{2}"),
+    ("(x-1)(x+1)", "x^2-1"),
+    ("\\{1,2\\}", "\\{2,1\\}"),
+    ("10^{3}", "1000"),
+    ("6 \\text{ cm}", "6"),
+]
+
+
+@pytest.mark.parametrize("one, other", EXPRESSIONS)
+def test_the_same_as_expressions(one, other):
+    pytest.importorskip("math_verify")
+    assert same_answer(one, other) and same_answer(other, one)
+    found = []  # its limit of time is a signal, which no other thread may set
+    thread = threading.Thread(target=lambda: found.append(same_answer(one, other)))
+    thread.start()
+    thread.join()
+    assert found == [True]
+
+
+def test_without_math_verify_expressions_are_texts_and_the_note_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(answers, "is_installed", lambda: False)
+    assert not any(same_answer(one, other) for one, other in EXPRESSIONS)
+    assert answers.compared_by() == "numbers and texts" and "pip install math-verify" in answers.note()

@@ -12,7 +12,7 @@ from llm.scoring.scores import Scores
 from llm.search import arithmetic
 from llm.search.answers import answer_of, same_answer
 from llm.search.generator import Proposal
-from llm.search.strategies import Judge, beam, best_of_n, dvts
+from llm.search.strategies import Judge, beam, best_of_n, dvts, until_sure
 
 PROBLEMS = list(problems(40, split="dev"))
 
@@ -71,6 +71,48 @@ def test_best_of_n_is_sorted_and_no_solution_is_scored_twice():
     assert len(found) == 20 and len(asked) == 10
     best_of_n("q", Digits(), judge, 20)
     assert len(asked) == 10
+
+
+def with_intervals(width):
+    """The last digit is the score, and how unsure the judge is depends on it."""
+
+    def score(solutions):
+        last = [np.array([float(one["steps"][-1])]) for one in solutions]
+        return [Scores(r, interval=np.stack([r - width(r[0]), r + width(r[0])])) for r in last]
+
+    return score
+
+
+@pytest.mark.parametrize(
+    "width, enough, n, at_a_time, solutions",
+    [
+        (lambda r: 0.0, 0.99, 20, 1, 4),  # solutions end with 2, 3, 4, ...; sigmoid(5) is the first above 0.99
+        (lambda r: 0.0, 0.99, 20, 3, 6),  # two rounds
+        (lambda r: 2.0, 0.99, 20, 1, 6),
+        (lambda r: 2.0, 0.99, 3, 1, 3),  # never sure
+        (lambda r: 9.0 if r < 9 else 0.0, 0.99, 20, 1, 8),  # sure of 9 alone
+        (lambda r: 9.0, 0.99, 20, 3, 20),
+    ],
+)
+def test_sampling_ends_when_the_lower_end_of_the_best_is_high_enough(width, enough, n, at_a_time, solutions):
+    found = until_sure("q", Numbered(), Judge(with_intervals(width), "last"), n, enough, at_a_time)
+    assert len(found) == solutions
+    assert found[0][0] == max((solution for solution, _ in found), key=lambda solution: solution[-1])
+    if solutions == n:
+        assert sorted(found) == sorted(best_of_n("q", Numbered(), Judge(with_intervals(width), "last"), n))
+
+
+class Numbered(Digits):
+    def complete(self, question, steps, count, first=0):
+        return super().complete(question, steps, first + count)[first:]
+
+
+def test_arithmetic_goes_on_with_other_solutions():
+    generator = arithmetic.ArithmeticGenerator({problem.question: problem for problem in PROBLEMS}, error=0.5)
+    question = PROBLEMS[0].question
+    whole = generator.complete(question, (), 7)
+    parts = [generator.complete(question, (), count, first) for first, count in ((0, 2), (2, 1), (3, 4))]
+    assert [one for part in parts for one in part] == whole
 
 
 def truth(solutions):

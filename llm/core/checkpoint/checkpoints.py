@@ -9,25 +9,20 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable
-from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
-from llm.core.files import checksum, files_in, flush, flush_folder, write_json
-from llm.core.strict_json import read_object
+from llm.core import file_list
+from llm.core.files import files_in, flush, flush_folder, write_json
 
-FILE_LIST = "checkpoint_files.json"
+FILE_LIST = file_list.OF_CHECKPOINT
 IDENTITY = "run_identity.json"
-SIZE, CHECKSUM = "size", "checksum"
 
 
 def mark_complete(folder: Path) -> None:
     flush_folder(folder)
     flush(folder.parent)
     files = [path for path in files_in(folder) if path.name != FILE_LIST]
-    facts = {str(path.relative_to(folder)): {SIZE: path.stat().st_size, CHECKSUM: checksum(path)} for path in files}
-    write_json(folder / FILE_LIST, facts)
+    write_json(folder / FILE_LIST, {str(path.relative_to(folder)): file_list.facts_of(path) for path in files})
     flush(folder)
 
 
@@ -39,44 +34,12 @@ def is_complete(folder: Path) -> bool:
 
 def faults_of_sizes(folder: Path) -> list[str]:
     """What is wrong with the list or with the size of a file."""
-    return _faults(folder, with_checksums=False)
+    return file_list.faults_of_checkpoint(folder, unread=file_list.ALL)
 
 
-def faults(folder: Path, only: Iterable[str] = ("*",)) -> list[str]:
+def faults(folder: Path, only: tuple[str, ...] = file_list.ALL) -> list[str]:
     """What is wrong with the list or with a file, which is read whole. `only` files with such names are looked at."""
-    return _faults(folder, with_checksums=True, only=tuple(only))
-
-
-def _faults(folder: Path, with_checksums: bool, only: tuple[str, ...] = ("*",)) -> list[str]:
-    path = folder / FILE_LIST
-    if not path.is_file():
-        return [f"{FILE_LIST} is missing"]
-    try:
-        facts = read_object(path)
-    except ValueError as error:
-        return [str(error)]
-    if not facts:
-        return [f"{FILE_LIST} names no file"]
-    looked_at = {name: fact for name, fact in facts.items() if any(fnmatch(name, pattern) for pattern in only)}
-    return [fault for name, fact in looked_at.items() if (fault := _fault(folder / name, name, fact, with_checksums))]
-
-
-def _fault(path: Path, name: str, fact: Any, with_checksum: bool) -> str:
-    """`fact` is the size alone in the list of an early checkpoint."""
-    fact = fact if isinstance(fact, dict) else {SIZE: fact, CHECKSUM: None}
-    size, wanted = fact.get(SIZE), fact.get(CHECKSUM, "")
-    if type(size) is not int or (wanted is not None and not isinstance(wanted, str)):
-        return f"{FILE_LIST} has no size and checksum for {name}"
-    try:
-        if not path.is_file():
-            return f"{name} is missing"
-        if (found := path.stat().st_size) != size:
-            return f"{name} has {found:,} bytes instead of {size:,}"
-        if with_checksum and wanted is not None and checksum(path) != wanted:
-            return f"{name} has changed since it was saved (its checksum differs)"
-    except (OSError, ValueError) as error:  # an input/output error of the disk, a name that cannot be one
-        return f"{name} cannot be read ({error})"
-    return ""
+    return file_list.faults_of_checkpoint(folder, only)
 
 
 def all_checkpoints(output_dir: Path) -> list[Path]:

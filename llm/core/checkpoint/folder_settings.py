@@ -8,7 +8,7 @@ from pathlib import Path
 
 from llm.core.checkpoint import checkpoints, output_folder
 from llm.core.checkpoint.output_folder import absolute
-from llm.core.model import replacement
+from llm.core.model import replacement, whole
 from llm.core.settings.settings import Settings
 
 PROBE = ".probe-"
@@ -67,7 +67,7 @@ def _why_not_this_folder(settings: Settings, folder: Path, model_path: str, writ
     all_checkpoints = checkpoints.all_checkpoints(folder)
     resumed = absolute(given) if given else all_checkpoints[-1] if all_checkpoints else None
     # a model that waits for its place gets there first, by the run itself
-    is_kept = writes_model and not replacement.is_waiting(folder) and output_folder.keeps_model(folder, resumed)
+    is_kept = writes_model and not whole.is_waiting(folder) and output_folder.keeps_model(folder, resumed)
     if is_kept:
         return output_folder.WOULD_REPLACE
     if not given and _is_foreign(folder):

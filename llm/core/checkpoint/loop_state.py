@@ -15,7 +15,7 @@ from paddle.base import core
 from paddle.distributed import fleet
 
 from llm.core import pickles
-from llm.core.console import in_short
+from llm.core.console import UserError, in_short
 from llm.core.files import read_json, write_json
 from llm.core.strict_json import read_object
 
@@ -66,7 +66,7 @@ def restore_random(folder: Path, rank: int, ranks: int) -> None:
         if len(states) == ranks:
             _restore(states[rank])
     except Exception as error:  # numbers that fit nowhere fail in any way
-        raise ValueError(
+        raise UserError(
             f"{file}: this state of random numbers is damaged ({in_short(error)}). Copy the checkpoint again, or "
             "delete it to resume from the one before."
         ) from error

@@ -15,14 +15,14 @@ from typing import Protocol
 
 from llm.core.checkpoint import checkpoints, compatibility
 from llm.core.console import listed
-from llm.core.model import replacement
+from llm.core.model import replacement, whole
 from llm.core.parallel import ranks
 from llm.core.parallel.ranks import say
 
 SETTINGS_FILE = "settings.json"  # of a model
 SETTINGS_OF_EVALUATION, SETTINGS_OF_BENCHMARK = "eval_settings.json", "benchmark_settings.json"
 IN_PROGRESS = "run-in-progress"  # a folder with the settings of a run whose model is not there yet
-OF_RUNS = {SETTINGS_FILE, SETTINGS_OF_EVALUATION, SETTINGS_OF_BENCHMARK, IN_PROGRESS, replacement.READY}
+OF_RUNS = {SETTINGS_FILE, SETTINGS_OF_EVALUATION, SETTINGS_OF_BENCHMARK, IN_PROGRESS, whole.READY}
 EVALUATION = "eval_results.json"
 WOULD_REPLACE = (
     "holds a finished model and no checkpoint of it to resume from, so the run would replace this model; give another "

@@ -18,6 +18,7 @@ from paddlenlp.transformers.llama import modeling as llama
 
 from llm.core.cpu.kernels import operators
 from llm.core.cpu.kernels.build import kernels
+from llm.core.model import kv_cache
 
 BUCKET = 32  # lengths of blocks are rounded up to it: fewer and larger multiplications against padding
 
@@ -164,7 +165,7 @@ def bound_in_layers(attention):
     def attend(
         q, config, k, v, attention_mask, output_attentions, *args, attn_mask_startend_row_indices=None, **others
     ):
-        out_BSE = attention(q, k, v, _checked(attn_mask_startend_row_indices))
+        out_BSE = kv_cache.attend(attention, q, k, v, _checked(attn_mask_startend_row_indices))
         # with sequence parallelism what follows has the tokens of all rows one after another
         return out_BSE.reshape([-1, out_BSE.shape[-1]]) if config.sequence_parallel else out_BSE
 
@@ -187,7 +188,7 @@ def mistral_forward(attention):
         tables = [table.unsqueeze([0, 2]) for table in self.rotary_emb(v, seq_len=length)]
         # Llama's is Mistral's for tokens before heads, which saves transposing back and forth
         q, k = llama.apply_rotary_pos_emb(q, k, *tables, position_ids)
-        return self.o_proj(attention(q, k, v, end_row_BS)), None, None
+        return self.o_proj(kv_cache.attend(attention, q, k, v, end_row_BS)), None, None
 
     return forward
 

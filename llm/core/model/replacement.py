@@ -1,9 +1,9 @@
-"""A finished model in a folder: replaced as a whole, and read as a whole. No paddle here.
+"""A finished model in a folder is replaced as a whole. No paddle here.
 
-The files of a new model are written into a sub-folder, with a list of their names. One rename of this sub-folder makes
-them the model. After it the files of the old model are deleted and the new ones moved up, the list last. A process that
-is killed before the rename leaves the old model. One that is killed after it leaves a folder that is refused by
-`read_whole`, until the next process that writes there has moved the rest.
+The files of a new model are written into a sub-folder, with a list of them and their checksums. One rename of this
+sub-folder makes them the model. After it the files of the old model are deleted and the new ones moved up, the list
+last. A process that is killed before the rename leaves the old model. One that is killed after it leaves a folder that
+is refused by `read_whole` (whole.py), until the next process that writes there has moved the rest.
 """
 
 from __future__ import annotations
@@ -17,17 +17,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from llm.core.console import listed
+from llm.core import file_list
 from llm.core.files import flush, flush_folder, write_json
-from llm.core.strict_json import read_object
+from llm.core.model.whole import FILES, LIST, READY, WEIGHTS, facts_in, is_waiting
 from llm.core.text.load_tokenizer import OTHER_FILES, TOKENIZER_FILES
 from llm.core.text.tokenizer_settings import CONFIG_FILE
 
-LIST, FILES = "finished-model.json", "files"
-UNFINISHED, READY, LOCK = "unfinished-model", "ready-model", ".running"
+UNFINISHED, LOCK = "unfinished-model", ".running"
 PART = re.compile(r"\.\d+\.part$")  # how a file ends that a killed process was writing
-# what weights are saved in: whole or as adapters, safetensors or not, in one file or several
-WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.pdparams", "*.pdparams.index.json")
+# of its run's last evaluation, or of a benchmark in the same folder; nobody reads the model by them
+CHANGE_LATER = ("trainer_state.json", "train_results.json")
 MODEL_FILES = (*WEIGHTS, "lora_config.json")
 OF_TRAINING = "settings_origin.json"
 # what else may be there of a model: of earlier versions, which left no list, and of what was measured of it later
@@ -38,72 +37,8 @@ OTHERS = (
 )
 
 
-# ---- reading
-
-
-@contextlib.contextmanager
-def read_whole(folder: Path) -> Iterator[None]:
-    """Around reading a model: ValueError where its folder has parts of two, lacks a file, or gets another model
-    meanwhile."""
-    if problem := problem_of(folder):
-        raise ValueError(problem)
-    before = _which(folder)
-    try:
-        yield
-    finally:
-        if problem_of(folder) or _which(folder) != before:
-            raise ValueError(f"{folder}: the model was replaced while it was read. Start the same command again.")
-
-
-def problem_of(folder: Path) -> str | None:
-    """Why what is in the folder is not one whole model. A folder without a list is taken as it is."""
-    if is_waiting(folder):
-        return (
-            f"{folder} has files of two models: the process that put a new one there was ended before it had moved all "
-            "of its files. Start its command again, which moves the rest."
-        )
-    try:
-        missing = [name for name in _names(folder / LIST) if not (folder / name).is_file()]
-    except ValueError as error:
-        return f"{folder}: {error}. Copy the folder again."
-    if missing:
-        return f"{folder} lacks {listed(sorted(missing))} of the files that {LIST} names. Copy the folder again."
-    return None
-
-
-def is_waiting(folder: Path) -> bool:
-    """Whether a new model is whole and not yet in its place."""
-    return (folder / READY / LIST).is_file()
-
-
 def holds_model(folder: Path) -> bool:
     return (folder / LIST).is_file() or any(file for pattern in MODEL_FILES for file in folder.glob(pattern))
-
-
-def _which(folder: Path) -> tuple[int, int] | None:
-    """Another value for every model that is put into a folder."""
-    try:
-        facts = (folder / LIST).stat()
-    except FileNotFoundError:
-        return None
-    return facts.st_ino, facts.st_mtime_ns
-
-
-def _names(file: Path) -> list[str]:
-    """Of the files of a model, or none where there is no list. ValueError where it names what can be none of them."""
-    if not file.is_file():
-        return []
-    names = read_object(file).get(FILES)
-    if not isinstance(names, list) or not all(map(_is_name, names)):
-        raise ValueError(f"{LIST} is not a list of the files of a model")
-    return names
-
-
-def _is_name(name: object) -> bool:
-    return isinstance(name, str) and name not in ("", "..") and Path(name).name == name
-
-
-# ---- writing
 
 
 @contextlib.contextmanager
@@ -173,7 +108,8 @@ def begin(folder: Path) -> Path:
 def finish(folder: Path) -> None:
     """What is in the sub-folder is the folder's model from now on."""
     unfinished = folder / UNFINISHED
-    write_json(unfinished / LIST, {FILES: sorted(path.name for path in unfinished.iterdir())})
+    facts = {path.name: file_list.facts_of(path, path.name in CHANGE_LATER) for path in sorted(unfinished.iterdir())}
+    write_json(unfinished / LIST, {FILES: facts})
     flush_folder(unfinished)
     os.rename(unfinished, folder / READY)
     flush(folder)
@@ -187,7 +123,7 @@ def complete(folder: Path) -> bool:
     waits = not ready.is_symlink() and is_waiting(folder)
     if waits:
         try:
-            new = set(_names(ready / LIST))
+            new = set(facts_in(ready / LIST))
         except ValueError as error:
             raise ValueError(f"{ready}: {error}. Delete this folder: the model in it is damaged.") from error
         to_move = {name for name in new if os.path.lexists(ready / name)}
@@ -205,7 +141,7 @@ def complete(folder: Path) -> bool:
 def _all_of_model(folder: Path) -> set[str]:
     names = {path.name for pattern in (*MODEL_FILES, *OTHERS) for path in folder.glob(pattern)}
     with contextlib.suppress(ValueError):  # a damaged list of the old model
-        names |= set(_names(folder / LIST))
+        names |= set(facts_in(folder / LIST))
     return {name for name in names if (folder / name).is_symlink() or (folder / name).is_file()}
 
 
@@ -221,7 +157,7 @@ def has_only_leftovers(folder: Path) -> bool:
     if not names & {READY, LOCK}:
         return not found
     try:
-        of_model = {*_names(folder / LIST), *_names(folder / READY / LIST)}
+        of_model = {*facts_in(folder / LIST), *facts_in(folder / READY / LIST)}
     except ValueError:
         return False
     return found <= {LIST, *of_model} and OF_TRAINING not in of_model

@@ -19,6 +19,7 @@ OWN = (
     "report_to",
     "model_name_or_path",
     "tokenizer_name_or_path",
+    "reference_model_name_or_path",
     "verbose",
     "train_dataset_path",
     "dev_dataset_path",

@@ -15,11 +15,11 @@ from typing import Protocol
 
 import numpy as np
 
+from llm.core.rows.answer_payload import Arrays, ComparedAnswers, NextTokens
+from llm.core.rows.marks import joined, moved, positions_of
 from llm.core.rows.prefix_tree import Tree
 from llm.core.text.answers import Answer
 from llm.core.text.encoding import Sequence
-
-Arrays = dict[str, np.ndarray]
 
 
 class Payload(Protocol):
@@ -71,7 +71,7 @@ class Labels:
     def of_trees(cls, trees: list[Tree], places: list[np.ndarray]) -> Labels:
         solutions = [solution for tree in trees for solution in tree.solutions]
         counts = [len(solution.labels) for solution in solutions]
-        scored, at = _positions(places)
+        scored, at = positions_of(places)
         labels = np.concatenate([solution.labels for solution in solutions])
         return cls(
             scored=scored,
@@ -92,13 +92,13 @@ class Labels:
     @classmethod
     def batch(cls, payloads: Several[Labels], first_scored: np.ndarray, first_solution: np.ndarray) -> Arrays:
         return {
-            "label_at": _moved(payloads, "at", first_scored),  # [M] into the K scored positions
-            "labels": _joined(payloads, "labels"),  # [M]
-            "targets": _joined(payloads, "targets"),  # [M]
-            "weights": _joined(payloads, "weights"),  # [M]
-            "solutions": _moved(payloads, "solutions", first_solution),  # [M] numbered through the batch
-            "error_cut": _joined(payloads, "error_cut"),  # [M]
-            "texts": _joined(payloads, "texts"),  # [M]
+            "label_at": moved(payloads, "at", first_scored),  # [M] into the K scored positions
+            "labels": joined(payloads, "labels"),  # [M]
+            "targets": joined(payloads, "targets"),  # [M]
+            "weights": joined(payloads, "weights"),  # [M]
+            "solutions": moved(payloads, "solutions", first_solution),  # [M] numbered through the batch
+            "error_cut": joined(payloads, "error_cut"),  # [M]
+            "texts": joined(payloads, "texts"),  # [M]
         }
 
 
@@ -120,7 +120,7 @@ class Pairs:
 
     @classmethod
     def of_trees(cls, trees: list[Tree], places: list[np.ndarray]) -> Pairs:
-        scored, at = _positions(places)
+        scored, at = positions_of(places)
         first, ends = 0, []
         for tree in trees:
             ends += [(link.chosen + first, link.rejected + first) for link in tree.links]
@@ -145,55 +145,14 @@ class Pairs:
     @classmethod
     def batch(cls, payloads: Several[Pairs], first_scored: np.ndarray, first_solution: np.ndarray) -> Arrays:
         return {
-            "chosen": _moved(payloads, "chosen", first_scored),  # [P] into the K scored positions
-            "rejected": _moved(payloads, "rejected", first_scored),  # [P]
-            "margins": _joined(payloads, "margins"),  # [P]
-            "pair_weights": _joined(payloads, "weights"),  # [P]
+            "chosen": moved(payloads, "chosen", first_scored),  # [P] into the K scored positions
+            "rejected": moved(payloads, "rejected", first_scored),  # [P]
+            "margins": joined(payloads, "margins"),  # [P]
+            "pair_weights": joined(payloads, "weights"),  # [P]
         }
 
 
-@dataclass(frozen=True, slots=True)
-class NextTokens:
-    """M tokens of answers, each predicted at the position before it; several answers may go on from one position."""
-
-    scored: np.ndarray  # [K] int64, rising
-    at: np.ndarray  # [M] int64
-    solutions: np.ndarray  # [M] int64
-    next_ids: np.ndarray  # [M] int64
-    weights: np.ndarray  # [M] float32
-
-    @property
-    def weight(self) -> float:
-        return float(self.weights.sum(dtype="float64"))
-
-    @classmethod
-    def of_trees(cls, trees: list[Tree], places: list[np.ndarray]) -> NextTokens:
-        answers = [answer for tree in trees for answer in tree.solutions]
-        counts = [len(answer.scored) for answer in answers]
-        scored, at = _positions(places)
-        return cls(
-            scored=scored,
-            at=at,
-            solutions=np.repeat(np.arange(len(answers)), counts),
-            next_ids=np.concatenate([answer.ids[answer.scored + 1] for answer in answers]).astype("int64"),
-            weights=np.repeat(np.array([answer.weight for answer in answers], "float32"), counts),
-        )
-
-    @classmethod
-    def blank(cls) -> NextTokens:
-        first = np.zeros(1, "int64")
-        return cls(first, first, first, first, np.zeros(1, "float32"))
-
-    @classmethod
-    def batch(cls, payloads: Several[NextTokens], first_scored: np.ndarray, first_solution: np.ndarray) -> Arrays:
-        return {
-            "next_at": _moved(payloads, "at", first_scored),  # [M] into the K scored positions
-            "next_ids": _joined(payloads, "next_ids"),  # [M]
-            "weights": _joined(payloads, "weights"),  # [M]
-        }
-
-
-Some = Labels | Pairs | NextTokens  # kind of payload
+Some = Labels | Pairs | NextTokens | ComparedAnswers  # kind of payload
 
 
 def _texts(solution: Sequence) -> np.ndarray:
@@ -208,25 +167,10 @@ def _texts(solution: Sequence) -> np.ndarray:
 
 
 def payload_of(trees: list[Tree], places: list[np.ndarray]) -> Some:
-    if trees[0].links:
-        return Pairs.of_trees(trees, places)
-    kind = NextTokens if isinstance(trees[0].solutions[0], Answer) else Labels
+    of_pairs, of_each = (ComparedAnswers, NextTokens) if isinstance(trees[0].solutions[0], Answer) else (Pairs, Labels)
+    kind: type[Some] = of_pairs if trees[0].links else of_each
     return kind.of_trees(trees, places)
 
 
 def arrays_of(payload: Some) -> list[np.ndarray]:
     return [getattr(payload, field.name) for field in fields(payload)]
-
-
-def _positions(places: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """([K] the positions that are scored, [M] which of them each place is)"""
-    scored, at = np.unique(np.concatenate(places), return_inverse=True)
-    return scored.astype("int64"), at.astype("int64")
-
-
-def _joined(payloads: Several, name: str) -> np.ndarray:
-    return np.concatenate([getattr(payload, name) for payload in payloads])
-
-
-def _moved(payloads: Several, name: str, first: np.ndarray) -> np.ndarray:
-    return np.concatenate([getattr(payload, name) + start for payload, start in zip(payloads, first, strict=True)])

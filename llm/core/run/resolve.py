@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from llm.core.checkpoint import folder_settings
@@ -28,7 +28,7 @@ class Resolved(NamedTuple):
 
 
 def resolve_settings(
-    classes: Sequence[type],
+    classes: tuple[type, ...],
     argv: list[str],
     description: str,
     note_problems: Callable[[Settings, int, bool], None],
@@ -44,4 +44,5 @@ def resolve_settings(
     settings.check()
     sizes = read_sizes(model_path, head_of(settings))
     fit(settings, sizes)
-    return Resolved(settings, *settings.build(), model_path, sizes, machine.ranks)
+    training, data, model = settings.build()
+    return Resolved(settings, training, data, model, model_path, sizes, machine.ranks)

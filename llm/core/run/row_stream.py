@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import xxhash
 
+from llm.core.console import UserError
 from llm.core.parallel.ranks import say
 from llm.core.records.json_stream import no_progress
 from llm.core.records.records import ReadCounts
@@ -47,8 +48,13 @@ class RowStream:
 
     def __iter__(self) -> Iterator[Row]:
         """A bad record ends it at once."""
-        rows = self._rows(ReadCounts(), no_progress) if self.seen.is_whole else self._told()
-        return map(self.weigh, rows) if self.weigh else rows
+        is_known = self.seen.is_whole
+        try:
+            rows = self._rows(ReadCounts(), no_progress) if is_known else self._told()
+            yield from map(self.weigh, rows) if self.weigh else rows
+        except (ValueError, OSError) as error:
+            changed = "the data has changed since it was read: " if is_known else ""
+            raise UserError(f"{changed}{error}") from error
 
     def _told(self) -> Iterator[Row]:
         yield from self.first_pass(no_progress, at_once=True)

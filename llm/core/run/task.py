@@ -47,6 +47,7 @@ class Task:
     of_records: tuple[str, ...]  # settings that decide what a record is
     of_text: tuple[str, ...]  # and how it becomes tokens
     learns_text: bool  # tokens over the whole vocabulary, and not rewards
+    holds_reference: Callable[[Settings], bool] = lambda settings: False  # a second model of the same sizes
     form_of: FormOf = no_form
     fit_to_form: Callable[[Settings, str], None] = fits_every_form
     training_rows: Callable[[Any, PackedRows], Rows] = rows_as_they_are

@@ -4,15 +4,17 @@ evaluation. Its settings are resolved and its data is packed by now; from here o
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import errno
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from llm.core import patches
 from llm.core.checkpoint import compatibility, contents, output_folder
-from llm.core.console import plain_errors
+from llm.core.console import UserError, plain_errors
 from llm.core.files import write_json
 from llm.core.model import attention, pipeline
 from llm.core.model.adapters import lora_config
@@ -27,10 +29,10 @@ from llm.core.train.evaluator import evaluate_at_end
 from llm.core.train.exact_trainer import ExactTrainer, names_of_sums
 from llm.core.train.library_arguments import LibraryArguments, library_arguments
 from llm.core.train.objective import Objective
-from llm.core.train.resumable_trainer import SaveError
 from llm.core.train.tally import COUNTED_BY_ALL
 
 TRAIN_RESULTS = "train_results.json"
+OF_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class Learner(NamedTuple):
@@ -41,6 +43,9 @@ class Learner(NamedTuple):
     objective: Objective
     weights: dict[str, list[int]]  # names and shapes of what a checkpoint holds
     build_model: Callable[[Any, LibraryArguments], Any]  # (attention, arguments) -> the model that trains
+    identity: Mapping[str, Any] = MappingProxyType(
+        {}
+    )  # what a run that resumes a checkpoint must share, besides settings
 
 
 @dataclass(frozen=True)
@@ -62,18 +67,34 @@ def carry_out(
     with plain_errors(ValueError, OSError), rank_failure.reported():
         patches.apply_to_processes()
         arguments = meet_ranks(run)
-    with plain_errors(SaveError, OSError, ValueError), rank_failure.reported(), output_folder.locked(run.output_dir):
-        start = find_start(run, learner, arguments, train, dev)
-        attend, why = attention.choose(run.model.use_flash_attention, run.model.flash_mask)
-        show_start(run, start, why, threads)
-        model = learner.build_model(attend, arguments)
-        trainer = make_trainer(run, learner, start, model, rows, dev.rows if dev else None)
-        begin_run(run, start)
-        with contextlib.closing(trainer.curves):
+    with contextlib.ExitStack() as until_the_end:
+        with plain_errors(ValueError, OSError), rank_failure.reported():
+            until_the_end.enter_context(output_folder.locked(run.output_dir))
+            start = find_start(run, learner, arguments, train, dev)
+            attend, why = attention.choose(run.model.use_flash_attention, run.model.flash_mask)
+            show_start(run, start, why, threads)
+            model = learner.build_model(attend, arguments)
+            trainer = make_trainer(run, learner, start, model, rows, dev.rows if dev else None)
+            begin_run(run, start)
+        # From here on an error that is not meant for users is a fault of the code, and its stack is shown.
+        with plain_errors(UserError), rank_failure.reported(), disk_reported(), contextlib.closing(trainer.curves):
             results = _train_and_evaluate(run, start, trainer)
-        if train and not train.seen.is_whole:
-            say("\n".join(train.seen.describe("training data, as far as it was read", run.data.max_seq_len)))
+    if train and not train.seen.is_whole:
+        say("\n".join(train.seen.describe("training data, as far as it was read", run.data.max_seq_len)))
     return results
+
+
+@contextlib.contextmanager
+def disk_reported() -> Iterator[None]:
+    """UserError for what only the user can mend."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in OF_DISK:
+            raise
+        raise UserError(
+            f"{error}. Free some space (or make the folder writable) and start the same command again."
+        ) from error
 
 
 def meet_ranks(run: Run) -> LibraryArguments:
@@ -98,7 +119,7 @@ def find_start(
 ) -> Start:
     """ValueError where a checkpoint is damaged or of another run, or where the processes do not belong to one run."""
     base = fingerprint(run.model_path, run.sizes.model_type) if run.model.lora else None
-    identity = run.identity(base, train.fingerprint if train else None)
+    identity = {**run.identity(base, train.fingerprint if train else None), **learner.identity}
     needed = needed_of_checkpoint(run, learner)
     checkpoint = ranks.decided_by_first(
         lambda: output_folder.find_checkpoint(

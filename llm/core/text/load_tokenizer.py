@@ -16,6 +16,7 @@ from tokenizers import Tokenizer as Backend
 from llm.core.console import in_short
 from llm.core.strict_json import object_of, text_of
 from llm.core.text.sentencepiece_tokenizer import PIECES_FILES, SentencePieceTokenizer
+from llm.core.text.slow_patterns import panics_as_errors
 from llm.core.text.tokenizer import LLAMA, OF_CLASSES, JsonTokenizer, Tokenizer
 from llm.core.text.tokenizer_settings import CONFIG_FILE, OF_PIECES, OLDER_FILES, TEMPLATE_FILE, read_config
 
@@ -32,10 +33,9 @@ def load_tokenizer(name_or_path: str) -> Tokenizer:
     """The tokenizer of a folder, or of a model's name that PaddleNLP can download."""
     try:
         folder = Path(name_or_path)
-        return read_tokenizer(folder if folder.is_dir() else _download(name_or_path))
-    except BaseException as error:
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # Rust's is no Exception
-            raise
+        with panics_as_errors():
+            return read_tokenizer(folder if folder.is_dir() else _download(name_or_path))
+    except Exception as error:
         raise ValueError(
             f"tokenizer_name_or_path: no tokenizer could be read from {name_or_path!r} ({in_short(error)}). "
             f"Its folder needs one of {', '.join(TOKENIZER_FILES)} and {CONFIG_FILE}."

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from llm.core.records.comparisons import COMPARISON, Comparison, parse_comparison
 from llm.core.records.dialogues import DIALOGUE, Dialogue, parse_dialogue
 from llm.core.records.problem import Problem
 from llm.core.records.records import LABELLED, PREFERENCES, parser_of
@@ -45,3 +46,8 @@ def dialogue_reading(last_only: bool = False, make_encoder: Callable[[], AnswerE
     """Of dialogues, each up to every answer that is learnt."""
     parts = partial(Dialogue.up_to_answers, last_only=last_only)
     return Reading(DIALOGUE, parse_dialogue, parts, make_encoder, AnswerEncoder.encode)
+
+
+def comparison_reading(make_encoder: Callable[[], AnswerEncoder] | None = None) -> Reading:
+    """Of answers that were compared, pair by pair."""
+    return Reading(COMPARISON, parse_comparison, Comparison.pairs, make_encoder, AnswerEncoder.encode_pair)

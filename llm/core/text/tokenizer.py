@@ -12,6 +12,7 @@ from tokenizers import Tokenizer as Backend
 
 from llm.core.console import listed
 from llm.core.text.pieces_as_json import puts_blank_first, take_blank_before
+from llm.core.text.slow_patterns import check_time, panics_as_errors
 from llm.core.text.tokenizer_settings import (
     ADDED_FILE,
     CONFIG_FILE,
@@ -223,16 +224,18 @@ class JsonTokenizer(Tokenizer):
         self._add_listed_tokens()
         if kind.startswith(LLAMA):
             backend.post_processor = self._template(*self._llama_ends())
+        check_time(lambda text: self._encode(text, True))
         self.prefix, self.suffix = self._ends_of_the_file()
         if "ByteLevel" in str(backend.decoder):
             self.byte_decoder = _byte_of_letter()
 
     def _encode(self, text: str, split_special_tokens: bool) -> list[int]:
         if split_special_tokens:
-            return self._backend.encode(text, add_special_tokens=False).ids
+            with panics_as_errors():
+                return self._backend.encode(text, add_special_tokens=False).ids
         self._backend.encode_special_tokens = False
         try:
-            return self._backend.encode(text, add_special_tokens=False).ids
+            return self._encode(text, True)
         finally:
             self._backend.encode_special_tokens = True
 

@@ -11,6 +11,7 @@ import numpy as np
 import paddle
 
 from llm.core.checkpoint.checkpoints import step_of
+from llm.core.console import UserError
 from llm.core.model import pipeline
 from llm.core.parallel.ranks import from_all_ranks, say
 from llm.core.train.progress import line_of
@@ -26,7 +27,7 @@ def evaluate(trainer: ExactTrainer, rows, prefix: str = "eval") -> dict:
     with trainer.tally.clock_stopped():
         losses, *columns = _of_all_ranks(trainer, _judge(trainer, rows))
         if without := int((~np.isfinite(losses)).sum()):
-            raise ValueError(
+            raise UserError(
                 f"of {len(losses):,} held-out scores {without:,} have a NaN or infinite loss: the model's weights are "
                 "too large for them, so there is no result. Give another model, or lower learning_rate."
             )

@@ -16,7 +16,7 @@ import paddle
 from paddle.distributed.fleet.meta_parallel.sharding.group_sharded_stage3 import GroupShardedStage3
 
 from llm.core.checkpoint import checkpoints
-from llm.core.console import listed
+from llm.core.console import UserError, listed
 from llm.core.parallel import stage3
 from llm.core.parallel.ranks import from_all_ranks
 from llm.core.rows.row import Row
@@ -32,7 +32,7 @@ MOST_IN_A_ROW = 10  # of updates that are left out
 CAUSES = ("learning_rate", "adam_beta1", "adam_beta2", "adam_epsilon", "weight_decay", "max_grad_norm")
 
 
-class Diverged(ValueError):
+class Diverged(UserError):
     """A loss, a gradient or weights are NaN or infinite, and the run ends with it."""
 
 

@@ -22,10 +22,11 @@ from paddlenlp.trainer.trainer_utils import ShardingOption
 from paddlenlp.trainer.unified_checkpoint.load_save_single_card import save_single_card_checkpoint
 from paddlenlp.trainer.utils.helper import broadcast_dataset_rank0_model, broadcast_dp_optimizer
 from paddlenlp.transformers.model_utils import _add_variant
+from safetensors import SafetensorError
 
 from llm.core.checkpoint import checkpoints, contents, loop_state, stage3_checkpoint
 from llm.core.checkpoint.contents import STATE, TALLY
-from llm.core.console import listed
+from llm.core.console import UserError, listed
 from llm.core.files import read_json, write_json
 from llm.core.model import replacement
 from llm.core.parallel import rank_failure, ranks, stage3
@@ -33,7 +34,7 @@ from llm.core.parallel.ranks import from_all_ranks
 from llm.core.train.tally import Tally
 
 
-class SaveError(Exception):
+class SaveError(UserError):
     """A checkpoint or the model could not be written; what was there before is untouched."""
 
 
@@ -88,7 +89,7 @@ class ResumableTrainer(Trainer):
     def _check_best(self) -> None:
         best = self.state.best_model_checkpoint
         if best and (faults := contents.faults_of_model(Path(best), self.needed)):
-            raise ValueError(
+            raise UserError(
                 f"load_best_model_at_end: the best model is in {best}, which is damaged: {listed(faults)}. Put back a "
                 "copy of it, or write load_best_model_at_end false to end with the last model, and start the same "
                 "command again."
@@ -216,7 +217,7 @@ class ResumableTrainer(Trainer):
 
 
 def _give_up(unfinished: Path, folder: Path, error: Exception) -> NoReturn:
-    if rank_failure.is_sign(error):
+    if rank_failure.is_sign(error) or not isinstance(error, OSError | SafetensorError):
         raise error
     left = "is ignored"  # other ranks may be writing into it
     if dist.get_world_size() == 1:

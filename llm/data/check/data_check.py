@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from llm.core.console import count_of
+from llm.core.records.comparisons import COMPARISON, Comparison
 from llm.core.records.dialogues import DIALOGUE, Dialogue
 from llm.core.records.json_stream import no_progress, read_values
 from llm.core.records.problem import Problem
@@ -17,8 +18,8 @@ from llm.core.text.encoding import Pair
 from llm.core.text.encoding import Sequence as Encoding
 from llm.core.text.parallel_encoding import encode_all
 from llm.core.text.reading import Reading
+from llm.data.check.answers import Comparisons, Dialogues
 from llm.data.check.bad_records import BadRecords
-from llm.data.check.dialogues import Dialogues
 from llm.data.check.duplicates import CONTRADICTION, Duplicates
 from llm.data.check.finding import Finding, Measure
 from llm.data.check.labels import Labels
@@ -28,7 +29,7 @@ from llm.data.check.steps import Steps
 from llm.data.check.tokens import Encoded, PartsEncoder, Tokens, encoded
 from llm.data.written_records import NOWHERE
 
-Some = Record | Preference | Dialogue
+Some = Record | Preference | Dialogue | Comparison
 LEFT_OUT, KEPT = NOWHERE, 1
 
 
@@ -157,6 +158,8 @@ def _measure(check: DataCheck, read: Read, seen: object) -> bool:
 def _measures_of(reading: Reading, against: Sequence[Path]) -> Iterator[Measure]:
     if reading.form == DIALOGUE:
         yield Dialogues()
+    elif reading.form == COMPARISON:
+        yield Comparisons()
     elif reading.form == PREFERENCES:
         yield Pairs()
     else:

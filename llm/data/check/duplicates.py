@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from llm.core.console import count_of
+from llm.core.records.comparisons import Comparison
 from llm.core.records.dialogues import Dialogue
 from llm.core.records.records import Preference, Record
 from llm.data.check.finding import Chart, Examples, Finding
@@ -30,7 +31,7 @@ class Duplicates:
         self.duplicates, self.contradictions = Examples(), Examples()
         self.contradicted: dict[int, int] = {}  # by the text, the number of its first record
 
-    def add(self, record: Record | Preference | Dialogue, number: int) -> str:
+    def add(self, record: Record | Preference | Dialogue | Comparison, number: int) -> str:
         if isinstance(record, Record) and not any(label is not None for label in record.labels):
             return ""
         text, judged = _text_and_judgement(record)
@@ -62,9 +63,13 @@ class Duplicates:
         yield from self.contradictions.finding(CONTRADICTION, f"{text}, but other labels", advice)
 
 
-def _text_and_judgement(record: Record | Preference | Dialogue) -> tuple[str, int]:
-    if isinstance(record, Dialogue):
-        return "\0".join(part for message in record.messages for part in message), 0
+def _text_and_judgement(record: Record | Preference | Dialogue | Comparison) -> tuple[str, int]:
+    if isinstance(record, Dialogue | Comparison):
+        before = [part for message in record.messages for part in message]
+        if isinstance(record, Dialogue):
+            return "\0".join(before), 0
+        ranked = sorted(zip(record.answers, record.ranks, strict=True))
+        return "\0".join((*before, "\0", *(answer for answer, _ in ranked))), hash(tuple(rank for _, rank in ranked))
     if isinstance(record, Record):
         texts, judged = record.steps, hash(record.labels)
     else:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from llm.core.console import count_of
+from llm.core.records.comparisons import AnswerPair
 from llm.core.records.dialogues import Dialogue
 from llm.core.text.encoding import EncodeCounts, Pair, Sequence
 from llm.data.check.finding import Chart, Examples, Finding
@@ -73,7 +74,7 @@ def encoded(encoder: PartsEncoder, parts: list) -> Encoded:
     whole = found if fits and not is_cut else encoder.encode_whole(parts)
     if not whole:
         reasons = [reason for reason, number in counts.dropped.items() if number > dropped.get(reason, 0)]
-        left_out = reasons[0] if isinstance(parts[0], Dialogue) else ""
+        left_out = reasons[0] if isinstance(parts[0], Dialogue | AnswerPair) else ""
         return Encoded(place, prompt_cut=prompt_cut, is_scored=False, left_out=left_out)
     return Encoded(place, max(map(_length, whole)), is_cut, fits, prompt_cut, found=tuple(found))
 

@@ -29,6 +29,7 @@ class Convention:
     encode: Callable[[Record], list[Sequence]]
     log_odds: Callable[[list[np.ndarray], list[Sequence]], np.ndarray]
     reward_ids: tuple[int, int] | None = None  # the positive and the negative token, where the LM head is read
+    interval: Callable[[list[np.ndarray]], np.ndarray] | None = None  # [2, n] log-odds, of outputs that say how sure
 
     @property
     def label(self) -> str:

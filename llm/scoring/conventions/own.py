@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
+
 from llm.alignment.rm.flashmask.reward_format import RewardFormat, as_outcome
 from llm.core.records.records import Record
 from llm.core.text.encoding import Sequence, StepEncoder
@@ -12,10 +14,21 @@ from llm.scoring.conventions.convention import Convention, first_minus_second
 NAME, VERSION = "paddle-reward", 1
 
 
-def convention_of(reward_format: RewardFormat) -> Convention:
+def convention_of(reward_format: RewardFormat, of_quantiles: bool = False) -> Convention:
+    """`of_quantiles`: of a quantile head, whose median is the score."""
     of_steps = reward_format.values.process_reward
     encode = partial(_encode, encoder=reward_format.encoder(), of_steps=of_steps)
+    if of_quantiles:
+        return Convention(NAME, VERSION, of_steps, encode, _median, interval=_ends)
     return Convention(NAME, VERSION, of_steps, encode, first_minus_second)
+
+
+def _median(outputs: list[np.ndarray], sequences: list[Sequence]) -> np.ndarray:
+    return np.concatenate(outputs)[:, 1]
+
+
+def _ends(outputs: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate(outputs)[:, [0, 2]].T
 
 
 def _encode(solution: Record, encoder: StepEncoder, of_steps: bool) -> list[Sequence]:

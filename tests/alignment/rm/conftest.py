@@ -39,8 +39,8 @@ def data_sets(tiny, made_once) -> dict[str, dict]:
     pairs = factories.pairs_of(tiny) | {
         "reward_tokens": "7,+",
         "logging_steps": 2,  # a checkpoint is saved between two lines of the log
-        "save_steps": 5,
-        "eval_steps": 5,
+        "save_steps": 3,
+        "eval_steps": 3,
     }
     # 9 rows: every second update has one, which is on the first rank; the model gets worse before the end
     few = {
@@ -70,6 +70,7 @@ def data_sets(tiny, made_once) -> dict[str, dict]:
         "few pairs": few_pairs,
         "linear": steps | new("linear"),
         "few ranked, mlp": few_steps | new("mlp") | {"prm_loss": "pqm"},
+        "few quantiles": few_steps | new("quantile"),
         "few pairs, value": few_pairs | new("value"),
         "tied, mlp": tied | new("mlp"),
         "tied": tied,

@@ -14,6 +14,7 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -207,10 +208,10 @@ def count_forwards(file: str) -> None:
     before("_settle", write)
 
 
-def main(argv: list[str]) -> None:
+def main(argv: list[str], script: Callable = run_reward.main) -> None:
     for name, settings in json.loads(argv[0]).items():
         globals()[name](**settings)
-    run_reward.main(argv[1:])
+    script(argv[1:])
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from tests.runs import refusal, train_ranks
 
 pytestmark = [pytest.mark.runs, pytest.mark.distributed]
 
-CHECKPOINT = {"steps": "checkpoint-10", "pairs": "checkpoint-5", "few": "checkpoint-4", "tied": "checkpoint-10"}
-LAST = {"steps": "checkpoint-20", "pairs": "checkpoint-20", "few": "checkpoint-8", "tied": "checkpoint-20"}
+CHECKPOINT = {"steps": "checkpoint-6", "pairs": "checkpoint-3", "few": "checkpoint-4", "tied": "checkpoint-6"}
+LAST = {"steps": "checkpoint-12", "pairs": "checkpoint-12", "few": "checkpoint-8", "tied": "checkpoint-12"}
 RESUMED = [  # data, saved under, goes on under
     ("pairs", "tensor", ONE),
     ("pairs", "stage1", ONE),

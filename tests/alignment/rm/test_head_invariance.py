@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
-from llm.alignment.rm.flashmask.reward_objective import MODEL_INPUTS, LabelObjective, PairObjective
+from llm.alignment.rm.flashmask.reward_objective import MODEL_INPUTS, LabelObjective, PairObjective, QuantileObjective
 from llm.core import patches
 from llm.core.model import attention, config
 from llm.core.rows.batch import collate
@@ -18,7 +18,7 @@ from llm.core.rows.label_weights import weigh_solutions
 from llm.core.rows.prefix_tree import lone_tree
 from llm.core.rows.row import make_row
 from tests.alignment.rm.forests import assert_invariant, few, outcome, random_pairs, random_solutions
-from tests.core.numpy_forward import ranking_loss
+from tests.core.numpy_forward import pinball_loss, ranking_loss
 
 SEEDS, SIZES = st.integers(0, 10_000), st.integers(1, 4)
 MARGIN = 2.0
@@ -30,16 +30,26 @@ def loss_of(objective):
 
 JUDGED = loss_of(LabelObjective(True, "reward_tokens", MARGIN))
 RANKED = loss_of(LabelObjective(True, "pqm", MARGIN))
+QUANTILES = loss_of(QuantileObjective(True, "quantile", MARGIN))
 COMPARED = loss_of(PairObjective(centering=0.1))
+
+
+def load(head: str, tiny, tokens):
+    folder = str(tiny / "model")
+    new = {} if head == "lm" else {"new_head": 5}
+    found = config.load_config(folder, head)
+    loaded = patches.load_model(folder, found, attention.block_attention, "float32", **new)
+    return as_reward_model(loaded, tokens)
 
 
 @pytest.fixture(scope="module", params=["lm", "linear", "mlp", "value"])
 def model(request, tiny, tokens):
-    folder = str(tiny / "model")
-    new = {} if request.param == "lm" else {"new_head": 5}
-    found = config.load_config(folder, request.param)
-    loaded = patches.load_model(folder, found, attention.block_attention, "float32", **new)
-    return as_reward_model(loaded, tokens)
+    return load(request.param, tiny, tokens)
+
+
+@pytest.fixture(scope="module")
+def quantile_model(tiny, tokens):
+    return load("quantile", tiny, tokens)
 
 
 @few
@@ -63,14 +73,37 @@ def test_pairs(model, seed, batch_size):
     assert_invariant(model, pairs, batch_size, COMPARED)
 
 
+@few
+@given(seed=SEEDS, batch_size=SIZES)
+def test_quantiles(quantile_model, seed, batch_size):
+    assert_invariant(quantile_model, random_solutions(seed), batch_size, QUANTILES, lambda row: row)
+
+
+def test_the_quantile_loss_of_a_forest_is_that_of_its_solutions_alone(quantile_model):
+    """Where solutions share a step, each of its labels counts."""
+    solutions = random_solutions(5)
+    total = 0.0
+    for solution in solutions:
+        outputs_K3 = outputs_of(quantile_model, solution)
+        assert (np.diff(outputs_K3) > 0).all()
+        total += solution.weight * pinball_loss(outputs_K3, solution.labels)
+    found = outcome(quantile_model, solutions, (True, True, True), 4, QUANTILES, lambda row: row)
+    assert found[0] == pytest.approx(total, rel=1e-5)
+
+
+def outputs_of(model, solution) -> np.ndarray:
+    """Of a solution by itself."""
+    arrays = collate([make_row([lone_tree(solution)])], pad_id=0)
+    return model(**{name: paddle.to_tensor(arrays[name]) for name in MODEL_INPUTS}).numpy().astype("float64")
+
+
 def test_the_ranking_of_a_forest_is_that_of_its_solutions_alone(model):
     """The formula in numpy over the rewards of every solution by itself, each counting its weight."""
     solutions = random_solutions(5)
     assert len(solutions) > 4
     total = 0.0
     for solution in solutions:
-        arrays = collate([make_row([lone_tree(solution)])], pad_id=0)
-        logits = model(**{name: paddle.to_tensor(arrays[name]) for name in MODEL_INPUTS}).numpy().astype("float64")
+        logits = outputs_of(model, solution)
         total += solution.weight * ranking_loss(np.diff(logits[:, ::-1])[:, 0], solution.labels > 0.5, MARGIN)
     assert outcome(model, solutions, (True, True, True), 4, RANKED, weigh_solutions)[0] == pytest.approx(
         total, rel=1e-5

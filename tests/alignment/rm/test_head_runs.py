@@ -12,7 +12,10 @@ from safetensors.numpy import load_file
 from llm.alignment.rm.flashmask.run_reward import main
 from llm.core.checkpoint.checkpoints import IDENTITY, mark_complete
 from llm.core.model.head.head_kinds import KINDS, TRAINED
+from llm.evaluation.calibrate import main as calibrate
+from llm.evaluation.evaluate import main as evaluate
 from llm.export.merging import merge
+from llm.scoring.score import main as score
 from llm.scoring.scorer import Scorer
 from tests import factories
 from tests.alignment.rm.conftest import new
@@ -53,12 +56,8 @@ def test_what_a_run_leaves_scores_as_it_was_evaluated(settings_of, tiny, tmp_pat
     results = main(settings_of(**SHORT | new(head), warmup_steps=0, lora=lora, max_seq_len=512))
     out, records = tmp_path / "out", factories.read_lines(tiny / "dev.jsonl")
     of_out, of_checkpoint = (Scorer.load(folder).score(records) for folder in (out, out / "checkpoint-2"))
-    losses = [
-        -np.log(p if label == "+" else 1 - p)
-        for scores, record in zip(of_out, records, strict=True)
-        for p, label in zip(scores.steps, record["labels"], strict=True)
-    ]
-    assert np.mean(losses) == pytest.approx(results["eval_loss"], rel=1e-5)
+    losses = [loss_of(one, record["labels"]) for one, record in zip(of_out, records, strict=True)]
+    assert np.mean(np.concatenate(losses)) == pytest.approx(results["eval_loss"], rel=1e-5)
     expected = np.concatenate([scores.log_odds for scores in of_out])
     np.testing.assert_allclose(np.concatenate([scores.log_odds for scores in of_checkpoint]), expected, atol=1e-6)
     held = weights_in(out)
@@ -70,6 +69,35 @@ def test_what_a_run_leaves_scores_as_it_was_evaluated(settings_of, tiny, tmp_pat
         merge(out, tmp_path / "merged")
         of_merged = Scorer.load(tmp_path / "merged").score(records)
         np.testing.assert_allclose(np.concatenate([scores.log_odds for scores in of_merged]), expected, atol=1e-5)
+
+
+def loss_of(scores, labels) -> list[float]:
+    """Of each step: the cross entropy, or with quantiles the pinball loss."""
+    right = [label == "+" for label in labels]
+    if scores.interval is None:
+        return [-np.log(p if is_right else 1 - p) for p, is_right in zip(scores.steps, right, strict=True)]
+    rewards_K3 = np.stack([scores.interval[0], scores.log_odds, scores.interval[1]], axis=-1)
+    return [numpy_forward.pinball_loss(one[None], [y]) for one, y in zip(rewards_K3, right, strict=True)]
+
+
+def test_intervals_are_scored_evaluated_and_written(settings_of, tiny, tmp_path):
+    """Coverage and width are the same in training's evaluation, in `evaluate steps`, and from what `score` writes."""
+    results = main(settings_of(**SHORT | new("quantile"), warmup_steps=0, max_seq_len=512))
+    model, dev, scores = tmp_path / "out", tiny / "dev.jsonl", tmp_path / "scores.jsonl"
+    evaluate(["steps", str(model), str(dev), "--output", str(tmp_path / "by_model")])
+    score([str(model), str(dev), str(scores)])
+    evaluate(["steps", str(dev), "--scores", str(scores), "--output", str(tmp_path / "given")])
+    for folder in ("by_model", "given"):
+        (found,) = json.loads((tmp_path / folder / "results.json").read_text())["models"].values()
+        overall = found["results"]["intervals"]["all"]
+        assert overall["steps"] == results["eval_steps"]
+        for name in ("coverage", "interval_width"):
+            assert overall[name] == pytest.approx(results[f"eval_{name}"], rel=1e-4)
+    for row in factories.read_lines(scores):
+        written = row["scores"]
+        assert all(a < b < c for a, b, c in zip(written["low"], written["steps"], written["high"], strict=True))
+    with pytest.raises(SystemExit):
+        calibrate([str(model), str(dev), "--output", str(tmp_path / "calibrated")])
 
 
 def test_preferences_leave_the_last_bias_and_so_a_sequence_classifier(settings_of, tiny, tmp_path, capsys):
@@ -102,7 +130,8 @@ def test_adapters_and_a_head_train_on_two_ranks_as_in_one_process(data_sets, tin
 
 @pytest.mark.parametrize("lora", [False, True])
 @pytest.mark.parametrize(
-    ("held", "head"), [("linear", "linear"), ("mlp", "mlp"), ("value", "value"), ("scalar", "value")]
+    ("held", "head"),
+    [("linear", "linear"), ("mlp", "mlp"), ("value", "value"), ("scalar", "value"), ("quantile", "quantile")],
 )
 def test_a_published_model_keeps_its_head(settings_of, tokenizer, tmp_path, held, head, lora):
     """After an update at rate 0, the scores are those of a forward in numpy over the published files, and the
@@ -111,7 +140,8 @@ def test_a_published_model_keeps_its_head(settings_of, tokenizer, tmp_path, held
     weights, head = published(folder, held, tokenizer), {"scalar": "value"}.get(held, held)
     main(settings_of(model_name_or_path=folder, reward_head=head, lora=lora, **AT_RATE_0))
     hidden = hidden_states(folder, weights, TEXT)
-    np.testing.assert_allclose(scores_of(out), numpy_forward.reward(held, weights, hidden), atol=2e-5)
+    expected = numpy_forward.reward(held, weights, hidden)
+    np.testing.assert_allclose(scores_of(out), expected[:, 1] if held == "quantile" else expected, atol=2e-5)
     convention = {"linear": "trl", "value": "skywork"}.get(held)
     if convention and not lora:
         solution = [{"question": QUESTION, "steps": STEPS}]
@@ -143,11 +173,19 @@ def test_a_head_is_never_replaced_or_made_up_in_silence(settings_of, tokenizer, 
         ({"prm_loss": "pqm", "balance_labels": True}, "balance_labels = true: prm_loss pqm ranks"),
         ({"prm_loss": "pqm", "score_last_step_only": True}, "with score_last_step_only true it has one score"),
         ({"prm_loss": "pqm", "process_reward": False}, "with process_reward false it has one score"),
-        ({"reward_head": "quantile"}, "reward_head"),
+        ({"reward_head": "quantiles"}, "reward_head"),
+        ({"prm_loss": "quantile"}, 'prm_loss = "quantile": it trains reward_head quantile alone'),
+        (new("quantile") | {"prm_loss": "pqm"}, 'prm_loss = "pqm": reward_head quantile has outputs that no other'),
+        (new("quantile") | {"label_smoothing": 0.1}, "label_smoothing = 0.1: prm_loss quantile learns labels as they"),
     ],
 )
 def test_what_cannot_be_combined_is_refused(settings_of, capsys, changes, reason):
     assert reason in refusal(capsys, settings_of(**changes))
+
+
+def test_quantiles_are_of_labels(settings_of, tiny, capsys):
+    flags = settings_of(**factories.pairs_of(tiny) | new("quantile"))
+    assert 'reward_head = "quantile": it learns quantiles of labels' in refusal(capsys, flags)
 
 
 def test_labels_that_are_neither_right_nor_wrong_cannot_be_ranked(settings_of, tiny, tmp_path, capsys):
@@ -163,7 +201,9 @@ def test_labels_that_are_neither_right_nor_wrong_cannot_be_ranked(settings_of, t
 # ---- resuming
 
 
-@pytest.mark.parametrize("changes", [{"lora": True}, {"prm_loss": "pqm"}, {"unified_checkpoint": False}])
+@pytest.mark.parametrize(
+    "changes", [{"lora": True}, {"prm_loss": "pqm"}, {"unified_checkpoint": False}, {"reward_head": "quantile"}]
+)
 def test_a_run_resumes_to_the_losses_of_the_run_that_was_not_stopped(settings_of, tmp_path, changes):
     settings = new("mlp") | changes | {"load_best_model_at_end": False}
     # in processes of their own: files that are not unified call the optimiser's state by the order of parameters

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from llm.alignment.rm.flashmask.run_reward import main
-from llm.core.model.replacement import LIST, READY
+from llm.core.model.whole import LIST, READY
 from llm.scoring.scorer import Scorer
 from tests.factories import six_updates
 from tests.runs import kill_at, refusal

@@ -10,7 +10,8 @@ import pytest
 
 from llm.core.files import write_json
 from llm.core.model import replacement
-from llm.core.model.replacement import LIST, LOCK, READY, UNFINISHED, alone_in, has_only_leftovers, read_whole, staged
+from llm.core.model.replacement import LOCK, UNFINISHED, alone_in, has_only_leftovers, staged
+from llm.core.model.whole import FILES, LIST, READY, read_whole
 from tests.kills import kills
 
 OLD = {name: f"old {name}" for name in ("config.json", "model.safetensors", "tokenizer.model", "only-old.json")}
@@ -84,7 +85,7 @@ def test_an_error_leaves_the_old_model_and_of_a_new_folder_nothing(tmp_path):
 def test_a_folder_that_lacks_a_file_of_its_model_is_refused_and_one_that_never_had_a_list_is_not(tmp_path):
     put(tmp_path, OLD)
     (tmp_path / "tokenizer.model").unlink()
-    with pytest.raises(ValueError, match="lacks tokenizer.model"):
+    with pytest.raises(ValueError, match="tokenizer.model is missing"):
         read(tmp_path)
     (tmp_path / LIST).unlink()
     assert "config.json" in read(tmp_path)
@@ -96,11 +97,11 @@ def test_a_model_that_is_replaced_while_it_is_read_is_read_again(tmp_path):
         put(tmp_path, OLD)
 
 
-@pytest.mark.parametrize("names", ["../out/notes.txt", ["../notes.txt"], [".."], [""], [7], ["a/b"], None, {"a": 1}])
+@pytest.mark.parametrize("names", ["../out/notes.txt", ["../notes.txt"], [".."], [""], [7], ["a/b"], None, {"a/b": 1}])
 def test_a_list_names_files_of_its_folder_alone(tmp_path, names):
     (tmp_path / "notes.txt").write_text("mine")
     put(tmp_path / "out", OLD)
-    write_json(tmp_path / "out" / LIST, {replacement.FILES: names})
+    write_json(tmp_path / "out" / LIST, {FILES: names})
     with pytest.raises(ValueError, match="not a list of the files"):
         read(tmp_path / "out")
     put(tmp_path / "out", NEW)

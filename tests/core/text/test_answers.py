@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from llm.core.records.comparisons import AnswerPair
 from llm.core.records.dialogues import Dialogue, Message
 from llm.core.text.answers import AnswerEncoder, ids_behind
 from llm.core.text.load_tokenizer import load_tokenizer
@@ -130,3 +131,32 @@ def test_open_prompts_are_counted_where_texts_are_joined(tokenizer, chat):
 @pytest.mark.parametrize("text", ["The", "\n\nThe", " The", "(a)", "7", "ки"])
 def test_ids_behind_other_text_are_those_of_the_text(tokenizer, text):
     assert text_of(tokenizer, ids_behind(tokenizer, text)) == text
+
+
+def pair_of(chosen: str, rejected: str, prompt: str = "Hi\n") -> AnswerPair:
+    return AnswerPair((Message("user", prompt),), chosen, rejected, "data.jsonl:7", 2.0)
+
+
+def test_a_pair_is_two_answers_with_their_ends_behind_one_prompt(tokenizer):
+    encoder = encoder_of(tokenizer)
+    pair = encoder.encode_pair(pair_of("Yes 1", "No 2"))
+    assert learnt(tokenizer, pair.chosen) == ("<s>Hi\n", "Yes 1</s>")
+    assert learnt(tokenizer, pair.rejected) == ("<s>Hi\n", "No 2</s>")
+    assert pair.chosen.prompt_len == pair.rejected.prompt_len == pair.chosen.scored[0] + 1
+    assert (pair.weight, pair.chosen.weight, pair.place) == (2.0, 0.0, "data.jsonl:7")
+    assert (encoder.counts.pairs, encoder.counts.solutions) == (1, 2)
+    assert encoder.counts.learnt == len(pair.chosen.scored) + len(pair.rejected.scored)
+
+
+def test_a_pair_that_is_too_long_loses_the_ends_of_both(tokenizer):
+    long, short = pair_of("1 2 3 4 5 6 7 8 9", "9 8 7 6 5"), pair_of("1", "2")
+    whole = encoder_of(tokenizer).encode_pair(long)
+    lost = 6
+    room = len(whole.chosen) + len(whole.rejected.scored) - lost
+    encoder = encoder_of(tokenizer, max_seq_len=room)
+    pair = encoder.encode_pair(long)
+    assert len(pair.chosen) + len(pair.rejected.scored) == room
+    for part, before in ((pair.chosen, whole.chosen), (pair.rejected, whole.rejected)):
+        assert len(part) < len(before) and (part.ids == before.ids[: len(part)]).all()
+    assert (encoder.counts.answers_cut, encoder.counts.answer_tokens_cut) == (2, lost)
+    assert encoder_of(tokenizer, max_seq_len=len(whole.chosen) - len(whole.chosen.scored)).encode_pair(short) is None

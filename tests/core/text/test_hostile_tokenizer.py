@@ -127,3 +127,38 @@ def test_a_template_that_is_no_text_is_refused(qwen2, file, content, shown, tmp_
     with pytest.raises(ValueError, match="use_chat_template") as error:
         find_template(load_tokenizer(str(folder)))
     assert shown in str(error.value)
+
+
+def split_by(pattern: str) -> dict:
+    return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+
+
+@pytest.mark.parametrize("part", ["pre_tokenizer", "normalizer"])
+@pytest.mark.parametrize(
+    ("pattern", "shown"),
+    [
+        ("(a+)+$", "fails at a text (PanicException: Onig: Regex search error: retry-limit-in-match over)"),
+        ("(.|.){20}(?!)", "s for a text of"),
+    ],
+)
+def test_a_pattern_that_tries_every_way_is_refused(llama3, tmp_path, part, pattern, shown):
+    """The engine gives up one match after many tries, in a panic, but tries again at every place."""
+    folder = copy_of(llama3, tmp_path)
+    file = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    file[part] = split_by(pattern)
+    if part == "normalizer":
+        file[part] = {"type": "Replace", "pattern": {"Regex": pattern}, "content": "x"}
+    (folder / "tokenizer.json").write_text(json.dumps(file), encoding="utf-8")
+    message = refusal(folder)
+    assert shown in message and "regular expression" in message
+
+
+def test_a_text_at_which_a_pattern_fails_later_is_an_error_of_its_own_kind(llama3, tmp_path):
+    """It is not seen while the tokenizer is read."""
+    folder = copy_of(llama3, tmp_path)
+    file = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    file["pre_tokenizer"] = split_by("(q+)+$|.")
+    (folder / "tokenizer.json").write_text(json.dumps(file), encoding="utf-8")
+    tokenizer = load_tokenizer(str(folder))
+    with pytest.raises(ValueError, match="tokenizer.json fails at a text"):
+        tokenizer("q" * 40 + "!")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llm.core.model.head.head_kinds import LM, TRAINED
+from llm.core.model.head.head_kinds import LM, QUANTILE, TRAINED
 from llm.core.records.fields import LARGEST
 from llm.core.records.records import LEAST_WEIGHT
 from llm.core.run import arguments
@@ -20,9 +20,9 @@ class TrainingArguments(arguments.TrainingArguments):
     process_reward: bool = setting(True, "true: a score for each step (PRM); false: one for each answer (ORM).")
     prm_loss: str = setting(
         "reward_tokens",
-        "Cross entropy over right and wrong (reward_tokens), over the whole vocabulary as in next-token prediction, or "
-        "pqm: the steps of a solution are ranked.",
-        choices=["reward_tokens", "vocabulary", "pqm"],
+        "Cross entropy over right and wrong (reward_tokens), over the whole vocabulary as in next-token prediction, "
+        "pqm: the steps of a solution are ranked, or quantile: the pinball loss of reward_head quantile.",
+        choices=["reward_tokens", "vocabulary", "pqm", QUANTILE],
     )
     pqm_margin: float = setting(
         4.0, "With prm_loss pqm: what wrong steps must lie below right ones.", range=Range(0, LARGEST)
@@ -60,7 +60,8 @@ class ModelArgument(arguments.ModelArgument):
     reward_head: str = setting(
         LM,
         "What makes a reward of a hidden state: lm (the reward tokens' rows of the LM head), linear (two classes, as "
-        "in TRL), mlp (two layers, as in Qwen2.5-Math-PRM) or value (one number). A published model keeps its head.",
+        "in TRL), mlp (two layers, as in Qwen2.5-Math-PRM), value (one number) or quantile (the median of a label and "
+        "the interval in which it lies in 8 of 10 cases). A published model keeps its head.",
         choices=list(TRAINED),
     )
     init_reward_head: bool = setting(False, "Start with a new reward_head, at random, if the model has none.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from llm.alignment.rm.flashmask.reward_format import split_reward_tokens
 from llm.alignment.rm.flashmask.reward_metrics import OUTCOME_METRICS, PREFERENCE_METRICS, STEP_METRICS
-from llm.core.model.head.head_kinds import LM
+from llm.core.model.head.head_kinds import LM, QUANTILE
 from llm.core.records.records import LABELLED, PREFERENCES
 from llm.core.run import checks
 from llm.core.settings.settings import Settings
@@ -27,7 +27,7 @@ def note_problems(settings: Settings, ranks: int, has_cuda: bool) -> None:
     _check_tokens(settings)
     _resolve_reward(settings)
     _resolve_head(settings)
-    _resolve_ranking(settings)
+    _resolve_loss(settings)
 
 
 def _best_of(metrics: dict[str, str]) -> list[str]:
@@ -50,6 +50,10 @@ def fit_to_form(settings: Settings, form: str) -> None:
     if settings["process_reward"]:
         settings.check()
         return
+    if form == PREFERENCES and settings["reward_head"] == QUANTILE:
+        why = f"it learns quantiles of labels, and the data holds {form}s; write another head"
+        settings.refuse("reward_head", why)
+        settings.check()
     of_labels, of_pairs = ("prm_loss", "label_smoothing", "positive_weight", "balance_labels"), PAIR_SETTINGS
     for name in of_labels if form == PREFERENCES else of_pairs:
         if settings[name] != settings.parameters[name].default:
@@ -70,24 +74,31 @@ def _resolve_reward(settings: Settings) -> None:
 
 
 def _resolve_head(settings: Settings) -> None:
-    """The head, and a loss that needs the LM head."""
-    if settings["reward_head"] == LM:
-        if settings["init_reward_head"]:
-            settings.refuse("init_reward_head", "reward_head is lm, which every causal LM has; leave it out")
-    elif settings["prm_loss"] == "vocabulary":
-        why = f"reward_head {settings['reward_head']} knows no vocabulary; write reward_tokens or pqm"
-        settings.refuse("prm_loss", why)
+    """The head, and a loss that needs another one."""
+    head = settings["reward_head"]
+    if head == LM and settings["init_reward_head"]:
+        settings.refuse("init_reward_head", "reward_head is lm, which every causal LM has; leave it out")
+    if head == QUANTILE:
+        settings.change_default("prm_loss", QUANTILE, "reward_head quantile has outputs that no other loss trains")
+    elif settings["prm_loss"] == QUANTILE:
+        settings.refuse("prm_loss", "it trains reward_head quantile alone; write that, too, or reward_tokens")
+    elif head != LM and settings["prm_loss"] == "vocabulary":
+        settings.refuse("prm_loss", f"reward_head {head} knows no vocabulary; write reward_tokens or pqm")
 
 
-def _resolve_ranking(settings: Settings) -> None:
-    """What ranks the steps of a solution, and what would have no effect there."""
-    if settings["prm_loss"] != PQM:
-        if settings["pqm_margin"] != settings.parameters["pqm_margin"].default:
-            settings.refuse("pqm_margin", "applies only to prm_loss pqm; write that, too, or leave it out")
+def _resolve_loss(settings: Settings) -> None:
+    """What would have no effect with the loss, and what ranks the steps of a solution."""
+    loss = settings["prm_loss"]
+    if loss != PQM and settings["pqm_margin"] != settings.parameters["pqm_margin"].default:
+        settings.refuse("pqm_margin", "applies only to prm_loss pqm; write that, too, or leave it out")
+    without_parts = {PQM: "ranks steps, and has no label that could be weighed", QUANTILE: "learns labels as they are"}
+    if loss not in without_parts:
         return
     for name in ("label_smoothing", "positive_weight", "balance_labels"):
         if settings[name] != settings.parameters[name].default:
-            settings.refuse(name, "prm_loss pqm ranks steps, and has no label that could be weighed; leave it out")
+            settings.refuse(name, f"prm_loss {loss} {without_parts[loss]}; leave it out")
+    if loss != PQM:
+        return
     for name, value in {"process_reward": False, "score_last_step_only": True}.items():
         if settings[name] is value:
             why = f"pqm ranks the steps of a solution, and with {name} {str(value).lower()} it has one score"

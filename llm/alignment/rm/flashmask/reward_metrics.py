@@ -11,9 +11,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
+from llm.core.console import UserError
+
 ECE_BINS = 15
 # A softmax in low precision may land a rounding error outside [0, 1]; anything further is not a probability.
 SLACK = 1e-6
+NEAR = 0.01  # to an interval's end, for a label that it covers
 
 Metrics = dict[str, float | int | None]
 Statistic = Callable[[np.ndarray], float]
@@ -34,7 +37,7 @@ JUDGEMENT = {
 }
 STEP_METRICS = {
     "loss": "mean cross entropy of all held-out steps over the two reward tokens, with the labels of the data as they "
-    "are: no weights, smoothing or `prm_loss`",
+    "are: no weights, smoothing or `prm_loss`; with `reward_head` quantile their mean pinball loss",
     **JUDGEMENT,
     "first_error_accuracy": "share of solutions whose first predicted `-` is their first labelled `-`, or that have "
     "neither; without solutions whose first wrong step was cut away by `max_seq_len`",
@@ -43,12 +46,18 @@ STEP_METRICS = {
     "solutions": "solutions that were judged",
 }
 OUTCOME_METRICS = {
-    "loss": "mean cross entropy of all held-out answers over the two reward tokens",
+    "loss": "mean cross entropy of all held-out answers over the two reward tokens; with `reward_head` quantile their "
+    "mean pinball loss",
     **JUDGEMENT,
     "precision": "of the answers predicted `+`, the share labelled `+`",
     "recall": "of the answers labelled `+`, the share predicted `+`",
     "f1": "harmonic mean of these two",
     "answers": "answers that were judged",
+}
+INTERVAL_METRICS = {
+    "coverage": f"share of labels in the interval from the 0.1 to the 0.9 quantile, or at most {NEAR} outside, because "
+    "no sigmoid reaches 0 or 1; it should be 0.8 or more",
+    "interval_width": "mean width of the interval",
 }
 PREFERENCE_METRICS = {
     "loss": "mean of -log sigmoid(reward of chosen - reward of rejected), without margin and centering",
@@ -117,6 +126,13 @@ def outcome_metrics(scores: ArrayLike, labels: ArrayLike, texts: ArrayLike | Non
     }
 
 
+def interval_metrics(low: ArrayLike, high: ArrayLike, labels: ArrayLike) -> Metrics:
+    """Of the intervals in which a quantile head expects labels to lie."""
+    a, b, y = (np.asarray(array, np.float64) for array in (low, high, labels))
+    covered = (a - NEAR <= y) & (y <= b + NEAR)
+    return {"coverage": _ratio(covered.sum(), len(y)), "interval_width": _ratio((b - a).sum(), len(y))}
+
+
 def preference_metrics(chosen: ArrayLike, rejected: ArrayLike) -> Metrics:
     """Compare the rewards of the chosen and the rejected answer of every pair.
 
@@ -129,7 +145,7 @@ def preference_metrics(chosen: ArrayLike, rejected: ArrayLike) -> Metrics:
     if c.ndim != 1 or c.shape != r.shape:
         raise ValueError(f"rewards of the shapes {c.shape} and {r.shape}: every pair needs one of each, in flat arrays")
     if bad := int((~np.isfinite(c) | ~np.isfinite(r)).sum()):
-        raise ValueError(f"{bad} of {len(c)} pairs have a reward that is NaN or infinite: the model has diverged")
+        raise UserError(f"{bad} of {len(c)} pairs have a reward that is NaN or infinite: the model has diverged")
     statistics: dict[str, Statistic] = {"mean": np.mean, "std": np.std, "min": np.min, "max": np.max}
     named = [("chosen", c), ("rejected", r)]
     return {

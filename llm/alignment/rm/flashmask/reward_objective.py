@@ -5,12 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import paddle
+import paddle.nn.functional as F
 
 from llm.alignment.rm.flashmask.reward_argument import TrainingArguments
-from llm.alignment.rm.flashmask.reward_metrics import outcome_metrics, preference_metrics, step_metrics
+from llm.alignment.rm.flashmask.reward_metrics import (
+    interval_metrics,
+    outcome_metrics,
+    preference_metrics,
+    step_metrics,
+)
 from llm.core.model.forward import at_scored
+from llm.core.model.head.head_kinds import LEVELS, QUANTILE
 from llm.core.model.head.losses import (
     pair_loss,
+    pinball_loss,
     ranking_loss,
     reward_cross_entropy,
     reward_scores,
@@ -23,7 +31,7 @@ MODEL_INPUTS = ("input_ids", "position_ids", "end_row", "scored")
 
 
 class RewardObjective:
-    """What labels and pairs have in common: logits [K, 2] of the scored positions."""
+    """What labels and pairs have in common: outputs [K, C] of the scored positions, two logits but for quantiles."""
 
     def outputs(self, model, inputs):
         return model(**{name: inputs[name] for name in MODEL_INPUTS})
@@ -42,13 +50,13 @@ class LabelObjective(RewardObjective):
     pqm_margin: float
     statistics = ("hits", "labels", "positive_hits", "positive", "tokens", "solutions")
 
-    def loss_and_statistics(self, logits, inputs):
-        logits_M2 = logits.gather(inputs["label_at"])
-        loss = (inputs["weights"] * self._losses(logits_M2, inputs)).sum()
+    def loss_and_statistics(self, outputs_KC, inputs):
+        outputs_MC = outputs_KC.gather(inputs["label_at"])
+        loss = (inputs["weights"] * self._losses(outputs_MC, inputs)).sum()
         with paddle.no_grad():
             real_M = inputs["weights"] > 0
             right_M = inputs["labels"] > 0.5  # what is not real is 0
-            hit_M = ((logits_M2[:, 0] > logits_M2[:, 1]) == right_M) & real_M
+            hit_M = ((self._rewards(outputs_MC) > 0) == right_M) & real_M
             return loss, {
                 "hits": hit_M.sum(),
                 "labels": real_M.sum(),
@@ -56,6 +64,10 @@ class LabelObjective(RewardObjective):
                 "positive": right_M.sum(),
                 **counts(inputs),
             }
+
+    def _rewards(self, outputs_MC):
+        """[M]: the log-odds of the scores."""
+        return rewards(outputs_MC)
 
     def _losses(self, logits_M2, inputs):
         """[M]"""
@@ -74,23 +86,41 @@ class LabelObjective(RewardObjective):
         }
         return {name: float(hits / count) for name, (hits, count) in shares.items() if count}
 
-    def columns(self, logits_K2, inputs):
-        logits_M2, labels_M = logits_K2.gather(inputs["label_at"]), inputs["labels"]
-        columns = [
-            reward_cross_entropy(logits_M2, labels_M),
-            reward_scores(logits_M2),
-            labels_M,
-            inputs["solutions"],
-            inputs["error_cut"],
-            inputs["texts"],
-        ]
+    def columns(self, outputs_KC, inputs):
+        losses_M, scores_M, *more = self._judged(outputs_KC.gather(inputs["label_at"]), inputs["labels"])
+        known = [inputs[name] for name in ("labels", "solutions", "error_cut", "texts")]
         real_M = inputs["weights"].numpy() > 0
-        return [column.numpy()[real_M] for column in columns]
+        return [column.numpy()[real_M] for column in (losses_M, scores_M, *known, *more)]
+
+    def _judged(self, logits_M2, labels_M) -> list:
+        """[M] each: held-out losses, scores, and what else the metrics need."""
+        return [reward_cross_entropy(logits_M2, labels_M), reward_scores(logits_M2)]
 
     def metrics(self, scores, labels, solutions, error_cut, texts):
         if self.process_reward:
             return step_metrics(scores, labels, solutions, error_cut, texts)
         return outcome_metrics(scores, labels, texts)
+
+
+@dataclass(frozen=True)
+class QuantileObjective(LabelObjective):
+    """Learns in which interval labels lie. Outputs are [K, 3], the log-odds of rising quantiles; the median is the
+    score."""
+
+    def _rewards(self, outputs_M3):
+        return outputs_M3[:, LEVELS.index(0.5)]
+
+    def _losses(self, outputs_M3, inputs):
+        return pinball_loss(F.sigmoid(outputs_M3), inputs["targets"], LEVELS)
+
+    def _judged(self, outputs_M3, labels_M) -> list:
+        quantiles_M3 = F.sigmoid(outputs_M3)
+        low_M, median_M, high_M = quantiles_M3.unbind(-1)
+        return [pinball_loss(quantiles_M3, labels_M, LEVELS), median_M, low_M, high_M]
+
+    def metrics(self, scores, labels, solutions, error_cut, texts, low, high):
+        judged = super().metrics(scores, labels, solutions, error_cut, texts)
+        return judged | interval_metrics(low, high, labels)
 
 
 @dataclass(frozen=True)
@@ -150,4 +180,5 @@ def counts(inputs) -> dict:
 def objective_of(form: str, training: TrainingArguments) -> RewardObjective:
     if form == PREFERENCES:
         return PairObjective(training.reward_centering)
-    return LabelObjective(training.process_reward, training.prm_loss, training.pqm_margin)
+    of_labels = QuantileObjective if training.prm_loss == QUANTILE else LabelObjective
+    return of_labels(training.process_reward, training.prm_loss, training.pqm_margin)

@@ -15,15 +15,13 @@ import numpy as np
 import paddle
 from paddle import nn
 from paddlenlp.peft import LoRAConfig, LoRAModel
-from paddlenlp.transformers.model_utils import load_state_dict
 from paddlenlp.utils.env import LORA_WEIGHTS_NAME
 
-from llm.core import pickles
 from llm.core.console import listed
 from llm.core.model import config as config_module
 from llm.core.model import folder as folder_module
 from llm.core.model import load as backbone
-from llm.core.model import shapes
+from llm.core.model import shapes, weights
 from llm.core.model.adapters.lora_config import (
     BASE_FILE,
     PLACEHOLDER_ROW,
@@ -37,6 +35,7 @@ from llm.core.model.grow_vocabulary import grow_vocabulary
 from llm.core.model.head import heads
 from llm.core.model.head.head_kinds import LM, kind_of
 from llm.core.model.shapes import PROJECTIONS
+from llm.core.model.whole import read_whole
 from llm.core.text.reward_tokens import RewardTokens
 
 ADDED = ".lora_A", ".lora_B", REWARD_ROWS, PLACEHOLDER_ROW  # how the names of all end that a base does not have
@@ -170,7 +169,8 @@ def load(folder: str | Path, dtype: str, tokens: RewardTokens | None):
     names = [target.rpartition(".")[2] for target in config.target_modules]
     wanted = shapes_of_trained(base_config, config.r, names, PLACEHOLDER_ROW in state, of_rewards=tokens is not None)
     _check_state(state, wanted, folder)
-    model = backbone.load_model(base, base_config, dtype, new_head=0)  # which the adapters' files bring
+    with read_whole(Path(base)):
+        model = backbone.load_model(base, base_config, dtype, new_head=0)  # which the adapters' files bring
     config.dtype, config.tensor_parallel_degree = dtype, model.config.tensor_parallel_degree
     grow_vocabulary(model, own_config.vocab_size)
     adapted = _adapted(model, tokens, config, new_placeholder=PLACEHOLDER_ROW in state)
@@ -181,12 +181,15 @@ def load(folder: str | Path, dtype: str, tokens: RewardTokens | None):
 
 def _read_state(folder: Path) -> dict:
     files = [file for pattern in WEIGHT_FILES for file in sorted(folder.glob(pattern))]
-    state = {}
+    state: dict = {}
     for file in files:
-        if file.suffix == ".safetensors":
-            state |= load_state_dict(str(file))
-        else:
-            state |= {name: paddle.to_tensor(array) for name, array in pickles.load_state(file).items()}
+        for tensor in weights.stored(file):
+            if tensor.name in state:
+                raise ValueError(
+                    f"{folder}: {tensor.name} is in two of its files ({listed([one.name for one in files])}), which "
+                    "are of different adapters. Copy the folder again."
+                )
+            state[tensor.name] = paddle.to_tensor(tensor.read().astype("float32"))
     return state
 
 

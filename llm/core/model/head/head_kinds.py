@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 LM = "lm"
+QUANTILE = "quantile"
+LEVELS = (0.1, 0.5, 0.9)  # of its outputs: what a label is below with these chances
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,10 @@ KINDS = {
         HeadKind("value", ("v_head.summary",), 1, also_as=("scalar",)),  # Skywork: the log-odds
         HeadKind("scalar", ("score",), 1),  # sequence classifiers: the same
         HeadKind("classes", ("score_head",), 3),  # ReasonEval
+        HeadKind(QUANTILE, ("quantile_head",), len(LEVELS)),  # a median and an interval around it
     )
 }
-TRAINED = (LM, "linear", "mlp", "value")  # what reward_head may be
+TRAINED = (LM, "linear", "mlp", "value", QUANTILE)  # what reward_head may be
 NAMES = frozenset(name for kind in KINDS.values() for name in kind.names)  # of weights that are a head's
 
 

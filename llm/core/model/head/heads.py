@@ -8,14 +8,16 @@ from paddle.distributed import fleet
 from paddle.distributed.fleet.layers.mpu import mp_ops
 
 from llm.core.model.head import reward_head
+from llm.core.model.head.head_kinds import QUANTILE
 from llm.core.text.reward_tokens import RewardTokens
 
 
 def reward_logits(model, hidden_KE, tokens: RewardTokens):
-    """[K, 2]: the logits of "+" and "-" at the scored positions. Of the LM head two rows are read; the other S x V
-    logits are never made."""
+    """[K, 2]: the logits of "+" and "-" at the scored positions; of a quantile head [K, 3]: the log-odds of the
+    quantiles. Of the LM head two rows are read; the other S x V logits are never made."""
     if head := reward_head.of(model):
-        return reward_head.two_logits(head(hidden_KE))
+        outputs_KC = head(hidden_KE)
+        return reward_head.quantiles(outputs_KC) if head.kind.name == QUANTILE else reward_head.two_logits(outputs_KC)
     own_2E = getattr(model, "reward_rows", None)  # with adapters: lora.py
     rows_2E = head_rows(model, tokens) if own_2E is None else own_2E
     return paddle.matmul(hidden_KE, rows_2E.astype(hidden_KE.dtype), transpose_y=True)

@@ -25,6 +25,14 @@ def pair_loss(chosen_P, rejected_P, margins_P, centering: float):
     return F.softplus(rejected_P + margins_P - chosen_P) + centering * total_P * total_P
 
 
+def pinball_loss(quantiles_MQ, targets_M, levels: tuple[float, ...]):
+    """[M]: the sum over the levels q of q * (y - v) where the label y lies above the quantile v, of (1 - q) * (v - y)
+    where it lies below. The least expected loss is at the quantiles of the label."""
+    above_MQ = targets_M.unsqueeze(-1) - quantiles_MQ
+    levels_Q = paddle.to_tensor(levels, dtype=above_MQ.dtype)
+    return paddle.maximum(levels_Q * above_MQ, (levels_Q - 1.0) * above_MQ).sum(-1)
+
+
 def rewards(logits_K2):
     """[K]: r = logit(+) - logit(-), so that p("+") = sigmoid(r)."""
     logits_K2 = logits_K2.astype("float32")

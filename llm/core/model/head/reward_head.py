@@ -78,6 +78,12 @@ def two_logits(outputs_KC):
     return outputs_KC.flip(-1)
 
 
+def quantiles(outputs_K3):
+    """[K, 3] log-odds of the quantiles, rising: the median, and how far the others lie below and above it."""
+    below_K, median_K, above_K = outputs_K3.astype("float32").unbind(-1)
+    return paddle.stack([median_K - F.softplus(below_K), median_K, median_K + F.softplus(above_K)], axis=-1)
+
+
 def keep_last_bias(head: RewardHead) -> None:
     """Where only differences of rewards are learnt the last bias cancels out: what its gradient holds is rounding,
     which Adam would blow up to steps of full size."""

@@ -58,7 +58,8 @@ def test_a_published_head_is_kept_and_gives_its_reward(kind, family, biased, tmp
     asked = "value" if kind == "scalar" else kind
     model = load(tmp_path / "published", asked)
     logits = logits_of(model, config)
-    np.testing.assert_allclose(logits[:, 0] - logits[:, 1], expected_rewards(config, weights, kind), atol=2e-5)
+    found = logits if kind == "quantile" else logits[:, 0] - logits[:, 1]
+    np.testing.assert_allclose(found, expected_rewards(config, weights, kind), atol=2e-5)
     assert not [name for name in model.state_dict() if "lm_head" in name]
     model.save_pretrained(str(tmp_path / "saved"), safe_serialization=True)
     assert json.loads((tmp_path / "saved/config.json").read_text())["reward_head"] == asked
@@ -84,7 +85,11 @@ def test_a_new_head_is_drawn_from_the_seed_alone(tmp_path):
         (None, "mlp", ["hold no mlp head (score.0.weight", "no head but the LM head", "init_reward_head true"]),
         ("linear", "mlp", ["hold no mlp head", "but score.bias, score.weight"]),
         ("scalar", "linear", ["hold no linear head", "but score.bias, score.weight"]),
-        ("linear", None, ["architectures ['SomethingForTokenClassification']", "reward_head linear or mlp or value"]),
+        (
+            "linear",
+            None,
+            ["architectures ['SomethingForTokenClassification']", "mlp or value or quantile."],
+        ),
         ("linear", "lm", ["architectures ['SomethingForTokenClassification']"]),
     ],
 )
@@ -104,5 +109,5 @@ def test_a_saved_model_is_not_read_by_a_head_that_it_lacks(tmp_path):
     members = json.loads((tmp_path / "saved/config.json").read_text())
     for wrong in ("lms", 3, ["mlp"]):
         (tmp_path / "saved/config.json").write_text(json.dumps(members | {"reward_head": wrong}))
-        with pytest.raises(ValueError, match="reward_head .* only linear, mlp, value, scalar, classes are supported"):
+        with pytest.raises(ValueError, match="reward_head .* only linear, .*, classes, quantile are supported"):
             load(tmp_path / "saved", None)

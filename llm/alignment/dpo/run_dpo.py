@@ -1,0 +1,45 @@
+"""Train a language model on pairs of answers, of which one is better (DPO and its relatives).
+
+    python -u -m paddle.distributed.launch [--gpus "0,1,2,3"] llm/alignment/dpo/run_dpo.py CONFIG.json
+    python llm/alignment/dpo/run_dpo.py CONFIG.json [--key value ...]
+
+The configuration is a JSON object; the command line overrides it. --help lists every setting.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[3])
+
+from llm.alignment.dpo.dpo_data import rows_of
+from llm.alignment.dpo.dpo_run import DpoRun, resolve_run
+from llm.core.parallel import ranks
+from llm.core.run.answer_format import AnswerFormat, read_format
+from llm.core.run.packed_rows import PackedRows
+from llm.core.run.run import read_data_sets
+from llm.core.run.start import Script, carry_out_task
+
+
+def main(argv: list[str]) -> dict:
+    """Runs what the settings say; returns the results."""
+    resolve = partial(resolve_run, description=__doc__)
+    return carry_out_task(Script(resolve, read_format, read_data, learner_of), argv)
+
+
+def read_data(run: DpoRun, answer_format: AnswerFormat) -> tuple[PackedRows | None, PackedRows | None]:
+    """(training rows, held-out rows), None where the run needs none."""
+    return read_data_sets(run, lambda paths, bar: rows_of(paths, run.data, answer_format, bar))
+
+
+def learner_of(run: DpoRun, answer_format: AnswerFormat):
+    from llm.alignment.dpo import dpo_learner
+
+    return dpo_learner.learner_of(run, answer_format)
+
+
+if __name__ == "__main__":
+    ranks.run(main, sys.argv[1:])

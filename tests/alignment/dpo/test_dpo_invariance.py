@@ -1,0 +1,124 @@
+"""Loss and gradients are those of each pair alone, however answers are merged, packed and padded."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import paddle
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from llm.alignment.dpo.dpo_objective import PairObjective
+from llm.alignment.dpo.loss_kinds import KINDS
+from llm.alignment.dpo.losses import LossSettings
+from llm.core import patches
+from llm.core.model import attention, config, language_model
+from llm.core.rows.batch import collate
+from llm.core.rows.row_store import StoredRows, write_rows
+from tests import factories
+from tests.alignment.dpo.direct_losses import loss_of
+from tests.alignment.dpo.random_pairs import PACKINGS, gradients_of, log_p_of, random_pairs, rows_of
+
+BETA, SMOOTHING, GAMMA = 0.4, 0.2, 0.6
+STEP = 1e-6
+few = settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(scope="module")
+def models(tiny, made_once):
+    """(policy, reference)"""
+
+    def make(folder):
+        factories.save_model(factories.random_model("Llama", 640, seed=8), folder / "model", tiny / "model")
+
+    attend = attention.choose(False, False)[0]
+    folders = [str(folder / "model") for folder in (tiny, made_once("dpo reference", make))]
+    loaded = [patches.load_model(folder, config.load_config(folder), attend, "float32") for folder in folders]
+    return tuple(map(language_model.as_language_model, loaded))
+
+
+def directly(models, pairs, loss_type: str, by_mean: bool, sft_loss_ratio: float) -> tuple[float, np.ndarray]:
+    """Each pair by itself. The derivatives of its formula are taken by differences."""
+    policy, reference = models
+    policy.clear_gradients()
+    needs, total = KINDS[loss_type].needs_reference, 0.0
+    for pair in pairs:
+        answers = (pair.chosen, pair.rejected)
+        sums = [log_p_of(policy, answer) for answer in answers]
+        with paddle.no_grad():
+            ahead = [float(log_p_of(reference, answer)) if needs else 0.0 for answer in answers]
+        tokens = [len(answer.scored) for answer in answers]
+
+        def loss(chosen, rejected, ahead=ahead, tokens=tokens):
+            ratios = np.array([chosen, rejected]) - ahead
+            u, v = ratios / tokens if by_mean else ratios
+            return loss_of(loss_type, u, v, BETA, SMOOTHING, GAMMA) - sft_loss_ratio * chosen / tokens[0]
+
+        at = [float(value) for value in sums]
+        slopes = [
+            (loss(*np.add(at, step)) - loss(*np.subtract(at, step))) / (2 * STEP) for step in ([STEP, 0], [0, STEP])
+        ]
+        (pair.weight * (slopes[0] * sums[0] + slopes[1] * sums[1])).backward()
+        total += pair.weight * loss(*at)
+    return total, gradients_of(policy)
+
+
+def packed(models, rows, batch_size: int, objective: PairObjective) -> tuple[float, np.ndarray]:
+    policy, _ = models
+    policy.clear_gradients()
+    total = 0.0
+    for start in range(0, len(rows), batch_size):
+        arrays = collate(rows[start : start + batch_size], pad_id=0)
+        batch = {name: paddle.to_tensor(array) for name, array in arrays.items()}
+        loss, _ = objective.loss_and_statistics(objective.outputs(policy, batch), batch)
+        loss.backward()
+        total += float(loss)
+    return total, gradients_of(policy)
+
+
+def assert_as_alone(models, pairs, loss_type, by_mean, sft_loss_ratio, batch_size) -> None:
+    loss, gradients = directly(models, pairs, loss_type, by_mean, sft_loss_ratio)
+    asked = LossSettings(loss_type, BETA, SMOOTHING, GAMMA, sft_loss_ratio, by_mean)
+    objective = PairObjective(asked, has_reference=KINDS[loss_type].needs_reference)
+    if objective.has_reference:
+        objective.reference = partial(language_model.outputs, models[1])
+    for packing in PACKINGS:
+        rows = rows_of(pairs, packing)
+        assert sum(row.weight for row in rows) == pytest.approx(sum(pair.weight for pair in pairs))
+        mine, my_gradients = packed(models, rows, batch_size, objective)
+        assert mine == pytest.approx(loss, rel=1e-5), packing
+        assert np.linalg.norm(my_gradients - gradients) < 1e-5 * np.linalg.norm(gradients), packing
+
+
+@few
+@given(seed=st.integers(0, 1 << 20), batch_size=st.integers(1, 3))
+@pytest.mark.parametrize("by_mean", [False, True])
+def test_any_packing_gives_loss_and_gradients_of_each_pair_alone(models, seed, batch_size, by_mean):
+    if pairs := random_pairs(seed):
+        assert_as_alone(models, pairs, "sigmoid", by_mean, 0.5, batch_size)
+
+
+@pytest.mark.parametrize("loss_type", [name for name, kind in KINDS.items() if not kind.over_batch])
+def test_every_loss_is_that_of_each_pair_alone(models, loss_type):
+    by_mean = KINDS[loss_type].by_mean or loss_type == "ipo"
+    assert_as_alone(models, random_pairs(7), loss_type, by_mean, 0.0, batch_size=2)
+
+
+def test_a_group_computes_each_answer_once():
+    pairs = random_pairs(7)
+    (group,) = {len(row.payload.keys) for row in rows_of(pairs, (True, False, False))[:1]}
+    answers = {answer.ids.tobytes() for pair in pairs for answer in (pair.chosen, pair.rejected)}
+    rows = rows_of(pairs, (True, True, True))
+    assert group < 2 * len(pairs)
+    assert sum(len(row.payload.keys) for row in rows) == len(answers)
+    assert len({key for row in rows for key in row.payload.keys.tolist()}) == len(answers)
+
+
+def test_rows_are_stored_as_they_are(tmp_path):
+    rows = rows_of(random_pairs(3), (True, True, True))
+    write_rows(tmp_path / "rows.arrow", rows)
+    for mine, stored in zip(rows, StoredRows(tmp_path / "rows.arrow"), strict=True):
+        for name in ("scored", "at", "solutions", "next_ids", "chosen", "rejected", "weights", "keys", "reference"):
+            np.testing.assert_array_equal(getattr(mine.payload, name), getattr(stored.payload, name))

@@ -1,0 +1,93 @@
+"""Trainings on pairs: they learn, resume as if they had not been stopped, and give the same under other layouts."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+
+import numpy as np
+import pytest
+
+from llm.alignment.dpo.run_dpo import main
+from llm.core.files import read_json
+from tests.runs import assert_same_runs, history, refusal, train_ranks, weights
+
+pytestmark = pytest.mark.runs
+
+
+def test_a_run_learns_and_says_what_it_measured(flags_of, tmp_path, capsys):
+    results = main(flags_of("one", max_steps=12, eval_steps=6, save_steps=6, learning_rate=1e-3))
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "32 records read" in shown and "36 pairs of answers" in shown  # 30, five of the group, one of the chat
+    assert "reference: " in shown and "a second model" in shown
+    logged = history(tmp_path / "one/out")
+    first = logged[1, False]
+    assert first["loss"] == pytest.approx(math.log(2), rel=1e-6)  # the policy is its own reference yet
+    assert first["ties"] == 1 and first["margin"] == first["kl"] == 0
+    assert logged[12, True]["eval_loss"] < logged[6, True]["eval_loss"] < math.log(2)
+    assert results["eval_margin"] == pytest.approx(results["eval_chosen_reward"] - results["eval_rejected_reward"])
+    assert results["eval_accuracy"] > 0.5 and results["eval_pairs"] == 16
+    assert results["eval_chosen_logp"] < 0 and results["eval_rejected_logp"] < 0
+    assert read_json(tmp_path / "one/out/config.json")["architectures"] == ["LlamaForCausalLM"]
+
+
+def test_a_resumed_run_is_one_that_was_not_stopped(flags_of, tmp_path):
+    main(flags_of("straight"))
+    again = flags_of("again")
+    shutil.copytree(tmp_path / "straight/out/checkpoint-3", tmp_path / "again/out/checkpoint-3")
+    (tmp_path / "again/out/settings.json").write_text("{}")
+    main(again)
+    assert_same_runs(tmp_path / "straight/out", tmp_path / "again/out")
+    np.testing.assert_equal(weights(tmp_path / "again/out"), weights(tmp_path / "straight/out"))
+
+
+def test_a_checkpoint_of_another_reference_is_refused(flags_of, tmp_path, other_model, capsys):
+    main(flags_of("one", max_steps=3))
+    again = flags_of("one", reference_model_name_or_path=other_model)
+    assert "reference" in refusal(capsys, again, main)
+
+
+def test_accumulation_packing_and_the_ways_to_a_reference_change_nothing(flags_of, tmp_path, tiny):
+    main(flags_of("one"))
+    main(flags_of("at once", gradient_accumulation_steps=1, per_device_train_batch_size=8))
+    assert_same_runs(tmp_path / "one/out", tmp_path / "at once/out", tolerance=1e-5)
+    lora = {"lora": True, "lora_rank": 2, "learning_rate": 3e-3}
+    main(flags_of("adapters off", **lora))
+    main(flags_of("second model", **lora, reference_model_name_or_path=tiny / "model"))
+    assert_same_runs(tmp_path / "adapters off/out", tmp_path / "second model/out", tolerance=1e-5)
+    assert history(tmp_path / "adapters off/out")[6, True]["eval_kl"] != 0
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize(
+    "name, layout",
+    [("tensor", {"tensor_parallel_degree": 2}), ("stage1", {"sharding": "stage1", "gradient_accumulation_steps": 1})],
+)
+def test_a_layout_gives_the_losses_of_one_process(flags_of, tmp_path, name, layout):
+    main(flags_of("one"))
+    train_ranks(flags_of(name, **layout), tmp_path / name, script=main)
+    assert_same_runs(tmp_path / "one/out", tmp_path / name / "out", tolerance=1e-4)
+
+
+def test_refusals(flags_of, tmp_path, capsys):
+    data = tmp_path / "bad.jsonl"
+    data.write_text(json.dumps({"prompt": "a", "chosen": "b"}))
+    assert "bad.jsonl:1" in refusal(capsys, flags_of("a", train_dataset_path=data), main)
+    shown = refusal(
+        capsys,
+        flags_of(
+            *("b",),
+            label_smoothing=0.1,
+            simpo_gamma=1.0,
+            reference_free=True,
+            reference_model_name_or_path=tmp_path,
+            metric_for_best_model="kl",
+        ),
+        main,
+    )
+    for name in ("label_smoothing", "simpo_gamma", "reference_model_name_or_path", "metric_for_best_model"):
+        assert name in shown
+    shown = refusal(capsys, flags_of("c", loss_type="robust", reference_model_name_or_path="./nowhere"), main)
+    assert "label_smoothing" in shown and "nowhere" in shown
+    assert "pipeline_parallel_degree" in refusal(capsys, flags_of("d", pipeline_parallel_degree=2), main)
