@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "serving": TASK | {"alignment.rm", "scoring"},
     "inspection": TASK | {"tasks"},
     "estimate": TASK | {"tasks"},
-    "export": TASK | {"alignment.rm", "scoring"},
+    "export": TASK | {"alignment.rm", "scoring", "tasks"},
     "data": PLAIN,
     "check": TASK | {"tasks", "data", "estimate"},
     "demo": TASK | {"alignment.rm", "data", "scoring"},

@@ -11,7 +11,10 @@ from llm.core.files import write_json
 from llm.core.run.arguments import DataArgument
 from llm.core.run.run import Run
 from llm.core.run.start import note_on_saving, read_tokenizer
+from llm.core.settings.values import show
+from llm.core.strict_json import read_object
 from llm.core.text.answers import AnswerEncoder
+from llm.core.text.load_tokenizer import load_tokenizer
 from llm.core.text.tokenizer import Tokenizer
 
 FORMAT_FILE = "answer_format.json"
@@ -30,6 +33,19 @@ class AnswerFormat:
     def encoder_of(self, data: DataArgument) -> Callable[[], AnswerEncoder]:
         """Makes the encoder of a run with these limits."""
         return partial(AnswerEncoder, self.tokenizer, data.max_seq_len, data.max_prompt_len, self.use_chat_template)
+
+
+def is_language_model(folder: Path) -> bool:
+    return (folder / FORMAT_FILE).is_file()
+
+
+def load_answer_format(folder: Path) -> AnswerFormat:
+    """Of a folder that a training or a merge has written."""
+    use_chat_template = read_object(folder / FORMAT_FILE).get("use_chat_template")
+    if not isinstance(use_chat_template, bool):
+        why = f"use_chat_template is {show(use_chat_template)}, not true or false"
+        raise ValueError(f"{folder / FORMAT_FILE} is not what a training wrote: {why}. Copy the folder again.")
+    return AnswerFormat(load_tokenizer(str(folder)), use_chat_template)
 
 
 def read_format(run: Run) -> AnswerFormat:
