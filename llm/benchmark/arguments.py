@@ -53,6 +53,14 @@ def training(parser: ArgumentParser) -> None:
     parser.add_argument("--lora_rank", type=whole, default=8, help="of the adapters (default: %(default)s)")
 
 
+def forests(parser: ArgumentParser) -> None:
+    counts = [5_000, 50_000, 500_000, 5_000_000]
+    parser.add_argument(
+        "--solutions", type=wholes, default=counts, help="how many to simulate (5000,50000,500000,5000000)"
+    )
+    parser.add_argument("--max_seq_len", type=whole, default=4096, help="tokens of a row (default: %(default)s)")
+
+
 def length(parser: ArgumentParser) -> None:
     lengths = [4096, 8192, 16384, 32768]
     parser.add_argument("--lengths", type=wholes, default=lengths, help="tokens of the row (4096,8192,16384,32768)")
@@ -134,6 +142,7 @@ KINDS = {
     "data": (data, "speed and memory of check, convert, tokenize and of training's own reading"),
     "attention": (attention, "time of attention by length and number of documents"),
     "training": (training, "solutions and tokens a second of each packing, memory, where time goes"),
+    "forests": (forests, "time and memory of packing, from thousands to millions of simulated solutions"),
     "length": (length, "time and memory of training on one long row, by its length"),
     "scaling": (scaling, "what every layout of several processes sends and holds, measured"),
     "peer": (peer, "the same solutions through this project and through TRL's PRMTrainer"),

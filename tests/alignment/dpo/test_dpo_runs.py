@@ -61,12 +61,20 @@ def test_accumulation_packing_and_the_ways_to_a_reference_change_nothing(flags_o
 
 @pytest.mark.distributed
 @pytest.mark.parametrize(
-    "name, layout",
-    [("tensor", {"tensor_parallel_degree": 2}), ("stage1", {"sharding": "stage1", "gradient_accumulation_steps": 1})],
+    "name, changes, layout",
+    [
+        ("tensor", {}, {"tensor_parallel_degree": 2}),
+        # every pair is compared with those of both ranks
+        ("stage1", {"loss_type": "kto_pair", "per_device_train_batch_size": 8}, {"sharding": "stage1"}),
+    ],
 )
-def test_a_layout_gives_the_losses_of_one_process(flags_of, tmp_path, name, layout):
-    main(flags_of("one"))
-    train_ranks(flags_of(name, **layout), tmp_path / name, script=main)
+def test_a_layout_gives_the_losses_of_one_process(flags_of, tmp_path, other_model, name, changes, layout):
+    changes = {"reference_model_name_or_path": other_model, **changes}
+    if "loss_type" in changes:
+        changes["gradient_accumulation_steps"] = 1
+    main(flags_of("one", **changes))
+    halved = {"per_device_train_batch_size": 4} if "loss_type" in changes else {}
+    train_ranks(flags_of(name, **changes | layout | halved), tmp_path / name, script=main)
     assert_same_runs(tmp_path / "one/out", tmp_path / name / "out", tolerance=1e-4)
 
 
@@ -90,4 +98,7 @@ def test_refusals(flags_of, tmp_path, capsys):
         assert name in shown
     shown = refusal(capsys, flags_of("c", loss_type="robust", reference_model_name_or_path="./nowhere"), main)
     assert "label_smoothing" in shown and "nowhere" in shown
-    assert "pipeline_parallel_degree" in refusal(capsys, flags_of("d", pipeline_parallel_degree=2), main)
+    shown = refusal(capsys, flags_of("d", pipeline_parallel_degree=2), main)
+    assert "pipeline of its own; write reference_logprobs" in shown
+    shown = refusal(capsys, flags_of("e", loss_type="kto_pair"), main)
+    assert "gradient_accumulation_steps = 2: loss_type kto_pair needs the log-ratios of all pairs" in shown
