@@ -68,7 +68,7 @@ def test_what_is_wrong_with_dialogues_is_found_where_it_is(config, tiny, tmp_pat
     code, outcome = checked(capsys, "--config", *config, "--train_dataset_path", data)
     kinds = [(one["kind"], one["count"]) for one in outcome["findings"] if one["in"] == "train_dataset_path"]
     assert kinds == [("bad record", 1), ("open prompt", 1), ("duplicate", 1), ("question in held-out data", 1)]
-    code, outcome = checked(capsys, data, "--tokenizer", str(tiny / "model"), "--max_seq_len", "20")
+    code, outcome = checked(capsys, data, "--tokenizer", str(tiny / "model"), "--max_seq_len", "8")
     assert code == 1 and outcome["data"]["tokens"]["share cut by max_seq_len"] > 0
     code, outcome = checked(capsys, lines(tmp_path / "good.jsonl", *DIALOGUES))
     assert code == 0 and outcome["data"]["answers"]["per record"]["most"] == 2

@@ -34,6 +34,11 @@ class PackedRows:
     fingerprint: str  # equal for equal rows
 
     @property
+    def lazy(self) -> bool:
+        """Whether the rows are read again in every pass."""
+        return isinstance(self.rows, RowStream)
+
+    @property
     def read(self) -> ReadCounts:
         return self.seen.read
 
