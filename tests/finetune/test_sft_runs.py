@@ -89,10 +89,9 @@ def test_merged_adapters_are_a_causal_lm_that_predicts_as_they_did(flags_of, tmp
     exported = load_file(tmp_path / "exported/model.safetensors")
     up_proj = exported["model.layers.0.mlp.up_proj.weight"]
     np.testing.assert_array_equal(up_proj, merged["llama.layers.0.mlp.up_proj.weight"].T)
-    file = tmp_path / "run/out/answer_format.json"
-    file.write_text('{"use_chat_template": 1}')
-    shown = refusal(capsys, [str(tmp_path / "run/out"), str(tmp_path / "other")], merge)
-    assert "use_chat_template is 1" in shown or "checksum" in shown
+    (tmp_path / "run/out/answer_format.json").write_text('{"use_chat_template": 1}')
+    (tmp_path / "run/out/finished-model.json").unlink()  # it has the checksum
+    assert "use_chat_template is 1" in refusal(capsys, [str(tmp_path / "run/out"), str(tmp_path / "other")], merge)
 
 
 def test_refusals(flags_of, tmp_path, capsys):
