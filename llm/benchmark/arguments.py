@@ -78,7 +78,7 @@ def peer(parser: ArgumentParser) -> None:
 
 
 def answers(parser: ArgumentParser) -> None:
-    parser.add_argument("--workload", choices=WORKLOADS, required=True, help=_described_workloads())
+    parser.add_argument("--workload", choices=WORKLOADS, default="sft", help=_described_workloads())
     parser.add_argument("--prompts", type=whole, default=32, help="how many (default: %(default)s)")
     parser.add_argument("--max_seq_len", type=whole, default=4096, help="tokens of a row (default: %(default)s)")
     parser.add_argument("--rounds", type=whole, default=2, help="times that each is measured (default: %(default)s)")
@@ -89,7 +89,8 @@ def answers(parser: ArgumentParser) -> None:
 
 
 def _described_workloads() -> str:
-    return "; ".join(f"{name}: {workload.about}" for name, workload in WORKLOADS.items())
+    described = (f"{name}: {workload.about}" for name, workload in WORKLOADS.items())
+    return f"{'; '.join(described)} (default: %(default)s)"
 
 
 def scoring(parser: ArgumentParser) -> None:

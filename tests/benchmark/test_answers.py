@@ -1,5 +1,4 @@
-"""The comparison of fine-tuning and training on pairs: the workloads, what TRL is asked for, and this project's side for
-real."""
+"""The comparison of training on answers: the workloads, what TRL is asked for, and this project's side for real."""
 
 import sys
 
