@@ -16,6 +16,10 @@ VERBS = {
     ),
     "sft": ("llm.finetune.run_finetune", "fine-tune and evaluate a language model on answers from CONFIG.json"),
     "dpo": ("llm.alignment.dpo.run_dpo", "train a language model on pairs of answers (DPO) from CONFIG.json"),
+    "reference-logprobs": (
+        "llm.alignment.dpo.reference_logprobs",
+        "what the reference of a DPO training says of its data, ahead of it",
+    ),
     "demo": ("llm.demo.run_demo", "generate data, train a tiny process reward model on a CPU, score three solutions"),
     "generate": ("llm.data.generate_arithmetic", "write arithmetic word problems with labelled solutions"),
     "convert": ("llm.data.convert.convert", "write other data sets' files as this project's records"),

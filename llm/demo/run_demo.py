@@ -16,7 +16,8 @@ from llm.command_line import VERBS
 from llm.core.console import ArgumentParser
 from llm.core.paths import REPOSITORY, WORKSPACE
 
-CONFIG = "llm/config/tiny/prm_flashmask_argument.json"
+CONFIG, OF_BASE = "llm/config/tiny/prm_flashmask_argument.json", "llm/config/tiny/sft_base_argument.json"
+TEXTS = 4100  # problems; with the exercises 1.4 million tokens
 RESULTS = {
     "train_seconds": "train",
     "eval_loss": "eval",
@@ -27,24 +28,14 @@ RESULTS = {
 
 
 def main(argv: list[str]) -> None:
-    description = f"What it does: {VERBS['demo'][1]}. The settings are those of {CONFIG}."
+    description = f"What it does: {VERBS['demo'][1]}. The settings are those of {OF_BASE} and {CONFIG}."
     ArgumentParser("python -m llm demo", description=description).parse_args(argv)
     begin = time.perf_counter()
-    settings = json.loads((REPOSITORY / CONFIG).read_text(encoding="utf-8"))
+    of_base, settings = (json.loads((REPOSITORY / file).read_text(encoding="utf-8")) for file in (OF_BASE, CONFIG))
     train, dev, base = (settings[name] for name in ("train_dataset_path", "dev_dataset_path", "model_name_or_path"))
-    run(
-        "problems and labelled solutions",
-        "generate",
-        "--output",
-        train,
-        "--problems",
-        "4000",
-        "--dev_output",
-        dev,
-        "--dev_problems",
-        "250",
-    )
-    run("a base model: tokenizer, random weights, then next-token training", "llm.demo.warm_up", "--output", base)
+    problems = ("--problems", "4000", "--dev_problems", "250")
+    run("problems and labelled solutions", "generate", "--output", train, "--dev_output", dev, *problems)
+    make_base(of_base["train_dataset_path"], of_base["model_name_or_path"])
     run("the process reward model", "train", CONFIG, "--overwrite_output_dir", "true")
     output_dir = (WORKSPACE / settings["output_dir"]).resolve()
     show_scores(output_dir, WORKSPACE / dev)
@@ -55,6 +46,13 @@ def main(argv: list[str]) -> None:
     print(f"curves: {Path(sys.executable).parent / 'visualdl'} --logdir {settings['output_dir']}/runs")
     print(f"total time {time.perf_counter() - begin:.0f} s")
     print(json.dumps(outcome(output_dir)))
+
+
+def make_base(texts: str, random: str) -> None:
+    """A model that knows the task's language: reward models start from models that have read a lot."""
+    run("texts to read", "generate", "--labels", "texts", "--problems", str(TEXTS), "--output", texts)
+    run("a tokenizer, and random weights", "llm.demo.tiny_model", "--output", random)
+    run("the base model: it learns to predict the texts", "sft", OF_BASE, "--overwrite_output_dir", "true")
 
 
 def run(what: str, verb: str, *arguments: str) -> None:

@@ -1,10 +1,10 @@
-"""Make the demo's base model: a Llama of half a million parameters with random weights, and its tokenizer.
+"""Make what the demo's base model starts from: a Llama of half a million random parameters, and its tokenizer.
 
-    python llm/demo/tiny_model.py --output ./checkpoints/tiny_random
+    python -m llm.demo.tiny_model --output ./checkpoints/tiny/random
 
 The tokenizer is trained on generated arithmetic text. As in Mistral's, the placeholder and the reward tokens are one
 piece each where a blank comes before them (`▁ки`, `▁+`, `▁-`).
-The same seed gives the same bytes. The model knows nothing until llm/demo/warm_up.py has trained it.
+The same seed gives the same bytes. The model knows nothing until `python -m llm sft` has trained it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
-    from llm.core.cpu import environment
+from llm.core.cpu import environment
 
+if __name__ == "__main__":
     environment.prepare()
 
 from itertools import chain, islice
@@ -24,20 +23,13 @@ import paddle
 from paddlenlp.transformers import LlamaConfig, LlamaForCausalLM
 
 from llm.core.console import ArgumentParser
-from llm.data.generate_arithmetic import exercises, right_solutions
+from llm.data.generate_arithmetic import exercises, right_solutions, solution_text
 from llm.data.train_tokenizer import train_tokenizer
 
-PLACEHOLDER = "ки"
 VOCABULARY = 896  # enough for every word of the problems to be one piece
 TOKENIZER_PROBLEMS, TOKENIZER_EXERCISES = 2000, 4000
 HIDDEN_SIZE, LAYERS, HEADS = 96, 4, 2
 EMBEDDING_SCALE = 0.3
-
-
-def solution_text(question: str, steps: list[str]) -> str:
-    """A solution as reward models read it: a blank before the first step, a line break before every other, the
-    placeholder behind each."""
-    return f"{question} " + "\n".join(f"{step} {PLACEHOLDER}" for step in steps)
 
 
 def random_model(vocabulary: int, seed: int = 0) -> LlamaForCausalLM:
@@ -70,14 +62,14 @@ def make(folder: Path, seed: int = 0) -> None:
     random_model(len(tokenizer), seed).save_pretrained(str(folder), safe_serialization=True)
 
 
-def main() -> None:
-    parser = ArgumentParser(description=__doc__.split("\n\n")[0])
+def main(argv: list[str]) -> None:
+    parser = ArgumentParser("python -m llm.demo.tiny_model", description=__doc__.split("\n\n")[0])
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--seed", type=int, default=0, help="a different seed gives different weights")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     make(arguments.output, arguments.seed)
     print(f"{arguments.output}: tokenizer and random weights of seed {arguments.seed}")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -29,7 +29,7 @@ from dataclasses import asdict, dataclass, fields
 
 from llm.alignment.rm.flashmask import reward_argument, reward_checks
 from llm.alignment.rm.flashmask.reward_argument import ModelArgument
-from llm.core.console import plain_errors
+from llm.core.console import plain_errors, show
 from llm.core.model.config import read_sizes
 from llm.core.model.families import FAMILIES
 from llm.core.model.sizes import KNOWN, Sizes, sizes_of, with_head
@@ -109,8 +109,7 @@ def main(argv: list[str]) -> None:
         raise SystemExit(0 if argv else 2)
     with plain_errors(ValueError, OSError):
         outcome = judge(*read_settings(argv))
-    print("\n".join(screen(outcome)), end="\n\n")
-    print(json.dumps(outcome), flush=True)
+    show("\n".join([*screen(outcome), "", json.dumps(outcome)]))
 
 
 def read_settings(argv: list[str]) -> tuple[Settings, Sizes]:

@@ -34,7 +34,8 @@ from llm.core.model.config import read_sizes
 from llm.core.paths import resolve_path
 from llm.core.rows.row import Row
 from llm.core.run.arguments import MISPRINTS, is_unobeyed, setting
-from llm.core.run.packed_rows import PackedRows, RowStream
+from llm.core.run.packed_rows import PackedRows
+from llm.core.run.row_stream import RowStream
 from llm.core.run.run import fit, machine_for
 from llm.core.settings.parse import parse
 from llm.core.text.pieces import bytes_of_ids

@@ -6,6 +6,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from llm.core.cpu import environment
 from llm.core.model.config import check_vocabulary, read_sizes
 from llm.core.model.head.head_kinds import LM
+from llm.core.model.whole import read_whole
 from llm.core.records.dialogues import USER, Message
 from llm.core.text.answers import TemplateTexts, ids_behind
 from llm.core.text.load_tokenizer import load_tokenizer
@@ -92,6 +94,13 @@ def load(
     folder: str, sampling: Sampling, seed: int, use_chat_template: bool, dtype: str, device: str | None
 ) -> PaddleGenerator:
     environment.prepare()  # before paddle is imported
+    with read_whole(Path(folder)):
+        return _load(folder, sampling, seed, use_chat_template, dtype, device)
+
+
+def _load(
+    folder: str, sampling: Sampling, seed: int, use_chat_template: bool, dtype: str, device: str | None
+) -> PaddleGenerator:
     sizes = read_sizes(folder)
     if sizes.reward_head != LM:
         raise ValueError(f"--generator {folder}: this reward model has no LM head, so it writes nothing")

@@ -1,17 +1,17 @@
-"""The demo's parts: a tokenizer that behaves as Mistral's, a warm-up that lowers the loss, an outcome in one line."""
+"""The demo's parts: a tokenizer that behaves as Mistral's, a base model that learns to read, an outcome in one line."""
 
 import json
 
 import numpy as np
 import pytest
 
-from llm.core.rows.batch import collate
-from llm.core.rows.prefix_tree import lone_tree
-from llm.core.rows.row import make_row
+from llm.core.paths import REPOSITORY
 from llm.core.text.reward_tokens import ids_in_context
-from llm.demo import run_demo
-from llm.demo.tiny_model import random_model
-from llm.demo.warm_up import as_sequence, next_token_loss, warm_up
+from llm.data.generate_arithmetic import right_solutions, solution_text, texts, write
+from llm.demo import run_demo, tiny_model
+from llm.demo.run_demo import OF_BASE
+from llm.finetune import run_finetune
+from tests.runs import history
 
 
 def test_placeholder_and_reward_tokens_are_single_in_context_and_other_ids_when_glued(tokenizer):
@@ -24,36 +24,30 @@ def test_placeholder_and_reward_tokens_are_single_in_context_and_other_ids_when_
 
 
 def test_equal_seeds_make_equal_weights():
-    one, same, other = (random_model(320, seed).state_dict() for seed in (1, 1, 2))
+    one, same, other = (tiny_model.random_model(320, seed).state_dict() for seed in (1, 1, 2))
     name = "llama.layers.0.self_attn.q_proj.weight"
     assert np.array_equal(one[name].numpy(), same[name].numpy())
     assert not np.array_equal(one[name].numpy(), other[name].numpy())
 
 
-def test_warm_up_lowers_the_loss_of_text_it_has_not_read(tokenizer):
-    from llm.core import patches
-    from llm.core.model import attention
+@pytest.mark.runs
+def test_the_base_model_learns_to_predict_the_texts(tmp_path, monkeypatch):
+    """With the demo's own configuration, from its own model and texts."""
+    monkeypatch.chdir(tmp_path)
+    settings = json.loads((REPOSITORY / OF_BASE).read_text())
+    tiny_model.make(tmp_path / settings["model_name_or_path"])
+    assert write(tmp_path / settings["train_dataset_path"], texts(100)) == 400
+    flags = ["--max_steps", "40", "--logging_steps", "10", "--warmup_steps", "10"]
+    run_finetune.main([str(REPOSITORY / OF_BASE), *flags])
+    losses = [values["loss"] for values in history(tmp_path / settings["output_dir"]).values()]
+    assert losses[-1] < losses[0] - 1
 
-    patches.apply_to_models(attention.block_attention)
-    model = random_model(len(tokenizer), seed=0)
-    text = as_sequence(tokenizer, "In the morning Ben has 9 shells. He pays 5, so 9 - 5 = 4.")
-    batch = collate([make_row([lone_tree(text)])], 0)
-    before = float(next_token_loss(model, batch))
-    warm_up(model, tokenizer, tokens=20_000, seed=3)
-    assert float(next_token_loss(model, batch)) < before - 1
 
-
-def test_next_token_loss_never_looks_into_the_next_text(tokenizer):
-    """Two packed texts have the loss of each alone, weighted by their tokens."""
-    from llm.core import patches
-    from llm.core.model import attention
-
-    patches.apply_to_models(attention.block_attention)
-    model = random_model(len(tokenizer), seed=0)
-    texts = [as_sequence(tokenizer, text) for text in ("4+3=7 right", "He pays 5, so 9 - 5 = 4.")]
-    alone = [float(next_token_loss(model, collate([make_row([lone_tree(text)])], 0))) for text in texts]
-    together = float(next_token_loss(model, collate([make_row([lone_tree(text) for text in texts])], 0)))
-    assert together == pytest.approx(np.average(alone, weights=[len(text) - 1 for text in texts]), rel=1e-5)
+def test_texts_ask_nothing_and_are_solutions_as_reward_models_read_them_and_pages():
+    first, *pages = [text["response"] for text in texts(1)]
+    question, steps = next(right_solutions(1))
+    assert first == solution_text(question, steps) and first.count(" ки") == len(steps)
+    assert [len(page.splitlines()) for page in pages] == [8, 8, 8] and {text["prompt"] for text in texts(3)} == {""}
 
 
 def test_the_outcome_is_one_json_line_of_what_the_run_wrote(tmp_path):
@@ -64,7 +58,7 @@ def test_the_outcome_is_one_json_line_of_what_the_run_wrote(tmp_path):
 
 
 def test_three_solutions_are_right_wrong_in_the_middle_and_wrong_at_the_end(tmp_path):
-    from llm.data.generate_arithmetic import records, write
+    from llm.data.generate_arithmetic import records
 
     write(tmp_path / "dev.jsonl", records(200, split="dev"))
     chosen = run_demo.three_solutions(tmp_path / "dev.jsonl")

@@ -40,6 +40,13 @@ def test_the_documented_configuration(capsys):
     assert f"at most   {outcome['peak_bytes'] / GIB:>8.2f}\n" in out and "\nfits into 80 GiB" in out
 
 
+def test_gpus_that_a_degree_does_not_divide_are_refused_with_what_an_estimate_takes(capsys):
+    """There is no run that a launcher could start."""
+    shown = refusal(capsys, "llm/config/llama/prm_flashmask_argument.json", "--gpus", 3)
+    assert "sharding_parallel_degree = 4" in shown and "give another number of --gpus" in shown
+    assert "write -1 for all" in shown and "distributed.launch" not in shown
+
+
 @pytest.mark.parametrize(
     "flags",
     [

@@ -22,6 +22,15 @@ def test_rates_of_finding_wrong_steps_from_no_threshold_to_all():
     assert found.tolist() == [0.0, 0.5, 1.0, 1.0] and missed.tolist() == [0.0, 0.0, 0.5, 1.0]
 
 
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"log_history": 7}', '{"log_history": [7]}', '{"log_history": [{"step": "1"}]}']
+)
+def test_a_damaged_log_of_the_training_is_named(tmp_path, text):
+    (tmp_path / "trainer_state.json").write_text(text)
+    with pytest.raises(ValueError, match="trainer_state.json"):
+        curves_of(str(tmp_path))
+
+
 @pytest.fixture
 def page(tmp_path) -> str:
     rows = [{"problem": HOSTILE, "steps": [HOSTILE, "b"], "label": label} for label in (0, 1, -1)]

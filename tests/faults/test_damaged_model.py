@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from llm.alignment.dpo.run_dpo import main as on_pairs
 from llm.alignment.rm.flashmask.run_reward import main as train
 from llm.core.model.whole import LIST
 from llm.evaluation.calibrate import main as calibrate
@@ -15,6 +16,7 @@ from llm.export.export import main as export
 from llm.export.merge_lora import main as merge
 from llm.finetune.run_finetune import main as finetune
 from llm.scoring.score import main as score
+from llm.search.search import main as search
 from llm.serving.serve import main as serve
 from tests.factories import six_updates
 from tests.faults import forms
@@ -28,6 +30,11 @@ COMMANDS = {
     "evaluate": (evaluate, lambda model, data, out: ["steps", model, data, "--output", out]),
     "calibrate": (calibrate, lambda model, data, out: [model, data, "--output", out]),
     "export": (export, lambda model, data, out: [model, out, "--to", "token-classification"]),
+    "search": (search, lambda model, data, out: [model, data, out, "--generator", "arithmetic"]),
+    "search, as generator": (
+        search,
+        lambda model, data, out: [data.parents[1] / ".pdparams/out", data, out, "--generator", model],
+    ),
 }
 
 
@@ -72,6 +79,16 @@ def test_merge_lora_reads_the_adapters_and_their_base(base, tmp_path, copied, ca
     assert fault in refusal(capsys, arguments, merge) and not (tmp_path / "merged").exists()
 
 
+def test_a_training_on_pairs_reads_its_reference(base, copied, tmp_path, capsys):
+    reference, pairs = copied("full"), base / "tiny/pairs.jsonl"
+    fault = flip(weights_in(reference))
+    settings = {"train_dataset_path": pairs, "dev_dataset_path": pairs, "reference_model_name_or_path": reference}
+    assert fault in refusal(capsys, six_updates(base / "tiny", tmp_path, **settings), on_pairs)
+    (reference / "config.json").write_text("{}")
+    message = refusal(capsys, six_updates(base / "tiny", tmp_path, **settings), on_pairs)
+    assert "reference_model_name_or_path: " in message and "config.json has 2 bytes instead of" in message
+
+
 @pytest.mark.parametrize("command", [train, finetune])
 def test_a_training_reads_the_model_or_the_checkpoint_that_it_starts_from(base, copied, tmp_path, capsys, command):
     model = copied("full")
@@ -85,7 +102,7 @@ def test_a_training_reads_the_model_or_the_checkpoint_that_it_starts_from(base, 
 
     fault = flip(weights_in(model))
     message = refused(model)
-    assert f"model_name_or_path: {model}" in message and fault in message
+    assert f"{model} is not the model that was saved there: {fault}" in message
     fault = flip(weights_in(checkpoint))
     assert f"{checkpoint} is a damaged checkpoint: {fault}" in refused(checkpoint)
     (checkpoint / "checkpoint_files.json").unlink()

@@ -42,13 +42,20 @@ class TrainingArguments(arguments.TrainingArguments):
 
 
 @dataclass(frozen=True)
+class DataArgument(arguments.DataArgument):
+    reference_logprobs: str | None = setting(
+        None, "File with the log-probabilities of the reference, written ahead by python -m llm reference-logprobs."
+    )
+
+
+@dataclass(frozen=True)
 class ModelArgument(arguments.ModelArgument):
     reference_model_name_or_path: str | None = setting(
         None, "The reference; null: the model that training starts from, with lora the same weights without adapters."
     )
 
 
-CLASSES = (TrainingArguments, arguments.DataArgument, ModelArgument)
+CLASSES = (TrainingArguments, DataArgument, ModelArgument)
 
 # The settings that identify a run: with another value here a checkpoint would be resumed as a different run.
 IDENTITY = (

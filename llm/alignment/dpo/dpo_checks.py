@@ -14,7 +14,7 @@ from llm.core.parallel import layout
 from llm.core.run import checks
 from llm.core.settings.settings import Settings
 
-NAMED = "reference_model_name_or_path"
+NAMED, AHEAD = "reference_model_name_or_path", "reference_logprobs"
 
 
 class Reference(Enum):
@@ -23,11 +23,14 @@ class Reference(Enum):
     NONE = "there is none"
     MODEL = "a second model"
     ADAPTERS = "the policy without its adapters"
+    FILE = "what a model said ahead"
 
 
 def reference_of(settings: Settings) -> Reference:
     if settings["reference_free"] or not KINDS[settings["loss_type"]].needs_reference:
         return Reference.NONE
+    if settings[AHEAD]:
+        return Reference.FILE
     return Reference.ADAPTERS if settings["lora"] and not settings[NAMED] else Reference.MODEL
 
 
@@ -63,19 +66,19 @@ def _check_batch(settings: Settings, name: str) -> None:
 
 
 def _check_reference(settings: Settings) -> None:
-    given = settings[NAMED]
     reference = reference_of(settings)
-    if given and reference is Reference.NONE:
-        free = "reference_free is true" if settings["reference_free"] else f"loss_type {settings['loss_type']} has none"
-        settings.refuse(NAMED, f"{free}, so no reference is asked; leave it out")
-    elif given:
+    free = "reference_free is true" if settings["reference_free"] else f"loss_type {settings['loss_type']} has none"
+    for name in (NAMED, AHEAD):
+        if settings[name] and reference is Reference.NONE:
+            settings.refuse(name, f"{free}, so no reference is asked; leave it out")
+    if settings[NAMED]:
         try:
-            find_model(given, NAMED)
+            find_model(settings[NAMED], NAMED)
         except ValueError as error:
             settings.problems.append(str(error))
     if reference is Reference.MODEL and layout.degree(settings, layout.PIPELINE) > 1:
         why = "a second model would need a pipeline of its own"
-        settings.refuse(layout.PIPELINE, f"{why}; write reference_free true, another loss_type, or another layout")
+        settings.refuse(layout.PIPELINE, f"{why}; write {AHEAD}, or another layout")
 
 
 def fit_to_reference(settings: Settings, path: str) -> None:

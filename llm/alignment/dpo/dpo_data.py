@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from llm.alignment.dpo.dpo_argument import DataArgument
 from llm.core.records.comparisons import AnswerPair, iter_comparisons
 from llm.core.records.records import ReadCounts
 from llm.core.run import answer_rows
 from llm.core.run.answer_format import AnswerFormat
-from llm.core.run.arguments import DataArgument
 from llm.core.run.packed_rows import PackedRows
 from llm.core.text.answers import AnswerEncoder
 

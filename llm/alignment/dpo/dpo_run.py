@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from llm.alignment.dpo import dpo_checks
-from llm.alignment.dpo.dpo_argument import CLASSES, IDENTITY, ModelArgument, TrainingArguments
+from llm.alignment.dpo.dpo_argument import CLASSES, IDENTITY, DataArgument, ModelArgument, TrainingArguments
 from llm.alignment.dpo.dpo_checks import Reference
 from llm.core.model.folder import find_model
 from llm.core.model.head.head_kinds import LM
@@ -17,6 +18,7 @@ from llm.core.run.run import Run
 @dataclass(frozen=True)
 class DpoRun(Run):
     training: TrainingArguments
+    data: DataArgument
     model: ModelArgument
     identity_settings: ClassVar[tuple[str, ...]] = IDENTITY
 
@@ -25,8 +27,13 @@ class DpoRun(Run):
         return dpo_checks.reference_of(self.settings)
 
     @property
+    def reference_file(self) -> Path | None:
+        """Of what the reference said ahead."""
+        return Path(self.data.reference_logprobs).expanduser() if self.data.reference_logprobs else None
+
+    @property
     def reference_path(self) -> str:
-        """Of a model that is asked while the policy trains."""
+        """Of the model that is asked, ahead or while the policy trains."""
         given = self.model.reference_model_name_or_path
         return find_model(given, "reference_model_name_or_path") if given else self.model_path
 
@@ -34,6 +41,6 @@ class DpoRun(Run):
 def resolve_run(argv: list[str], description: str) -> DpoRun:
     """ValueError with everything that is wrong with the settings."""
     run = DpoRun(*resolve_settings(CLASSES, argv, description, dpo_checks.note_problems, lambda settings: LM))
-    if run.reference is Reference.MODEL:
+    if run.reference in (Reference.MODEL, Reference.FILE):
         dpo_checks.fit_to_reference(run.settings, run.reference_path)
     return run

@@ -17,6 +17,7 @@ if __name__ == "__main__":
 
 from llm.alignment.dpo.dpo_data import rows_of
 from llm.alignment.dpo.dpo_run import DpoRun, resolve_run
+from llm.alignment.dpo.reference_rows import with_reference
 from llm.core.parallel import ranks
 from llm.core.run.answer_format import AnswerFormat, read_format
 from llm.core.run.packed_rows import PackedRows
@@ -32,7 +33,11 @@ def main(argv: list[str]) -> dict:
 
 def read_data(run: DpoRun, answer_format: AnswerFormat) -> tuple[PackedRows | None, PackedRows | None]:
     """(training rows, held-out rows), None where the run needs none."""
-    return read_data_sets(run, lambda paths, bar: rows_of(paths, run.data, answer_format, bar))
+    found = read_data_sets(run, lambda paths, bar: rows_of(paths, run.data, answer_format, bar))
+    if not run.reference_file:
+        return found
+    train, dev = (rows and with_reference(rows, run.reference_file) for rows in found)
+    return train, dev
 
 
 def learner_of(run: DpoRun, answer_format: AnswerFormat):

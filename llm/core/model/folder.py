@@ -22,43 +22,45 @@ def find_model(name_or_path: str, setting: str = "model_name_or_path") -> str:
     """A folder's absolute path, checked for what a model needs, or a model's name as PaddleNLP knows it. The weights
     themselves are checked when they are loaded."""
     owner, slash, _ = name_or_path.partition("/")
+    can_be_a_name = name_or_path.count("/") <= 1 and name_or_path.isprintable() and owner not in (".", "..", "~", "")
     is_near_a_folder = bool(slash) and Path(owner).is_dir()
-    looks_like_a_name = name_or_path.count("/") <= 1 and owner not in (".", "..", "~", "") and not is_near_a_folder
     try:
         folder = resolve_path(name_or_path)
     except ValueError:
-        if looks_like_a_name:
+        if can_be_a_name and not is_near_a_folder:
             return name_or_path
         raise ValueError(
             f"{setting}: {name_or_path!r} is not a folder here (looked in {Path.cwd()} and from the repository's root) "
             "nor a model name of the form owner/name. Give the folder that holds config.json and the weights."
         ) from None
-    if setting == "model_name_or_path":
-        _check_model_folder(folder)
-    elif not any((folder / file).is_file() for file in TOKENIZER_FILES):
-        raise ValueError(
-            f"{setting}: {folder} holds no tokenizer (none of {', '.join(TOKENIZER_FILES)}). Give the folder that does."
-        )
-    elif problem := whole.problem_of(folder, only=(*TOKENIZER_FILES, *OTHER_FILES, CONFIG_FILE)):
-        raise ValueError(f"{setting}: {problem}")
+    check = _check_tokenizer_folder if setting.startswith("tokenizer") else _check_model_folder
+    try:
+        check(folder)
+    except ValueError as error:
+        raise ValueError(f"{setting}: {error}") from error
     return str(folder)
+
+
+def _check_tokenizer_folder(folder: Path) -> None:
+    if not any((folder / file).is_file() for file in TOKENIZER_FILES):
+        names = ", ".join(TOKENIZER_FILES)
+        raise ValueError(f"{folder} holds no tokenizer (none of {names}). Give the folder that does.")
+    if problem := whole.problem_of(folder, only=(*TOKENIZER_FILES, *OTHER_FILES, CONFIG_FILE)):
+        raise ValueError(problem)
 
 
 def _check_model_folder(folder: Path) -> None:
     if not folder.is_dir():
-        raise ValueError(f"model_name_or_path: {folder} is not a folder. Give one that holds config.json and weights.")
+        raise ValueError(f"{folder} is not a folder. Give one that holds config.json and weights.")
     if (folder / ADAPTER_CONFIG).is_file():
         raise ValueError(
-            f"model_name_or_path: {folder} holds LoRA adapters, which are not a model by themselves. Merge them into "
+            f"{folder} holds LoRA adapters, which are not a model by themselves. Merge them into "
             f"their base first (python -m llm merge-lora {folder} NEW_FOLDER) and give the new folder."
         )
     if problem := whole.problem_of(folder, unread=whole.WEIGHTS):
-        raise ValueError(f"model_name_or_path: {problem}")
+        raise ValueError(problem)
     missing = [] if (folder / "config.json").is_file() else ["config.json"]
-    try:
-        files = weight_files(folder)
-    except ValueError as error:
-        raise ValueError(f"model_name_or_path: {error}") from error
+    files = weight_files(folder)
     missing += [file.name for file in files if not file.is_file()]
     if not files:
         is_pickled = any(folder.glob("pytorch_model*.bin"))
@@ -66,7 +68,7 @@ def _check_model_folder(folder: Path) -> None:
         missing.append(f"weights ({' or '.join((*WEIGHT_FILES, *WEIGHT_INDEXES))}{hint})")
     if missing:
         raise ValueError(
-            f"model_name_or_path: the folder {folder} is incomplete: {', '.join(missing)} missing. "
+            f"the folder {folder} is incomplete: {', '.join(missing)} missing. "
             "Copy or download it again, or give another folder."
         )
 

@@ -16,7 +16,8 @@ from llm.core.model.families import family_of
 from llm.core.settings.settings import Settings
 
 TENSOR, PIPELINE, SHARDING = "tensor_parallel_degree", "pipeline_parallel_degree", "sharding_parallel_degree"
-LAUNCH = "start it with python -m paddle.distributed.launch"
+LAUNCH = "start it with python -m paddle.distributed.launch and as many processes"
+GIVE_GPUS = "give another number of --gpus"  # where a run is only estimated
 Problem = tuple[str, str]  # the setting; why it cannot be, and what to do
 
 
@@ -29,6 +30,7 @@ class Layout:
     sharding_degree: int = 1  # 1, too, where all data ranks share
     sequence_parallel: bool = False
     recompute: str = ""  # what is recomputed
+    more_ranks: str = LAUNCH  # how a user gets as many ranks as the degrees need
 
     @property
     def data_ranks(self) -> int:
@@ -51,7 +53,10 @@ class Task:
 def layout_of(values: Settings | dict, ranks: int) -> Layout:
     tensor, pipeline, sharded = (degree(values, name) for name in (TENSOR, PIPELINE, SHARDING))
     recompute = values["recompute_granularity"] if values["recompute"] else ""
-    return Layout(ranks, tensor, pipeline, values["sharding"], sharded, values["sequence_parallel"], recompute)
+    more_ranks = GIVE_GPUS if "gpus" in values else LAUNCH
+    return Layout(
+        ranks, tensor, pipeline, values["sharding"], sharded, values["sequence_parallel"], recompute, more_ranks
+    )
 
 
 def task_of(values: Settings | dict, grows_vocabulary: bool = False) -> Task:
@@ -107,14 +112,15 @@ def _problems_of_degrees(layout: Layout) -> Iterator[Problem]:
     processes = count_of(ranks, "process", "processes")
     wrong = [name for name, count in degrees.items() if ranks % count]
     for name in wrong:
-        yield name, f"the run has {processes}, which it does not divide; {LAUNCH} and as many processes"
+        lower = "write -1 for all of them" if name == SHARDING else "lower it"
+        yield name, f"the run has {processes}, which it does not divide; {layout.more_ranks}, or {lower}"
     if layout.sharding_degree > 1 and not layout.sharding:
         yield SHARDING, "sharding is empty; write sharding stage1, stage2 or stage3"
     elif wrong:
         return
     elif ranks % parts:
         why = f"times {TENSOR} it is {parts}, which does not divide the {processes} of the run"
-        yield PIPELINE, f"{why}; {LAUNCH} and as many processes, or lower one of them"
+        yield PIPELINE, f"{why}; {layout.more_ranks}, or lower one of them"
     elif layout.data_ranks % layout.sharding_degree:
         why = f"{processes} in groups of {parts} leave {layout.data_ranks} with data of their own"
         yield SHARDING, f"{why}, which it does not divide; lower it"

@@ -20,6 +20,7 @@ OWN = (
     "model_name_or_path",
     "tokenizer_name_or_path",
     "reference_model_name_or_path",
+    "reference_logprobs",
     "verbose",
     "train_dataset_path",
     "dev_dataset_path",

@@ -103,6 +103,7 @@ class ReadCounts:
     dropped: Counter[str] = field(default_factory=Counter)
     steps: int = 0
     positive: float = 0.0
+    at_once: bool = False  # what cannot be used ends the pass, and not its end
 
     def keep(self, record: object) -> None:
         self.kept += 1
@@ -147,9 +148,9 @@ def iter_records(
     """The records of all files that `paths` means (see `find_files`), read as they are asked for.
 
     `reward_tokens` are the positive and the negative label. `counts` is added to while reading. The paths are
-    looked up at once. BadRecords is raised at the end of the data if a record was bad, unless `skip_bad` is
-    given, which drops and counts these; and always if a file could not be read, a record has the other form, or no
-    record was kept. `progress` is that of `read_values`.
+    looked up at once. BadRecords is raised at the end of the data (`counts.at_once`: at the first) if a record was bad,
+    unless `skip_bad` is given, which drops and counts these; and always if a file could not be read, a record has the
+    other form, or no record was kept. `progress` is that of `read_values`.
     """
     counts = ReadCounts() if counts is None else counts
     return stream_records(find_files(paths), parser_of(form, reward_tokens), counts, skip_bad, progress)
@@ -180,11 +181,10 @@ def stream_records(
     totals: Counter[str] = Counter()
     read = kept = 0
     mixed = False
-    for path in files:
-        for place, value in read_values(path, progress=progress):
-            if isinstance(value, Problem) and value.whole_file:
-                broken.append(value)
-                continue
+    for place, value in (one for path in files for one in read_values(path, progress=progress)):
+        if isinstance(value, Problem) and value.whole_file:
+            broken.append(value)
+        else:
             read += 1
             counts.read += 1
             result = parse(value, place)
@@ -197,16 +197,26 @@ def stream_records(
                 kept += 1
                 counts.keep(result)
                 yield result
+        if counts.at_once and (broken or mixed or (first and not skip_bad)):
+            break
     if skip_bad and kept and not mixed:
         first, totals = [], Counter()
     if broken or first:
-        raise BadRecords(_report(broken, first, totals, read, kept, skippable=not mixed))
+        raise BadRecords(_report(broken, first, totals, (read, kept), is_whole=not counts.at_once, skippable=not mixed))
 
 
 def _report(
-    broken: list[Problem], first: list[Problem], totals: Counter[str], read: int, kept: int, skippable: bool
+    broken: list[Problem],
+    first: list[Problem],
+    totals: Counter[str],
+    counts: tuple[int, int],
+    is_whole: bool,
+    skippable: bool,
 ) -> str:
-    heads = [f"{read - kept} of {read} records cannot be used"] if first else []
+    """`counts` are the records read and kept; `is_whole`: of all data."""
+    read, kept = counts
+    so_far = "" if is_whole else " that were read so far"
+    heads = [f"{read - kept} of {read} records{so_far} cannot be used"] if first else []
     heads += [f"{count_of(len(broken), 'file')} cannot be read"] if broken else []
     totals = totals + Counter(problem.reason for problem in broken)
     shown = (broken + first)[:SHOWN]
@@ -214,7 +224,7 @@ def _report(
     if more := totals.total() - len(shown):
         lines.append(f"  and {more} more problems")
     lines.append("By reason: " + ", ".join(f"{reason} {n}" for reason, n in totals.most_common()))
-    if not kept:
+    if not kept and is_whole:
         lines.append("No usable record is left.")
     elif first and skippable:
         lines.append("Repair them, or set `skip_bad_records: true` to drop and count these records.")

@@ -26,7 +26,8 @@ from llm.core.paths import find_files
 from llm.core.records.records import ReadCounts
 from llm.core.rows.row_store import StoredRows, write_rows
 from llm.core.run.arguments import DataArgument
-from llm.core.run.packed_rows import PackedRows, RowCounts
+from llm.core.run.packed_rows import PackedRows, fingerprint_of_rows
+from llm.core.run.seen import RowCounts, Seen
 from llm.core.text.encoding import EncodeCounts
 from llm.core.text.tokenizer import Tokenizer
 
@@ -109,7 +110,8 @@ def _load(folder: Path) -> PackedRows | None:
         read, encoded = ReadCounts(**about["read"]), EncodeCounts(**about["encoded"])
         read.dropped, encoded.dropped = Counter(read.dropped), Counter(encoded.dropped)
         counted = RowCounts(**about["counted"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         say(f"  {folder} is damaged ({error}) and is built again")
         return None
-    return PackedRows(StoredRows(folder / ROWS), read, encoded, counted, lazy=False)
+    seen = Seen(read, encoded, counted, is_whole=True)
+    return PackedRows(StoredRows(folder / ROWS), seen, fingerprint_of_rows(counted))

@@ -194,6 +194,8 @@ def read_data_sets(
     for name, title in (("train_dataset_path", "training data"), ("dev_dataset_path", "held-out data")):
         if paths := run.data_sets.get(name):
             rows = rows_of(paths, bar)
+            if name == "dev_dataset_path":
+                rows.read_through(bar)
             ranks.say("\n".join(rows.describe(title, run.data.max_seq_len)))
             found[name] = rows
     return found.get("train_dataset_path"), found.get("dev_dataset_path")

@@ -16,11 +16,11 @@ from llm.core import patches
 from llm.core.checkpoint import compatibility, contents, output_folder
 from llm.core.console import UserError, plain_errors
 from llm.core.files import write_json
-from llm.core.model import attention, pipeline, whole
+from llm.core.model import attention, pipeline
 from llm.core.model.adapters import lora_config
 from llm.core.model.load import fingerprint
 from llm.core.parallel import rank_failure, ranks, same_run
-from llm.core.parallel.ranks import from_all_ranks, say
+from llm.core.parallel.ranks import say
 from llm.core.rows.batch import collate
 from llm.core.run.packed_rows import PackedRows, Rows
 from llm.core.run.run import Run
@@ -78,7 +78,10 @@ def carry_out(
             begin_run(run, start)
         # From here on an error that is not meant for users is a fault of the code, and its stack is shown.
         with plain_errors(UserError), rank_failure.reported(), disk_reported(), contextlib.closing(trainer.curves):
-            return _train_and_evaluate(run, start, trainer)
+            results = _train_and_evaluate(run, start, trainer)
+    if train and not train.seen.is_whole:
+        say("\n".join(train.seen.describe("training data, as far as it was read", run.data.max_seq_len)))
+    return results
 
 
 @contextlib.contextmanager
@@ -114,9 +117,7 @@ def find_start(
     train: PackedRows | None,
     dev: PackedRows | None,
 ) -> Start:
-    """ValueError where the model or a checkpoint is damaged, where the checkpoint is of another run, or where the
-    processes do not belong to one run."""
-    check_model(run.model_path)
+    """ValueError where a checkpoint is damaged or of another run, or where the processes do not belong to one run."""
     base = fingerprint(run.model_path, run.sizes.model_type) if run.model.lora else None
     identity = {**run.identity(base, train.fingerprint if train else None), **learner.identity}
     needed = needed_of_checkpoint(run, learner)
@@ -133,14 +134,6 @@ def find_start(
     compatibility.check_stages(checkpoint, run.training.pipeline_parallel_degree, run.sizes.tie_word_embeddings)
     same_run.check(run.output_dir, checkpoint, identity, dev.fingerprint if dev else None, run.values)
     return Start(arguments, identity, checkpoint, base, needed)
-
-
-def check_model(name_or_path: str) -> None:
-    """ValueError on all ranks where one of them finds that a file of the model has changed: nodes may read copies of
-    their own."""
-    problems = filter(None, from_all_ranks(whole.problem_of(Path(name_or_path))))
-    if problem := next(problems, None):
-        raise ValueError(f"model_name_or_path: {problem}")
 
 
 def needed_of_checkpoint(run: Run, learner: Learner) -> contents.Needed:

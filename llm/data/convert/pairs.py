@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 
 from llm.data.convert.form import Made, Note, Options, Unfit, Unusable
 
@@ -15,9 +16,10 @@ def pair(dialogue: dict, chosen: str, rejected: str, scores: Sequence[float | No
         raise Unusable("equal answers", chosen)
     record = {**dialogue, "response": [chosen, rejected], "sort": [1, 0]}
     if options.margins:
-        if None in scores:
+        better, worse = scores
+        if better is None or worse is None:
             raise Unfit(None, "no scores", "for --margins", "leave --margins out, or give data with scores")
-        record["margin"] = max(0.0, float(scores[0]) - float(scores[1]))  # type: ignore[arg-type]
+        record["margin"] = max(0.0, float(better) - float(worse))
     return record
 
 
@@ -26,20 +28,20 @@ def pairs_of(
 ) -> Iterator[Made]:
     """A record for each two answers with different scores, the better one first."""
     found = 0
-    for one, score in enumerate(scores):
-        for other in range(one + 1, len(scores)):
-            if score is None or scores[other] is None:
-                yield Note("pairs without a score left out")
-            elif score == scores[other]:
-                yield Note("pairs with equal scores left out", value=score)
+    for (one, score), (other, other_score) in combinations(zip(answers, scores, strict=True), 2):
+        if score is None or other_score is None:
+            yield Note("pairs without a score left out")
+        elif score == other_score:
+            yield Note("pairs with equal scores left out", value=score)
+        else:
+            best, worst = (one, other) if score > other_score else (other, one)
+            ranked = max(score, other_score), min(score, other_score)
+            try:
+                record = pair(dialogue, best, worst, ranked, options)
+            except Unusable as error:
+                yield Note(f"pairs with {error.args[0]} left out")
             else:
-                best, worst = (one, other) if score > scores[other] else (other, one)  # type: ignore[operator]
-                try:
-                    record = pair(dialogue, answers[best], answers[worst], (scores[best], scores[worst]), options)
-                except Unusable as error:
-                    yield Note(f"pairs with {error.args[0]} left out")
-                else:
-                    found += 1
-                    yield record
+                found += 1
+                yield record
     if not found:
         raise Unusable("no two answers with different scores")

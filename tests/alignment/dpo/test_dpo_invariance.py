@@ -39,7 +39,7 @@ def models(tiny, made_once):
     return tuple(map(language_model.as_language_model, loaded))
 
 
-def directly(models, pairs, loss_type: str, by_mean: bool, sft_loss_ratio: float) -> tuple[float, np.ndarray]:
+def directly(models, pairs, loss_type: str, by_mean: bool, sft_loss_ratio: float, means=()) -> tuple[float, np.ndarray]:
     """Each pair by itself. The derivatives of its formula are taken by differences."""
     policy, reference = models
     policy.clear_gradients()
@@ -54,7 +54,7 @@ def directly(models, pairs, loss_type: str, by_mean: bool, sft_loss_ratio: float
         def loss(chosen, rejected, ahead=ahead, tokens=tokens):
             ratios = np.array([chosen, rejected]) - ahead
             u, v = ratios / tokens if by_mean else ratios
-            return loss_of(loss_type, u, v, BETA, SMOOTHING, GAMMA) - sft_loss_ratio * chosen / tokens[0]
+            return loss_of(loss_type, u, v, BETA, SMOOTHING, GAMMA, *means) - sft_loss_ratio * chosen / tokens[0]
 
         at = [float(value) for value in sums]
         slopes = [
@@ -78,8 +78,17 @@ def packed(models, rows, batch_size: int, objective: PairObjective) -> tuple[flo
     return total, gradients_of(policy)
 
 
-def assert_as_alone(models, pairs, loss_type, by_mean, sft_loss_ratio, batch_size) -> None:
-    loss, gradients = directly(models, pairs, loss_type, by_mean, sft_loss_ratio)
+@paddle.no_grad()
+def mean_ratios(models, pairs) -> tuple[float, float]:
+    def mean(answers):
+        ratios = [float(log_p_of(models[0], answer) - log_p_of(models[1], answer)) for answer in answers]
+        return sum(ratios) / len(ratios)
+
+    return mean([pair.chosen for pair in pairs]), mean([pair.rejected for pair in pairs])
+
+
+def assert_as_alone(models, pairs, loss_type, by_mean, sft_loss_ratio, batch_size, means=()) -> None:
+    loss, gradients = directly(models, pairs, loss_type, by_mean, sft_loss_ratio, means)
     asked = LossSettings(loss_type, BETA, SMOOTHING, GAMMA, sft_loss_ratio, by_mean)
     objective = PairObjective(asked, has_reference=KINDS[loss_type].needs_reference)
     if objective.has_reference:
@@ -104,6 +113,11 @@ def test_any_packing_gives_loss_and_gradients_of_each_pair_alone(models, seed, b
 def test_every_loss_is_that_of_each_pair_alone(models, loss_type):
     by_mean = KINDS[loss_type].by_mean or loss_type == "ipo"
     assert_as_alone(models, random_pairs(7), loss_type, by_mean, 0.0, batch_size=2)
+
+
+def test_the_batch_of_kto_is_all_pairs_of_an_update(models):
+    pairs = random_pairs(7)
+    assert_as_alone(models, pairs, "kto_pair", False, 0.0, batch_size=100, means=mean_ratios(models, pairs))
 
 
 def test_a_group_computes_each_answer_once():

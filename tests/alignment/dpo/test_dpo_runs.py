@@ -14,6 +14,9 @@ from llm.core.files import read_json
 from tests.runs import assert_same_runs, history, refusal, train_ranks, weights
 
 pytestmark = pytest.mark.runs
+LORA = {"lora": True, "lora_rank": 2, "learning_rate": 3e-3}  # its reference is the policy without adapters
+ONE_OF_EIGHT = {"gradient_accumulation_steps": 1, "per_device_train_batch_size": 8}
+TWO_OF_FOUR = {"gradient_accumulation_steps": 1, "per_device_train_batch_size": 4}
 
 
 def test_a_run_learns_and_says_what_it_measured(flags_of, tmp_path, capsys):
@@ -50,23 +53,29 @@ def test_a_checkpoint_of_another_reference_is_refused(flags_of, tmp_path, other_
 
 def test_accumulation_packing_and_the_ways_to_a_reference_change_nothing(flags_of, tmp_path, tiny):
     main(flags_of("one"))
-    main(flags_of("at once", gradient_accumulation_steps=1, per_device_train_batch_size=8))
+    main(flags_of("at once", **ONE_OF_EIGHT))
     assert_same_runs(tmp_path / "one/out", tmp_path / "at once/out", tolerance=1e-5)
-    lora = {"lora": True, "lora_rank": 2, "learning_rate": 3e-3}
-    main(flags_of("adapters off", **lora))
-    main(flags_of("second model", **lora, reference_model_name_or_path=tiny / "model"))
+    main(flags_of("adapters off", **LORA))
+    main(flags_of("second model", **LORA, reference_model_name_or_path=tiny / "model"))
     assert_same_runs(tmp_path / "adapters off/out", tmp_path / "second model/out", tolerance=1e-5)
     assert history(tmp_path / "adapters off/out")[6, True]["eval_kl"] != 0
 
 
 @pytest.mark.distributed
 @pytest.mark.parametrize(
-    "name, layout",
-    [("tensor", {"tensor_parallel_degree": 2}), ("stage1", {"sharding": "stage1", "gradient_accumulation_steps": 1})],
+    "name, changes, layout",
+    [
+        ("tensor", {}, {"tensor_parallel_degree": 2, "sequence_parallel": True}),
+        ("adapters", LORA, {"tensor_parallel_degree": 2}),
+        ("stage1", {"loss_type": "kto_pair"} | ONE_OF_EIGHT, {"sharding": "stage1"} | TWO_OF_FOUR),
+        ("stage3", {}, {"sharding": "stage3"} | TWO_OF_FOUR),
+    ],
 )
-def test_a_layout_gives_the_losses_of_one_process(flags_of, tmp_path, name, layout):
-    main(flags_of("one"))
-    train_ranks(flags_of(name, **layout), tmp_path / name, script=main)
+def test_a_layout_gives_the_losses_of_one_process(flags_of, tmp_path, other_model, name, changes, layout):
+    """Under kto_pair every pair is compared with those of both ranks."""
+    changes = changes if "lora" in changes else {"reference_model_name_or_path": other_model} | changes
+    main(flags_of("one", **changes))
+    train_ranks(flags_of(name, **changes | layout), tmp_path / name, script=main)
     assert_same_runs(tmp_path / "one/out", tmp_path / name / "out", tolerance=1e-4)
 
 
@@ -90,4 +99,7 @@ def test_refusals(flags_of, tmp_path, capsys):
         assert name in shown
     shown = refusal(capsys, flags_of("c", loss_type="robust", reference_model_name_or_path="./nowhere"), main)
     assert "label_smoothing" in shown and "nowhere" in shown
-    assert "pipeline_parallel_degree" in refusal(capsys, flags_of("d", pipeline_parallel_degree=2), main)
+    shown = refusal(capsys, flags_of("d", pipeline_parallel_degree=2), main)
+    assert "pipeline of its own; write reference_logprobs" in shown
+    shown = refusal(capsys, flags_of("e", loss_type="kto_pair"), main)
+    assert "gradient_accumulation_steps = 2: loss_type kto_pair needs the log-ratios of all pairs" in shown

@@ -10,8 +10,9 @@ from llm.alignment.rm.flashmask.reward_argument import CLASSES
 from llm.alignment.rm.flashmask.reward_run import RewardRun
 from llm.core.model.sizes import KNOWN
 from llm.core.run.arguments import MISPRINTS, is_unobeyed
-from llm.core.run.packed_rows import PackedRows, RowCounts
+from llm.core.run.packed_rows import PackedRows
 from llm.core.run.run import fit_to_data
+from llm.core.run.seen import RowCounts, Seen
 from llm.core.settings.parse import parse
 from llm.core.settings.settings import SettingsError
 
@@ -32,7 +33,7 @@ def run_of(*flags: str, **machine) -> RewardRun:
 
 def steps_of(run: RewardRun, rows: int) -> tuple[int, int | None]:
     """(updates of the run, updates in a pass) with so many rows of data."""
-    fitted = fit_to_data(run, PackedRows([], None, None, RowCounts(rows=rows), lazy=False))
+    fitted = fit_to_data(run, PackedRows([], Seen(counted=RowCounts(rows=rows)), ""))
     return fitted.steps, fitted.steps_per_pass
 
 

@@ -203,15 +203,17 @@ def test_held_out_data_that_says_no_form_is_told_what_it_lacks(pairs_of, tmp_pat
     assert "missing key (no response, sort)" in message and "different forms" not in message
 
 
-def test_streamed_data_is_told_before_the_training_and_known_when_it_changes(pairs_of, tiny, tmp_path, capsys):
-    """What is cut, of the held-out data, too; pairs that are turned round are other data."""
+def test_what_a_stream_met_is_told_after_its_first_pass_and_other_data_is_known(pairs_of, tiny, tmp_path, capsys):
+    """What is cut, of the held-out data before training; pairs that are turned round are other data."""
     data = tmp_path / "pairs.jsonl"
     data.write_text((tiny / "pairs.jsonl").read_text())
     changes = {"train_dataset_path": data, "lazy": True, "max_seq_len": 90, "max_prompt_len": 40}
     main(pairs_of(**changes))
     shown = capsys.readouterr().out
-    for part in (shown.split("training data:")[1], shown.split("held-out data:")[1]):
-        assert "answers lost" in part and "pairs of answers" in part and "lazy: the data is read again" in part
+    before, after = shown.split("updates to run")
+    training, held_out = before.split("held-out data:")
+    assert "answers lost" in held_out and "answers lost" not in training
+    assert "answers lost" in after.split("as far as it was read:")[1]
     turned = [json.loads(line) for line in data.read_text().splitlines()]
     data.write_text("".join(json.dumps(pair | {"sort": pair["sort"][::-1]}) + "\n" for pair in turned))
     assert "data:" in refusal(capsys, pairs_of(**changes))

@@ -119,6 +119,23 @@ def test_lazy_runs_train_over_the_stream_again_and_again(settings_of, tmp_path):
     assert results["train_solutions"] > 120  # more than one pass
 
 
+def test_a_lazy_run_reads_as_far_as_it_trains_and_stops_at_a_bad_record(settings_of, tiny, tmp_path, capsys):
+    data = tmp_path / "late.jsonl"
+    lines = (tiny / "train.jsonl").read_text().splitlines()
+    data.write_text("\n".join([*lines, "{broken", *lines]))
+    changes = {"train_dataset_path": data, "lazy": True, "prefix_sharing": False, "zero_padding": False}
+    changes |= {"load_best_model_at_end": False, "overwrite_output_dir": True}
+    main(settings_of(max_steps=3, **changes))
+    assert "as far as it was read: 24 records read, 24 kept" in capsys.readouterr().out
+    shown = refusal(capsys, settings_of(max_steps=30, **changes))
+    assert "late.jsonl:121" in shown and "1 of 121 records that were read so far cannot be used" in shown
+    assert json.loads((tmp_path / "out/checkpoint-15/trainer_state.json").read_text())["global_step"] == 15
+    changes["overwrite_output_dir"] = False
+    results = main(settings_of(max_steps=30, skip_bad_records=True, **changes))
+    assert results["train_solutions"] == 240
+    assert "241 records read, 240 kept, 1 dropped" in capsys.readouterr().out
+
+
 def test_the_best_checkpoint_is_the_model_at_the_end(settings_of, tmp_path):
     """A learning rate far too high makes later evaluations worse; what is saved must be the best one."""
     main(settings_of(learning_rate=0.3, warmup_steps=0, lr_scheduler_type="constant", max_steps=9))

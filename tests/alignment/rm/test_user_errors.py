@@ -59,4 +59,4 @@ def test_what_a_user_can_put_right_is_a_message(settings_of, tiny, tmp_path, mon
     monkeypatch.setattr(ExactTrainer, "train", replace_data)
     changes = {"lazy": True, "do_eval": False, "evaluation_strategy": "no", "overwrite_output_dir": True}
     message = refusal(capsys, settings_of(train_dataset_path=data, **short | changes))
-    assert "data has changed since the run began" in message and f"{Path(data)}:1" in message
+    assert "1 of 1 records that were read so far cannot be used" in message and f"{Path(data)}:1" in message

@@ -57,7 +57,9 @@ def read_data(run: RewardRun, reward_format: RewardFormat) -> tuple[PackedRows |
 
 
 def training_rows(run: RewardRun, train: PackedRows):
-    """The rows with what their labels count in training."""
+    """The rows with what their labels count in training. What depends on all labels needs a pass over a stream."""
+    if run.training.prm_loss == "pqm" or run.training.balance_labels:
+        _read_through(run, train)
     if run.training.prm_loss == "pqm":
         check_labels_are_hard(train)
         return weighed(train.rows, weigh_solutions)
@@ -68,6 +70,13 @@ def training_rows(run: RewardRun, train: PackedRows):
         return train.rows
     weigh = partial(weigh_labels, smoothing=run.training.label_smoothing, positive_weight=weight)
     return weighed(train.rows, weigh)
+
+
+def _read_through(run: RewardRun, train: PackedRows) -> None:
+    if not train.seen.is_whole:
+        say("prm_loss pqm and balance_labels need all labels, so the training data is read once before training")
+        train.read_through(bar=ranks.rank() == 0 and run.shows_bars)
+        say("\n".join(train.describe("training data", run.data.max_seq_len)))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,18 @@
+"""Every shipped configuration of training on pairs is accepted, and no setting of the file is changed."""
+
+import pytest
+
+from llm.alignment.dpo.dpo_argument import CLASSES
+from llm.alignment.dpo.dpo_checks import note_problems
+from tests.shipped_configs import FOLDER, assert_accepted
+
+CONFIGS = sorted(FOLDER.rglob("dpo_*.json"))
+
+
+def test_there_is_one_for_every_model():
+    assert [config.parent.name for config in CONFIGS] == ["llama", "mistral", "qwen", "qwen3", "tiny"]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: f"{config.parent.name}/{config.stem}")
+def test_it_is_accepted(config):
+    assert_accepted(config, CLASSES, note_problems)
