@@ -12,7 +12,8 @@ from llm.alignment.dpo.dpo_checks import AHEAD
 from llm.alignment.dpo.reference_store import Known
 from llm.core.rows.answer_payload import ComparedAnswers
 from llm.core.rows.row import Row
-from llm.core.run.packed_rows import PackedRows, RowStream, weighed
+from llm.core.run.packed_rows import PackedRows, weighed
+from llm.core.run.row_stream import RowStream
 
 RUN = "Run python -m llm reference-logprobs with this configuration"
 
