@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from llm.core.files import write_json
+from llm.core.run.arguments import DataArgument
 from llm.core.run.run import Run
 from llm.core.run.start import note_on_saving, read_tokenizer
+from llm.core.settings.values import show
+from llm.core.strict_json import read_object
+from llm.core.text.answers import AnswerEncoder
+from llm.core.text.load_tokenizer import load_tokenizer
 from llm.core.text.tokenizer import Tokenizer
 
 FORMAT_FILE = "answer_format.json"
@@ -22,6 +29,23 @@ class AnswerFormat:
         """Next to the weights: PaddleNLP's Trainer calls this for the object that it knows as its tokenizer."""
         self.tokenizer.save_pretrained(folder)
         write_json(Path(folder) / FORMAT_FILE, {"use_chat_template": self.use_chat_template})
+
+    def encoder_of(self, data: DataArgument) -> Callable[[], AnswerEncoder]:
+        """Makes the encoder of a run with these limits."""
+        return partial(AnswerEncoder, self.tokenizer, data.max_seq_len, data.max_prompt_len, self.use_chat_template)
+
+
+def is_language_model(folder: Path) -> bool:
+    return (folder / FORMAT_FILE).is_file()
+
+
+def load_answer_format(folder: Path) -> AnswerFormat:
+    """Of a folder that a training or a merge has written."""
+    use_chat_template = read_object(folder / FORMAT_FILE).get("use_chat_template")
+    if not isinstance(use_chat_template, bool):
+        why = f"use_chat_template is {show(use_chat_template)}, not true or false"
+        raise ValueError(f"{folder / FORMAT_FILE} is not what a training wrote: {why}. Copy the folder again.")
+    return AnswerFormat(load_tokenizer(str(folder)), use_chat_template)
 
 
 def read_format(run: Run) -> AnswerFormat:
