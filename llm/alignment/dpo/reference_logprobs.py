@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
         if layout.degree(run.values, layout.PIPELINE) > 1:
             refuse(f"a pipeline cannot be asked; give --{layout.PIPELINE} -1, which changes no log-probability")
         answer_format = read_format(run)
-        data_sets = read_data_sets(run, lambda paths, bar: rows_of(paths, run.data, answer_format, bar))
+        data_sets = read_data_sets(run, lambda paths, bar: rows_of(paths, run.data, answer_format, run.of_labels, bar))
         from llm.alignment.dpo.ask_reference import ask_reference
 
         answers = ask_reference(run, [packed.rows for packed in data_sets if packed])

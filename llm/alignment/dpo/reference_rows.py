@@ -10,9 +10,10 @@ from pathlib import Path
 from llm.alignment.dpo import reference_store
 from llm.alignment.dpo.dpo_checks import AHEAD
 from llm.alignment.dpo.reference_store import Known
-from llm.core.rows.answer_payload import ComparedAnswers
+from llm.core.rows.answer_payload import ComparedAnswers, JudgedAnswers
 from llm.core.rows.row import Row
 from llm.core.run.packed_rows import PackedRows, weighed
+from llm.core.run.row_stream import RowStream
 
 RUN = "Run python -m llm reference-logprobs with this configuration"
 
@@ -31,14 +32,14 @@ def with_reference(packed: PackedRows, path: Path) -> PackedRows:
     """Every answer is looked up now; of a stream, which is read again in every pass, when its row is."""
     _, known = read_file(path)
     rows = weighed(packed.rows, partial(row_with_reference, known=known, path=path))
-    if not packed.lazy:
+    if not isinstance(rows, RowStream):
         deque(rows, maxlen=0)
     return replace(packed, rows=rows)
 
 
 def row_with_reference(row: Row, known: Known, path: Path) -> Row:
     payload = row.payload
-    assert isinstance(payload, ComparedAnswers)
+    assert isinstance(payload, ComparedAnswers | JudgedAnswers)
     log_p, is_known = known.look_up(payload.keys)
     if not is_known.all():
         raise ValueError(
