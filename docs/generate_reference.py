@@ -1,4 +1,4 @@
-"""Writes docs/reference.md and llm/config/reward.schema.json from the code: make docs. A test fails if one is old."""
+"""Writes docs/reference.md and llm/config/*.schema.json from the code: make docs. A test fails if one is old."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from llm.alignment.rm.flashmask.reward_metrics import (
     PREFERENCE_METRICS,
     STEP_METRICS,
 )
-from llm.alignment.rm.flashmask.reward_schema import schema_text
 from llm.command_line import VERBS
 from llm.core.settings.display import markdown_table
 from llm.core.settings.settings import collect
+from llm.tasks.schema import schema_text
+from llm.tasks.table import TASKS, task_named
 
 TITLES = {"TrainingArguments": "Training", "DataArgument": "Data", "ModelArgument": "Model"}
 EVALUATIONS = {
@@ -58,7 +59,7 @@ def reference() -> str:
 def files() -> dict[Path, str]:
     return {
         REPOSITORY / "docs/reference.md": reference(),
-        REPOSITORY / "llm/config/reward.schema.json": schema_text() + "\n",
+        **{REPOSITORY / "llm/config" / task_named(name).schema: schema_text(name) + "\n" for name in TASKS},
     }
 
 

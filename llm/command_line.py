@@ -24,9 +24,9 @@ VERBS = {
     "generate": ("llm.data.generate_arithmetic", "write arithmetic word problems with labelled solutions"),
     "convert": ("llm.data.convert.convert", "write other data sets' files as this project's records"),
     "check": ("llm.check.check", "what training would refuse, drop or cut of a data set; with --config a dry run"),
-    "tokenize": ("llm.alignment.rm.flashmask.build_cache", "tokenise and pack the data of a run ahead of it"),
+    "tokenize": ("llm.tasks.build_cache", "tokenise and pack the data of a run ahead of it"),
     "batch-size": (
-        "llm.alignment.rm.flashmask.batch_size",
+        "llm.tasks.batch_size",
         "which token budget gives updates of about so many solutions",
     ),
     "split": ("llm.data.split.split", "divide a data set by question into training, held-out and test data"),
@@ -45,7 +45,7 @@ VERBS = {
     "serve": ("llm.serving.serve", "scores over HTTP, with a page for people"),
     "export": ("llm.export.export", "write a reward model as transformers, TRL or vLLM read it"),
     "merge-lora": ("llm.export.merge_lora", "write LoRA adapters and their base as one model"),
-    "schema": ("llm.alignment.rm.flashmask.reward_schema", "print a JSON schema of the settings, for editors"),
+    "schema": ("llm.tasks.schema", "print a JSON schema of the settings, for editors"),
     "benchmark": (
         "llm.benchmark.run_benchmark",
         "measure packing, attention, training, layouts; compare with TRL",

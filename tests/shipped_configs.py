@@ -20,6 +20,7 @@ def assert_accepted(config: Path, classes: tuple[type, ...], note_problems: Call
     checks.fit_lengths(settings)
     settings.check()
     written = json.loads(config.read_text())
+    assert written.pop("$schema") == f"../{config.name.partition('_')[0]}.schema.json"
     assert {name: settings[name] for name in written if not name.endswith("_dataset_path")} == {
         name: value for name, value in written.items() if not name.endswith("_dataset_path")
     }

@@ -80,7 +80,7 @@ def test_its_figures_are_what_is_estimated(config):
     if EXPECTED[config][0] == "tiny":
         return
     _, _, gpus, trained, memory = OF_CONFIG[config]
-    outcome = estimate.judge(*estimate.read_settings([str(REPOSITORY / config), "--gpus", gpus]))
+    outcome = estimate.judged([str(REPOSITORY / config), "--gpus", gpus])
     assert int(gpus) == ranks_of(config) == outcome["gpus"] and outcome["fits"]
     assert trained == f"{outcome['trained'] / 1e6:,.0f} M"
     assert memory == f"{outcome['peak_bytes'] / GIB:.1f}"

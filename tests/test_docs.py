@@ -41,6 +41,7 @@ from llm.core.run import checks
 from llm.core.run.arguments import MISPRINTS, is_unobeyed
 from llm.core.settings.parse import parse
 from llm.core.settings.settings import SettingsError
+from llm.tasks.table import TASKS, task_named
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "docs"))
@@ -140,17 +141,21 @@ def test_generated_files_are_those_of_the_code():
         assert text_of(path) == text, f"{path} is stale: run make docs"
 
 
-def test_the_schema_takes_every_configuration_and_refuses_what_training_refuses():
-    schema = json.loads(text_of(REPOSITORY / "llm/config/reward.schema.json"))
-    for config in (REPOSITORY / "llm/config").rglob("*m_*_argument.json"):
+def test_the_schemas_take_every_configuration_and_refuse_what_training_refuses():
+    schemas = {name: json.loads(text_of(REPOSITORY / "llm/config" / task_named(name).schema)) for name in TASKS}
+    for config in (REPOSITORY / "llm/config").glob("*/*.json"):
         settings = json.loads(text_of(config))
-        assert (config.parent / settings["$schema"]).resolve() == REPOSITORY / "llm/config/reward.schema.json"
-        jsonschema.validate(settings, schema)
+        name = config.name.partition("_")[0]
+        name = name if name in TASKS else "reward"
+        assert (config.parent / settings["$schema"]).resolve() == REPOSITORY / "llm/config" / task_named(name).schema
+        jsonschema.validate(settings, schemas[name])
     good = {"model_name_or_path": "m", "report_to": "visualdl", "train_dataset_path": ["a"], "max_steps": 5}
-    jsonschema.validate(good, schema)
-    for name, value in (("max_step", 5), ("max_steps", 2.5), ("sharding", "stage4"), ("report_to", [5]), ("bf16", 0)):
-        with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(good | {name: value}, schema)
+    for schema in schemas.values():
+        jsonschema.validate(good, schema)
+        wrong = {"max_step": 5, "max_steps": 2.5, "sharding": "stage4", "report_to": [5], "bf16": 0}
+        for name, value in wrong.items():
+            with pytest.raises(jsonschema.ValidationError):
+                jsonschema.validate(good | {name: value}, schema)
 
 
 def test_what_a_resumed_run_compares_is_listed():
@@ -175,7 +180,9 @@ def test_json_snippets_are_records_or_configurations_that_are_accepted(page, tmp
                 if page.name == "finetune.md":
                     assert isinstance(parse_dialogue(record, ""), Dialogue), record
                 elif page.name == "dpo.md":
-                    found = parse_judged(record, "") if {"label", "labels"} & {*record} else parse_comparison(record, "")
+                    found = (
+                        parse_judged(record, "") if {"label", "labels"} & {*record} else parse_comparison(record, "")
+                    )
                     assert isinstance(found, Comparison | JudgedAnswer), record
                 elif "sort" in record:
                     assert isinstance(parse_preference(record, ""), Preference), record

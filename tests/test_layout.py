@@ -35,18 +35,19 @@ MAY_IMPORT = {
     "alignment.rm": TASK,
     "alignment.dpo": TASK,
     "finetune": TASK,
+    "tasks": TASK | {"alignment.rm", "alignment.dpo", "finetune"},
     "scoring": TASK | {"alignment.rm"},
     "evaluation": TASK | {"alignment.rm", "data", "scoring"},
     "search": TASK | {"core.http_json", "alignment.rm", "scoring", "data"},
     "rewards": TASK | {"core.http_json", "alignment.rm", "scoring"},
     "serving": TASK | {"alignment.rm", "scoring"},
-    "inspection": TASK | {"alignment.rm"},
-    "estimate": TASK | {"alignment.rm"},
-    "export": TASK | {"alignment.rm", "scoring"},
+    "inspection": TASK | {"tasks"},
+    "estimate": TASK | {"tasks"},
+    "export": TASK | {"alignment.rm", "scoring", "tasks"},
     "data": PLAIN,
-    "check": TASK | {"alignment.rm", "data", "estimate"},
+    "check": TASK | {"tasks", "data", "estimate"},
     "demo": TASK | {"alignment.rm", "data", "scoring"},
-    "benchmark": TASK | {"alignment.rm", "data", "estimate", "scoring", "search"},
+    "benchmark": TASK | {"alignment.dpo", "alignment.rm", "data", "estimate", "finetune", "scoring", "search"},
 }
 WITHOUT_PADDLE = (
     "benchmark/run_benchmark",
@@ -75,6 +76,7 @@ WITHOUT_PADDLE = (
     "data",
     "estimate",
     "serving",
+    "tasks",
 )
 WITH_PADDLE_ALL_THE_SAME = ("core/rows/update_loader.py", "core/run/language_model.py", "core/run/work.py")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from llm.benchmark.answers.workloads import WORKLOADS
 from llm.benchmark.scaling.layouts import LAYOUTS
 from llm.core.console import ArgumentParser
 from llm.core.cpu import environment
@@ -74,6 +75,22 @@ def peer(parser: ArgumentParser) -> None:
     _measured_model(parser, seconds=10.0)
     _peer_environment(parser)
     parser.add_argument("--goal", type=float, help="say of each whether this project is so many times as fast")
+
+
+def answers(parser: ArgumentParser) -> None:
+    parser.add_argument("--workload", choices=WORKLOADS, default="sft", help=_described_workloads())
+    parser.add_argument("--prompts", type=whole, default=32, help="how many (default: %(default)s)")
+    parser.add_argument("--max_seq_len", type=whole, default=4096, help="tokens of a row (default: %(default)s)")
+    parser.add_argument("--rounds", type=whole, default=2, help="times that each is measured (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="least time of a measurement (default: %(default)s)")
+    _model_sizes(parser)
+    _peer_environment(parser)
+    parser.add_argument("--goal", type=float, help="say of each whether this project is so many times as fast")
+
+
+def _described_workloads() -> str:
+    described = (f"{name}: {workload.about}" for name, workload in WORKLOADS.items())
+    return f"{'; '.join(described)} (default: %(default)s)"
 
 
 def scoring(parser: ArgumentParser) -> None:
@@ -147,6 +164,7 @@ KINDS = {
     "scaling": (scaling, "what every layout of several processes sends and holds, measured"),
     "peer": (peer, "the same solutions through this project and through TRL's PRMTrainer"),
     "labels": (labels, "how right labels of steps are that are made without people"),
+    "answers": (answers, "fine-tuning and DPO by this project and by TRL's trainers"),
     "scoring": (scoring, "the same solutions scored by this project and by a batched forward of transformers"),
     "serving": (serving, "throughput of a server under many clients, and whether its answers are right"),
 }
@@ -160,7 +178,9 @@ def parse(kind: str, argv: list[str]) -> argparse.Namespace:
     if kind == "peer":
         if arguments.update % PADDED_BATCH:
             parser.error(f"--update {arguments.update}: TRL accumulates batches of {PADDED_BATCH}; give a multiple")
-    if kind in ("peer", "scoring") and not arguments.peer_python.is_file():
+    if kind == "answers" and arguments.prompts % (of_update := WORKLOADS[arguments.workload].of_update):
+        parser.error(f"--prompts {arguments.prompts}: an update of this workload has {of_update}; give a multiple")
+    if kind in ("peer", "answers", "scoring") and not arguments.peer_python.is_file():
         parser.error(f"--peer_python: {arguments.peer_python} is not a file; run `make peer`, which installs TRL")
     if kind == "scoring" and bool(arguments.DATA) == bool(arguments.candidates):
         parser.error("give DATA or --candidates, one of the two")

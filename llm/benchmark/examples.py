@@ -17,7 +17,7 @@ from llm.core.records.records import ReadCounts, Record, iter_records
 from llm.core.rows.packing import choose_packing
 from llm.core.rows.prefix_tree import grow_trees
 from llm.core.rows.row import Row
-from llm.core.run.packed_rows import describe_cuts
+from llm.core.run.seen import describe_cuts
 from llm.core.text.encoding import Sequence
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.core.text.reward_tokens import RewardTokens

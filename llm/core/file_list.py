@@ -4,6 +4,7 @@ Checkpoints and finished models have one. No paddle here."""
 from __future__ import annotations
 
 import json
+import os
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def faults_of_checkpoint(
     """The same of a checkpoint, whose list may be missing. `only` files with such names are looked at, but for those
     that are `ignored`."""
     path = folder / OF_CHECKPOINT
-    if not path.is_file():
+    if not os.path.isfile(path):  # nor can be, under a name that is too long
         return [f"{OF_CHECKPOINT} is missing"]
     try:
         facts = read_object(path)

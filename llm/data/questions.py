@@ -7,15 +7,23 @@ import unicodedata
 
 import xxhash
 
+from llm.core.records.comparisons import Comparison
+from llm.core.records.dialogues import Dialogue
 from llm.core.records.records import Preference, Record
 
 # Parts of Math-Shepherd are published with a blank src and the question before this, inside the first step.
 FIRST_STEP = re.compile(r"\bstep 1\s*:", re.IGNORECASE)
 
 
-def question_of(record: Record | Preference) -> str:
+def question_of(record: Record | Preference | Dialogue | Comparison) -> str:
     """The dialogue that the record continues, normalised. Where it is blank, the text before "Step 1:", or else the
-    first step."""
+    first step, or the answer."""
+    if isinstance(record, Dialogue | Comparison):
+        asked, answer = record.messages, ""
+        if isinstance(record, Dialogue):
+            asked, answer = record.messages[:-1], record.messages[-1].content
+        before = "\n".join(message.content for message in asked)
+        return normalised(before if before.strip() else answer)
     if any(turn.strip() for turn in record.src):
         return normalised("\n".join((*record.src, *record.tgt)))
     first = record.steps[0] if isinstance(record, Record) else record.chosen

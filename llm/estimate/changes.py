@@ -66,7 +66,7 @@ def may_grow(values: dict, sizes: Sizes, gpus: int) -> bool:
     """Whether a placeholder may need a row that the model lacks. Where its vocabulary is divided already it does not:
     training would have refused that."""
     start = layout_of(values, gpus)
-    return values["add_placeholder_token"] and not sizes.spare_rows and start.tensor == start.pipeline == 1
+    return values.get("add_placeholder_token", False) and not sizes.spare_rows and start.tensor == start.pipeline == 1
 
 
 def of_attention(values: dict) -> Choices:

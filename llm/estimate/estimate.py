@@ -1,11 +1,12 @@
 """python -m llm estimate CONFIG.json: whether a training run fits into its GPUs' memory, what it sends, and how long an
 update takes at least, before any GPU is paid for.
 
-    python -m llm estimate CONFIG.json [--gpus N] [--memory GIB] [--key value ...]
+    python -m llm estimate CONFIG.json [--gpus N] [--memory GIB] [--task TASK] [--key value ...]
 
-CONFIG.json is a configuration of run_reward.py, whose settings may all be written as flags (run_reward.py --help lists
-them). Only the model's config.json is read. The models named in llm/config do not need even that; for others without a
-folder give --model_type, --vocab_size, --hidden_size, --intermediate_size, --num_hidden_layers, --num_attention_heads,
+CONFIG.json is a configuration of a training, whose settings may all be written as flags (--help of its script lists
+them). It says itself whether it is of a reward model or of a fine-tuning, or --task reward or --task sft does. Only the
+model's config.json is read. The models named in llm/config do not need even that; for others without a folder give
+--model_type, --vocab_size, --hidden_size, --intermediate_size, --num_hidden_layers, --num_attention_heads,
 --num_key_value_heads, --head_dim (Qwen3), --max_position_embeddings, --tie_word_embeddings, as in its config.json.
 
 --gpus N            GPUs of the run; if not written, as many as the configuration's degrees of parallelism need
@@ -27,8 +28,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 
-from llm.alignment.rm.flashmask import reward_argument, reward_checks
-from llm.alignment.rm.flashmask.reward_argument import ModelArgument
 from llm.core.console import plain_errors, show
 from llm.core.model.config import read_sizes
 from llm.core.model.families import FAMILIES
@@ -37,15 +36,17 @@ from llm.core.parallel import layout
 from llm.core.paths import resolve_path
 from llm.core.run.arguments import MISPRINTS, is_unobeyed, setting
 from llm.core.run.run import Machine, fit, machine_for
+from llm.core.run.task import Task
 from llm.core.settings.parse import parse
 from llm.core.settings.settings import Settings
 from llm.estimate.changes import cheapest_change
 from llm.estimate.layouts import compare, screen_of_layouts
 from llm.estimate.memory import GIB, estimate, granularity, trained_tensors
 from llm.estimate.model_sizes import count, tensors
-from llm.estimate.plan import PLANNED, plan_of
+from llm.estimate.plan import plan_of, planned
 from llm.estimate.traffic import traffic
 from llm.estimate.update_time import GROUPS, Hardware, floor
+from llm.tasks.table import find_task
 
 SAID = {
     "weights": "what every GPU holds of the model",
@@ -83,11 +84,6 @@ class EstimateArgument:
     tie_word_embeddings: bool | None = setting(None, "Whether embedding and head are one matrix.")
 
 
-@dataclass(frozen=True)
-class OptionalModel(ModelArgument):
-    model_name_or_path: str | None = setting(None, "Model whose config.json is read.")  # type: ignore[assignment]  # may be None
-
-
 DEGREES = (layout.TENSOR, layout.PIPELINE, layout.SHARDING)
 RANGES = (
     ("gpus", 1, 1e6),
@@ -99,7 +95,6 @@ RANGES = (
     ("gpus_per_node", 1, 1e6),
     ("layouts", 0, 1e6),
 )
-CLASSES = (EstimateArgument, reward_argument.TrainingArguments, reward_argument.DataArgument, OptionalModel)
 GIVEN_SIZES = [field.name for field in fields(EstimateArgument) if field.name in {f.name for f in fields(Sizes)}]
 
 
@@ -108,18 +103,25 @@ def main(argv: list[str]) -> None:
         print(__doc__)
         raise SystemExit(0 if argv else 2)
     with plain_errors(ValueError, OSError):
-        outcome = judge(*read_settings(argv))
+        outcome = judged(argv)
     show("\n".join([*screen(outcome), "", json.dumps(outcome)]))
 
 
-def read_settings(argv: list[str]) -> tuple[Settings, Sizes]:
-    """Resolved as run_reward.py does it, for as many GPUs as the layout needs."""
-    settings = parse(CLASSES, argv, __doc__, MISPRINTS, is_unobeyed)
-    gpus, has_cuda = machine_of(settings)
+def judged(argv: list[str]) -> dict:
+    task, words = find_task(argv)
+    return judge(*read_settings(task, words), task)
+
+
+def read_settings(task: Task, argv: list[str]) -> tuple[Settings, Sizes]:
+    """Resolved as the script does it, for as many GPUs as the layout needs."""
+    classes = (EstimateArgument, *task.classes_without_model)
+    settings = parse(classes, argv, __doc__, MISPRINTS, is_unobeyed)
+    machine = machine_of(settings)
     if not settings["do_train"]:
         settings.refuse("do_train", "this estimates the memory of training; leave it out")
-    reward_checks.resolve(settings, gpus, has_cuda)
-    sizes = find_sizes(settings)
+    task.note_problems(settings, *machine)
+    settings.check()
+    sizes = find_sizes(settings, task.head_of(settings))
     fit(settings, sizes)
     return settings, sizes
 
@@ -135,13 +137,13 @@ def machine_of(settings: Settings) -> Machine:
     return needed._replace(ranks=max(gpus, 1))
 
 
-def find_sizes(settings: Settings) -> Sizes:
+def find_sizes(settings: Settings, head: str) -> Sizes:
     given = {name: settings[name] for name in GIVEN_SIZES if settings[name] is not None}
     if given:
-        return with_head(sizes_of(given, "the sizes written as flags"), settings["reward_head"])
+        return with_head(sizes_of(given, "the sizes written as flags"), head)
     name = settings["model_name_or_path"]
     if name in KNOWN:
-        return with_head(KNOWN[name], settings["reward_head"])
+        return with_head(KNOWN[name], head)
     try:
         folder = resolve_path(name or "(not given)")
     except ValueError:
@@ -150,11 +152,11 @@ def find_sizes(settings: Settings) -> Sizes:
             f"({', '.join(KNOWN)}). Give the folder that holds its config.json, or write its sizes as flags: "
             f"{', '.join(f'--{name}' for name in GIVEN_SIZES)}."
         ) from None
-    return read_sizes(str(folder), settings["reward_head"])
+    return read_sizes(str(folder), head)
 
 
-def judge(settings: Settings, sizes: Sizes) -> dict:
-    values = {name: settings[name] for name in PLANNED}
+def judge(settings: Settings, sizes: Sizes, task: Task) -> dict:
+    values = planned(settings, task)
     gpus, overhead, memory = settings["gpus"], int(settings["overhead"] * GIB), int(settings["memory"] * GIB)
     plan = plan_of(values, gpus)
     terms = estimate(sizes, plan) | {"overhead": overhead}

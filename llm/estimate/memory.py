@@ -33,12 +33,13 @@ def every_stage(sizes: Sizes, plan: Plan) -> list[dict[str, int]]:
 def of_stage(sizes: Sizes, plan: Plan, stage: int) -> dict[str, int]:
     """In the backward pass of the stage's last layers, when it has the most micro-batches in flight."""
     trained = trained_tensors(sizes, plan)
-    frozen = count(tensors(sizes, plan.tensor_parallel)) if plan.lora_rank else 0
+    whole = count(tensors(sizes, plan.tensor_parallel))
+    frozen = whole if plan.lora_rank else 0
     share = fullest_share(trained, plan)
     held = share if plan.sharding == "stage3" else count(trained) + frozen
     state = 2 * FLOAT32 + (FLOAT32 if plan.precision == "bf16 O2" else 0)  # two moments, and a float32 weight
     terms = {
-        "weights": plan.bytes_of_weight * held,
+        "weights": plan.bytes_of_weight * (held + (whole if plan.holds_reference else 0)),
         "gradients": plan.bytes_of_gradient * gradients(trained, plan),
         "optimiser": state * share,
         "tables": tables(sizes),
@@ -80,7 +81,8 @@ def tables(sizes: Sizes) -> int:
 def trained_tensors(sizes: Sizes, plan: Plan) -> list[tuple[str, int]]:
     if plan.lora_rank:
         placeholder = [("placeholder row", sizes.hidden_size)] if plan.placeholder_row else []
-        return adapters(sizes, plan.lora_rank, list(plan.lora_targets), plan.tensor_parallel) + placeholder
+        targets, of_rewards = list(plan.lora_targets), not plan.learns_text
+        return adapters(sizes, plan.lora_rank, targets, plan.tensor_parallel, of_rewards) + placeholder
     return tensors(sizes, plan.tensor_parallel)
 
 
@@ -122,7 +124,13 @@ def kept(sizes: Sizes, plan: Plan) -> int:
     if plan.precision == "bf16 O1":
         matrices = sum(size for name, size in tensors(sizes, plan.tensor_parallel) if name in projections(sizes))
         weights_in_bf16 = 2 * (matrices // layers if granularity(sizes, plan) == "full" else matrices)
-    return of_layers + (batch * norm(sizes, plan) if sizes.is_last else 0) + weights_in_bf16
+    at_end = batch * (norm(sizes, plan) + (learnt(sizes, plan) if plan.learns_text else 0)) if sizes.is_last else 0
+    return of_layers + at_end + weights_in_bf16
+
+
+def learnt(sizes: Sizes, plan: Plan) -> int:
+    """Of a token whose next one is predicted: its hidden state once more, as the head reads it."""
+    return plan.bytes_of_stream * sizes.hidden_size
 
 
 def granularity(sizes: Sizes, plan: Plan) -> str:
@@ -220,7 +228,9 @@ def working(sizes: Sizes, plan: Plan) -> int:
     matrix = sizes.hidden_size * sizes.vocab_size // parts(sizes, "lm_head", t)
     # the two rows' gradient is as large as the LM head
     rows = 0 if plan.lora_rank or kind_of(sizes) else plan.bytes_of_weight * matrix
-    head = residual + rows + (of_normaliser(sizes, matrix, plan) if plan.whole_vocabulary else 0)
+    head = residual + rows
+    if plan.whole_vocabulary or plan.learns_text:
+        head += of_normaliser(sizes, matrix, plan)
     largest = max(mlp, attention, head) if sizes.is_last else max(mlp, attention)
     if (
         sizes.tie_word_embeddings and sizes.is_first and sizes.is_last and rows
@@ -233,5 +243,6 @@ def of_normaliser(sizes: Sizes, matrix: int, plan: Plan) -> int:
     """The head's gradient over the whole vocabulary: its sum in float32 and what is added to it, in float32, too; and
     the logits of some positions at a time."""
     added = plan.bytes_of_value + (FLOAT32 if plan.bytes_of_value != FLOAT32 else 0)
-    logits = min(LOGITS_AT_A_TIME, plan.rows * plan.tokens * sizes.vocab_size)
-    return (FLOAT32 + added) * matrix + 3 * FLOAT32 * logits
+    width = matrix // sizes.hidden_size  # of this rank's part of the vocabulary
+    logits = min(LOGITS_AT_A_TIME, plan.rows * plan.tokens * width)
+    return (0 if plan.lora_rank else (FLOAT32 + added) * matrix) + 3 * FLOAT32 * logits

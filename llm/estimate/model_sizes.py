@@ -60,9 +60,11 @@ def short_name(weight: str) -> str:
     return "norm" if "norm" in owner else "bias" if kind == "bias" else owner
 
 
-def adapters(sizes: Sizes, rank: int, targets: list[str] | None, tensor_parallel: int = 1) -> list[tuple[str, int]]:
-    """(name, elements on one rank) of what LoRA trains: two matrices a projection, and the two reward rows or a head of
-    the model's own."""
+def adapters(
+    sizes: Sizes, rank: int, targets: list[str] | None, tensor_parallel: int = 1, of_rewards: bool = True
+) -> list[tuple[str, int]]:
+    """(name, elements on one rank) of what LoRA trains: two matrices a projection, and of rewards the two rows or a
+    head of the model's own."""
     matrices = projections(sizes)
     found = []
     for _ in range(sizes.num_hidden_layers):
@@ -71,7 +73,7 @@ def adapters(sizes: Sizes, rank: int, targets: list[str] | None, tensor_parallel
             cut = parts(sizes, name, tensor_parallel)
             whole, divided = (outputs, inputs) if name in ROW_PARALLEL else (inputs, outputs)
             found += [("lora", whole * rank), ("lora", divided // cut * rank)]
-    if not sizes.is_last:
+    if not sizes.is_last or not of_rewards:
         return found
     head = shapes.of_head(sizes) if kind_of(sizes) else {"rows.weight": [2, sizes.hidden_size]}
     return [*found, *((HEAD, math.prod(shape)) for shape in head.values())]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from llm.core.run.task import Task
+from llm.core.settings.settings import Settings
 
 FLOAT32 = 4
-# What a plan is made of, and what decides whether training takes a change of it.
+# What a plan is made of, and what decides whether training takes a change of it. A task may lack some of them.
 PLANNED = (
     "per_device_train_batch_size gradient_accumulation_steps max_seq_len bf16 fp16_opt_level amp_master_grad "
     "tensor_parallel_degree sequence_parallel pipeline_parallel_degree sharding sharding_parallel_degree "
@@ -35,6 +40,8 @@ class Plan:
     lora_targets: tuple[str, ...] = ()
     placeholder_row: bool = False  # LoRA with an embedding of the placeholder that trains
     whole_vocabulary: bool = False  # prm_loss vocabulary
+    holds_reference: bool = False  # a second model, which does not train
+    learns_text: bool = False  # fine-tuning: at most every token is predicted, over the whole vocabulary
 
     @property
     def bytes_of_value(self) -> int:
@@ -65,7 +72,12 @@ class Plan:
         return self.data_parallel * (self.sharded_ranks if self.sharding else 1)
 
 
-def plan_of(values: dict, gpus: int) -> Plan:
+def planned(settings: Settings, task: Task) -> dict[str, Any]:
+    of_task = {"learns_text": task.learns_text, "holds_reference": task.holds_reference(settings)}
+    return {name: settings[name] for name in PLANNED if name in settings} | of_task
+
+
+def plan_of(values: Mapping[str, Any], gpus: int) -> Plan:
     tensor_parallel, pipeline = (max(values[f"{kind}_parallel_degree"], 1) for kind in ("tensor", "pipeline"))
     copies = gpus // (tensor_parallel * pipeline)
     sharded_ranks = copies if values["sharding_parallel_degree"] == -1 else values["sharding_parallel_degree"]
@@ -87,6 +99,8 @@ def plan_of(values: dict, gpus: int) -> Plan:
         flash_mask=values["use_flash_attention"] and values["flash_mask"],
         lora_rank=values["lora_rank"] if values["lora"] else 0,
         lora_targets=tuple(values["lora_target_modules"] or ()),
-        placeholder_row=values["lora"] and values["add_placeholder_token"],
-        whole_vocabulary=values["prm_loss"] == "vocabulary",
+        placeholder_row=values["lora"] and values.get("add_placeholder_token", False),
+        whole_vocabulary=values.get("prm_loss") == "vocabulary",
+        learns_text=values.get("learns_text", False),
+        holds_reference=values.get("holds_reference", False),
     )

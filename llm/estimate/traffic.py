@@ -15,7 +15,7 @@ from llm.core.model.shapes import ATTENTION, COLUMN_PARALLEL, MLP, ROW_PARALLEL,
 from llm.core.model.sizes import Sizes
 from llm.estimate.memory import granularity, trained_tensors
 from llm.estimate.model_sizes import VECTORS, count, parts, stages, tensors
-from llm.estimate.plan import Plan
+from llm.estimate.plan import FLOAT32, Plan
 
 BYTES_OF_INPUTS = 8 + 8 + 4  # of a token: its id, its position, its end_row
 RECOMPUTED = {"": (), "core_attn": (), "full_attn": ATTENTION, "full": ATTENTION + MLP}  # by granularity
@@ -110,13 +110,12 @@ def of_tensors(sizes: Sizes, plan: Plan) -> list[Transfer]:
     adapted = sum(not plan.lora_targets or name in plan.lora_targets for name in projections(sizes))
     between = layers * adapted * plan.lora_rank * value
     embedding = stream if sizes.is_first and parts(sizes, "embed_tokens", t) > 1 else 0
-    head = 2 * plan.micro_batches * plan.bytes_of_value * sizes.hidden_size if sizes.is_last else 0
     inputs = BYTES_OF_INPUTS * tokens if plan.pipeline == 1 else 0
     has_head_norms = family_of(sizes).norms_heads and not plan.lora_rank
     head_norms = layers * plan.micro_batches * plan.bytes_of_weight * 2 * head_width(sizes) if has_head_norms else 0
     common = [
         Transfer("tensor", "all_reduce", embedding, "embeddings"),
-        Transfer("tensor", "all_reduce", head if not plan.lora_rank else 0, "two rows of the head"),
+        *of_head(sizes, plan),
         Transfer("tensor", "all_reduce", head_norms, "gradients of the norms of heads"),
         Transfer("tensor", "broadcast", inputs, "inputs"),
     ]
@@ -129,6 +128,23 @@ def of_tensors(sizes: Sizes, plan: Plan) -> list[Transfer]:
         Transfer("tensor", "all_reduce", plan.bytes_of_gradient * of_whole(sizes, plan), "gradients of the whole"),
         *common,
     ]
+
+
+def of_head(sizes: Sizes, plan: Plan) -> list[Transfer]:
+    """Where every token is predicted, at most: the gradient of what the head reads, of which each rank has the part of
+    its vocabulary, and three float32 numbers a token. Of rewards two rows."""
+    if not sizes.is_last:
+        return []
+    tokens = plan.micro_batches * plan.rows * plan.tokens
+    if plan.learns_text:
+        gradient = tokens * plan.bytes_of_stream * sizes.hidden_size
+        numbers = tokens * 3 * FLOAT32 * plan.tensor_parallel
+        return [
+            Transfer("tensor", "all_reduce", gradient, "gradients of the head's inputs"),
+            Transfer("tensor", "all_gather", numbers, "logits of the vocabulary, reduced"),
+        ]
+    rows = 0 if plan.lora_rank else 2 * plan.micro_batches * plan.bytes_of_value * sizes.hidden_size
+    return [Transfer("tensor", "all_reduce", rows, "two rows of the head")]
 
 
 def of_whole(sizes: Sizes, plan: Plan) -> int:

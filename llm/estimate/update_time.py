@@ -51,7 +51,8 @@ def floor(sizes: Sizes, plan: Plan, sent: list[Transfer], hardware: Hardware) ->
 def operations(sizes: Sizes, plan: Plan) -> int:
     """Of a rank in an update: products with weights, two operations for each weight and token, forward and for both
     gradients. Left out are attention itself, which depends on the length of the solutions, the head, of which two rows
-    are multiplied, and everything that is not a matrix product."""
+    are multiplied (in fine-tuning for the tokens that are learnt, whose share only the data knows), and everything that
+    is not a matrix product."""
     of_layer = {name: inputs * outputs for name, (inputs, outputs) in projections(sizes).items()}
     matrices = sum(of_layer.values())
     again = sum(of_layer[name] for name in RECOMPUTED[granularity(sizes, plan)])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -21,6 +19,7 @@ from llm.core.paths import find_files
 from llm.core.records.json_stream import read_values
 from llm.core.records.problem import Problem, excerpt
 from llm.core.records.reading_bar import reading_bar
+from llm.core.strict_json import object_of
 from llm.evaluation.suite import SHOWN, BadData, Item, Judged, Suite
 from llm.scoring.result_file import rows_done, write_row
 from llm.scoring.score import load
@@ -68,7 +67,13 @@ def by_model(scorer: Scorer, model: str, items: list[Item], files: Sequence[Path
                 write_row(file, {"place": item.place, **_as_row(scores)})
             file.flush()
             bar.update(len(some))
-    return [(item, scores) for item, scores in zip(items, _kept(output, scorer.convention.of_steps), strict=True)]
+    kept = list(_kept(output, scorer.convention.of_steps))
+    if len(kept) != len(items):
+        raise ValueError(
+            f"{output} has {count_of(len(kept), 'row')} for {count_of(len(items), 'row')} of data. Delete it, and "
+            "start the same command again."
+        )
+    return list(zip(items, kept, strict=True))
 
 
 def _as_row(scores: list[Scores] | str) -> dict[str, Any]:
@@ -80,14 +85,29 @@ def _as_row(scores: list[Scores] | str) -> dict[str, Any]:
 
 
 def _kept(output: Path, of_steps: bool) -> Iterator[list[Scores]]:
-    with output.open(encoding="utf-8") as file:
-        for row in map(json.loads, file):
-            log_odds = row.get("log_odds", [])
-            intervals = row.get("intervals", [None] * len(log_odds))
-            yield [
-                Scores(np.array(r), of_steps, None if ends is None else np.array(ends))
-                for r, ends in zip(log_odds, intervals, strict=True)
-            ]
+    """What _as_row has made; ValueError where a line is something else."""
+    with output.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                row = object_of(line, f"line {number}")
+                log_odds = row.get("log_odds", [])
+                intervals = row.get("intervals", [None] * len(log_odds))
+                scores = [
+                    Scores(_numbers(r, 1), of_steps, None if ends is None else _numbers(ends, 2))
+                    for r, ends in zip(log_odds, intervals, strict=True)
+                ]
+            except (TypeError, ValueError, OverflowError) as error:
+                raise ValueError(
+                    f"{output} was damaged ({error}). Delete it, and start the same command again."
+                ) from None
+            yield scores
+
+
+def _numbers(values: Any, dimensions: int) -> np.ndarray:
+    array = np.array(values, "float64")
+    if array.ndim != dimensions:
+        raise ValueError(f"{excerpt(values)} in place of numbers")
+    return array
 
 
 def as_given(file: Path, items: list[Item]) -> list[Judged]:
@@ -128,7 +148,9 @@ def _of_solution(place: str, given: object, steps: int) -> Scores:
     ends = [given[name] for name in ("low", "high") if name in given]
     if len(ends) == 1:
         raise ValueError(f"{place}: an interval with one end. Give low and high, or neither.")
-    if of_answer := isinstance(given.get("reward"), int | float):
+    if of_answer := "reward" in given:
+        if not _is_number(given["reward"]):
+            raise ValueError(f"{place}: reward is {excerpt(given['reward'])}. It is a finite number.")
         steps, ends, log_odds = 1, [[end] for end in ends], np.array([float(given["reward"])])
     else:
         log_odds = _log_odds(place, given.get("steps"), steps)
@@ -146,4 +168,9 @@ def _log_odds(place: str, values: object, steps: int) -> np.ndarray:
 
 
 def _is_probability(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and 0 <= value <= 1
+    return _is_number(value) and 0 <= value <= 1  # type: ignore[operator]
+
+
+def _is_number(value: object) -> bool:
+    """That a float can hold."""
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max  # type: ignore[arg-type]

@@ -13,9 +13,10 @@ from llm.core.model.config import read_config
 from llm.core.model.families import FAMILIES
 from llm.core.model.head.head_kinds import LM, NAMES, kind_of
 from llm.core.model.shapes import HEAD
+from llm.core.run.answer_format import is_language_model
 from llm.export.forms import FORMS, Form, Head
 from llm.export.hugging_face import write_config, write_padding, write_weights
-from llm.export.language_model import export_language_model, is_language_model
+from llm.export.language_model import export_language_model
 from llm.export.source import EMBEDDING, Source, open_source
 
 NOT_OF_QWEN = (

@@ -6,17 +6,12 @@ from pathlib import Path
 
 from llm.core.model import replacement, whole
 from llm.core.model.families import FAMILIES
-from llm.core.run.answer_format import FORMAT_FILE
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.export.forms import FORMS
 from llm.export.hugging_face import write_config, write_padding, write_weights
 from llm.export.source import open_source
 
 CAUSAL_LM = "causal-lm"
-
-
-def is_language_model(model: Path) -> bool:
-    return (model / FORMAT_FILE).is_file()
 
 
 def export_language_model(model: Path, out: Path, form_name: str, dtype: str | None) -> list[str]:

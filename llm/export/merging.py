@@ -9,8 +9,7 @@ from typing import Any
 import paddle
 from paddlenlp.peft.lora.lora_layers import LoRALinear
 
-from llm.alignment.rm.flashmask.reward_argument import CLASSES, ModelArgument
-from llm.alignment.rm.flashmask.reward_format import load_format
+from llm.alignment.rm.flashmask.reward_format import RewardFormat, load_format
 from llm.core import patches
 from llm.core.checkpoint.output_folder import SETTINGS_FILE
 from llm.core.files import write_json
@@ -19,10 +18,13 @@ from llm.core.model.adapters import lora
 from llm.core.model.head import heads
 from llm.core.model.head.head_kinds import kind_of
 from llm.core.model.shapes import HEAD
+from llm.core.run.answer_format import AnswerFormat, is_language_model, load_answer_format
+from llm.core.run.arguments import ModelArgument
 from llm.core.settings.settings import collect
 from llm.core.settings.values import show
 from llm.core.strict_json import read_object
 from llm.core.text.reward_tokens import RewardTokens
+from llm.tasks.table import find_task
 
 OWN_HEAD = (
     "its base has one matrix as embedding and head. The reward rows belong to the head alone, so the head is a matrix "
@@ -35,10 +37,15 @@ def merge(adapter_dir: Path, output_dir: Path) -> list[str]:
     check_folders(adapter_dir, output_dir)
     with replacement.staged(output_dir) as unfinished, whole.read_whole(adapter_dir):
         settings = read_settings(adapter_dir / SETTINGS_FILE)
-        reward_format = load_format(adapter_dir)
-        model, state, note = load_merged(adapter_dir, reward_format.tokens)
+        text_format: AnswerFormat | RewardFormat
+        if is_language_model(adapter_dir):
+            tokens, text_format = None, load_answer_format(adapter_dir)
+        else:
+            text_format = load_format(adapter_dir)
+            tokens = text_format.tokens
+        model, state, note = load_merged(adapter_dir, tokens)
         model.save_pretrained(str(unfinished), state_dict=state, safe_serialization=True)
-        reward_format.save_pretrained(str(unfinished))
+        text_format.save_pretrained(str(unfinished))
         write_json(unfinished / SETTINGS_FILE, settings | without_adapters())
     parameters = sum(tensor.size for tensor in state.values())
     line = f"{output_dir}: {adapter_dir} merged into its base, {parameters:,} parameters in float32"
@@ -71,7 +78,8 @@ def check_folders(adapter_dir: Path, output_dir: Path) -> None:
 def read_settings(file: Path) -> dict[str, Any]:
     """Those of the training; ValueError where one has a value that it cannot have."""
     settings, problems = read_object(file), []
-    for name, parameter in collect(CLASSES).items():
+    task, _ = find_task([str(file)])
+    for name, parameter in collect(task.classes).items():
         if name not in settings and parameter.default is MISSING:
             problems.append(f"{name} is missing")
         elif name in settings:

@@ -19,7 +19,7 @@ from llm.core.parallel import ranks
 from llm.core.run.answer_format import AnswerFormat, read_format
 from llm.core.run.packed_rows import PackedRows
 from llm.core.run.run import read_data_sets
-from llm.core.run.start import Task, carry_out_task
+from llm.core.run.start import Script, carry_out_task
 from llm.finetune.sft_data import rows_of
 from llm.finetune.sft_run import SftRun, resolve_run
 
@@ -27,7 +27,7 @@ from llm.finetune.sft_run import SftRun, resolve_run
 def main(argv: list[str]) -> dict:
     """Runs what the settings say; returns the results."""
     resolve = partial(resolve_run, description=__doc__)
-    return carry_out_task(Task(resolve, read_format, read_data, learner_of), argv)
+    return carry_out_task(Script(resolve, read_format, read_data, learner_of), argv)
 
 
 def read_data(run: SftRun, answer_format: AnswerFormat) -> tuple[PackedRows | None, PackedRows | None]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from llm.core.rows.answer_payload import AnswerTokens, ComparedAnswers, JudgedAnswers, NextTokens
 from llm.core.rows.payload import Labels, Pairs
 from llm.core.rows.row import Row
 
@@ -16,7 +17,7 @@ FULL, SOME, NONE = "█", "░", "·"
 @dataclass(frozen=True)
 class Run:
     """Tokens start..end-1: each follows from the one before it, all are seen by the same later tokens, and no step
-    ends among them but at the last."""
+    ends among them but at the last; of answers, all are learnt alike."""
 
     start: int
     end: int
@@ -33,18 +34,26 @@ def tree_bounds(row: Row) -> list[tuple[int, int]]:
 def runs_of(row: Row, start: int, end: int) -> Iterator[Run]:
     """Of the tree start..end-1. Where several branches leave a token, the first comes directly after it and is
     recognised by its smaller end_row, the others by a position that does not follow that of the token before them."""
-    positions, end_row, scored = row.positions.tolist(), row.end_row.tolist(), set(row.payload.scored.tolist())
+    positions, end_row, begins = row.positions.tolist(), row.end_row.tolist(), _begins(row)
     path: list[tuple[int, int]] = []  # (index, level) of the tokens that the current one follows, by position
     begin = start
     for i in range(start, end):
         depth = positions[i]
         branches = depth > 0 and (depth != len(path) or end_row[i] != end_row[i - 1])
-        if i > begin and (branches or i - 1 in scored):
+        if i > begin and (branches or i in begins):
             yield _run(begin, i, path, positions)
             begin = i
         del path[depth:]
         path.append((i, path[-1][1] + branches if path else 0))
     yield _run(begin, end, path, positions)
+
+
+def _begins(row: Row) -> set[int]:
+    """Where a run begins, whatever branches there."""
+    if not isinstance(row.payload, AnswerTokens):
+        return {place + 1 for place in row.payload.scored.tolist()}
+    judged = verdicts(row)
+    return {i for i in range(1, len(row)) if judged.get(i) != judged.get(i - 1)}
 
 
 def _run(start: int, end: int, path: list[tuple[int, int]], positions: list[int]) -> Run:
@@ -59,8 +68,27 @@ def solutions_through(row: Row, index: int) -> np.ndarray:
 
 
 def places_of(row: Row) -> np.ndarray:
-    """[M] positions of the solutions' labels, or of the answers' ends."""
-    return row.payload.scored[row.payload.at]
+    """[M] positions of the solutions' labels, of the answers' ends, or of the tokens that are learnt (-1 where one does
+    not follow the position that predicts it)."""
+    payload = row.payload
+    places = payload.scored[payload.at]
+    if not isinstance(payload, AnswerTokens):
+        return places
+    following = {
+        place: {int(row.ids[after]): after for after in _after(row, place)} for place in payload.scored.tolist()
+    }
+    next_ids = payload.next_ids.tolist()
+    return np.array(
+        [following[place].get(id, -1) for place, id in zip(places.tolist(), next_ids, strict=True)], "int64"
+    )
+
+
+def _after(row: Row, place: int) -> Iterator[int]:
+    """The tokens that follow one, the first of each branch."""
+    after = place + 1
+    while after < row.end_row[place]:
+        yield after
+        after = int(row.end_row[after])
 
 
 def lengths_alone(row: Row) -> np.ndarray:
@@ -71,9 +99,12 @@ def lengths_alone(row: Row) -> np.ndarray:
 
 
 def verdicts(row: Row) -> dict[int, tuple[str, str, str]]:
-    """{scored position: (target, weight, how many labels or pairs)}; in pairs the target says how often the answer is
-    chosen and rejected."""
-    found, payload = {}, row.payload
+    """{place: (target, weight, how many labels or pairs)}; in pairs the target says how often the answer is chosen and
+    rejected."""
+    found: dict[int, tuple[str, str, str]] = {}
+    payload = row.payload
+    if isinstance(payload, AnswerTokens):
+        return _verdicts_of_tokens(row, payload)
     for k, place in enumerate(payload.scored.tolist()):
         if isinstance(payload, Pairs):
             chosen, rejected = payload.chosen == k, payload.rejected == k
@@ -85,6 +116,27 @@ def verdicts(row: Row) -> dict[int, tuple[str, str, str]]:
             weight, count = payload.weights[mine].sum(), int(mine.sum())
             target = f"{(payload.weights[mine] * payload.targets[mine]).sum() / max(weight, 1e-12):.4g}"
         found[place] = target, f"{weight:.4g}", str(count)
+    return found
+
+
+def _verdicts_of_tokens(row: Row, payload: AnswerTokens) -> dict[int, tuple[str, str, str]]:
+    """Of every token that is learnt."""
+    of_place: dict[int, list[int]] = {}
+    for mark, place in enumerate(places_of(row).tolist()):
+        of_place.setdefault(place, []).append(mark)
+    found = {}
+    for place, marks in of_place.items():
+        if isinstance(payload, ComparedAnswers):
+            answers = payload.solutions[marks]
+            chosen, rejected = np.isin(payload.chosen, answers), np.isin(payload.rejected, answers)
+            target, weight = f"+{chosen.sum()} -{rejected.sum()}", payload.weights[chosen | rejected].sum()
+        elif isinstance(payload, JudgedAnswers):
+            answers = payload.solutions[marks]
+            target, weight = f"{payload.labels[answers].mean():.4g}", payload.weights[answers].sum()
+        else:
+            assert isinstance(payload, NextTokens)
+            target, weight = "learnt", payload.weights[marks].sum()
+        found[place] = target, f"{weight:.4g}", str(len(marks))
     return found
 
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from llm.core.console import count_of
-from llm.core.rows.payload import Pairs
+from llm.core.rows.answer_payload import ComparedAnswers, JudgedAnswers, NextTokens
+from llm.core.rows.payload import Labels, Pairs
 from llm.core.rows.row import Row
 from llm.inspection.row_runs import (
     FULL,
@@ -27,6 +28,13 @@ from llm.inspection.row_runs import (
 
 MASK_SIZE = 48
 COLUMNS = ("tokens", "positions", "end_row", "target", "weight", "labels", "solutions", "follows")
+MARKS: dict[type, tuple[str, str]] = {
+    Labels: ("label", "labels"),
+    Pairs: ("pair", "pairs"),
+    NextTokens: ("token to learn", "tokens to learn"),
+    ComparedAnswers: ("pair", "pairs"),
+    JudgedAnswers: ("labelled answer", "labelled answers"),
+}
 NARROWEST_TEXT = 40  # deep branches are indented no further than leaves this much
 
 
@@ -48,7 +56,9 @@ def head_lines(row: Row, number: int, rows: str, max_seq_len: int) -> list[str]:
     length, alone = len(row), int(lengths_alone(row).sum())
     solutions = f"{count_of(row.solution_count, 'solution')} in {count_of(len(tree_bounds(row)), 'tree')}"
     payload = row.payload
-    judged = count_of(len(payload.chosen), "pair") if isinstance(payload, Pairs) else count_of(len(payload.at), "label")
+    marks = len(payload.chosen) if isinstance(payload, Pairs | ComparedAnswers) else len(payload.at)
+    marks = len(payload.labels) if isinstance(payload, JudgedAnswers) else marks
+    judged = count_of(marks, *MARKS[type(payload)])
     labels = f"{judged} at {count_of(len(payload.scored), 'scored position')}"
     return [
         f"row {number} of {rows}: {count_of(length, 'token')} and {max_seq_len - length:,} of padding make max_seq_len "

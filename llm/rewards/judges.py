@@ -30,7 +30,9 @@ class Server:
             return [[] for _ in asked]
         body = {"solutions": [one for one in asked if one]}
         scores = post(f"{self.url.rstrip('/')}/score", body, self.token, self.seconds, "scores", "scores")
-        return _in_place(asked, [one["steps"] or [one["score"]] for one in scores])
+        if len(scores) != len(body["solutions"]):
+            raise ValueError(f"{self.url} gave {len(scores)} scores for {len(body['solutions'])} solutions")
+        return _in_place(asked, [_steps_of(one, self.url) for one in scores])
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,14 @@ class InProcess:
             _loaded[self.model] = Scorer.load(self.model)
         asked = _solutions(prompts, responses, self.separator)
         return _in_place(asked, [one.steps for one in _loaded[self.model].score([one for one in asked if one])])
+
+
+def _steps_of(given: dict, url: str) -> list[float]:
+    """The scores of a solution's steps, or the one of its answer."""
+    found = given.get("steps") or [given.get("score")]
+    if not isinstance(found, list) or not all(type(score) in (int, float) for score in found):
+        raise ValueError(f"{url} gave scores that are no numbers: {ascii(given)[:200]}")
+    return found
 
 
 _loaded: dict = {}  # models, which a trainer asks again and again

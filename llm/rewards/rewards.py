@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 from collections import defaultdict
 from pathlib import Path
@@ -29,6 +30,10 @@ def main(argv: list[str]) -> None:
     with plain_errors(ValueError, OSError):
         if (options.model is None) == (options.url is None):
             raise ValueError("give --model FOLDER, or --url of a server of `python -m llm serve`")
+        if not options.separator:
+            raise ValueError("--separator is empty, and separates nothing. Give the text between two steps.")
+        if not 0 < options.temperature < math.inf:
+            raise ValueError(f"--temperature {options.temperature}: write a number above 0")
         if options.OUTPUT.exists():
             raise ValueError(f"OUTPUT: {options.OUTPUT} exists. Give another file, or delete this one.")
         rows = [_checked(place, value) for file in find_files(options.INPUT) for place, value in read_values(file)]

@@ -49,10 +49,13 @@ def load(folder: Path, weights: str, convention: str) -> Calibration:
         found = Calibration(
             values["method"], float(values["slope"]), float(values["shift"]), values["weights"], values["convention"]
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} is not a calibration ({error!r}). Fit it again: python -m llm calibrate") from error
-    if not (np.isfinite([found.slope, found.shift]).all() and found.slope > 0):
-        raise ValueError(f"{path}: slope {found.slope} and shift {found.shift} are not a calibration. Fit it again.")
+    if not (np.isfinite([found.slope, found.shift]).all() and found.slope > 0 and found.method in METHODS):
+        raise ValueError(
+            f"{path}: method {found.method!r}, slope {found.slope} and shift {found.shift} are not a calibration. Fit "
+            "it again."
+        )
     if (found.weights, found.convention) != (weights, convention):
         raise ValueError(
             f"{path} was fitted to other weights or another convention ({found.convention}), so its scores would be "

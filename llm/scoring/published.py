@@ -19,7 +19,7 @@ from llm.core.model.folder import find_model
 from llm.core.model.head import heads, reward_head
 from llm.core.model.head.chunked_logsumexp import log_normaliser
 from llm.core.model.head.head_kinds import LM, NAMES
-from llm.core.run.answer_format import implicit_format
+from llm.core.run.answer_format import is_language_model, load_answer_format
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.scoring.conventions import implicit
 from llm.scoring.conventions.convention import Convention, Reader
@@ -60,8 +60,10 @@ def load_published(
 
 
 def _convention_of(folder: Path, name: str, limit: int) -> Convention:
-    if name == implicit.NAME and (trained := implicit_format(folder)):
-        return implicit.of_training(trained, limit)
+    if name == implicit.NAME and is_language_model(folder):
+        trained = load_answer_format(folder)
+        if trained.implicit_beta is not None:
+            return implicit.of_training(trained, limit)
     return PUBLISHED[name].convention_of(load_tokenizer(str(folder)), limit)
 
 

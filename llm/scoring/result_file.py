@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import TextIO
 
-from llm.core.files import read_json, write_json
+from llm.core.files import write_json
+from llm.core.strict_json import read_object
 
 SUFFIX = ".run.json"
 
@@ -25,7 +26,12 @@ def rows_done(output: Path, made_of: dict) -> int:
             f"OUTPUT: {output} exists, and there is no {record.name} to say what it was made of, so it is not "
             "continued. Give another file, or delete this one."
         )
-    before = read_json(record)
+    try:
+        before = read_object(record)
+    except ValueError as error:
+        raise ValueError(
+            f"OUTPUT: {output}: what it was made of cannot be read ({error}). Give another file, or delete this one."
+        ) from None
     if before != made_of:
         names = [name for name in sorted({*before, *made_of}) if before.get(name) != made_of.get(name)]
         differences = "\n  ".join(f"{name}: {before.get(name)!r} then, {made_of.get(name)!r} now" for name in names)

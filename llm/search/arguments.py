@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 from llm.core.console import ArgumentParser
@@ -86,10 +87,24 @@ def _fill(options: argparse.Namespace, kind: str) -> None:
     for name, (least, most) in bounds.items():
         if name in given and not least <= getattr(options, name) <= most:
             problems.append(f"--{name} {getattr(options, name)}: write a number from {least} to {most}")
+    if options.separator == "":
+        problems.append("--separator is empty, and ends no step; give the text between two steps")
+    if options.prompt is not None and not _is_prompt(options.prompt):
+        problems.append(
+            f"--prompt {options.prompt!r}: write {{question}} and {{steps}} where they go, and no other braces"
+        )
     if problems:
         raise ValueError("\n".join(problems))
     for name in known - given:
         setattr(options, name, FLAGS[kind].get(name))
+
+
+def _is_prompt(text: str) -> bool:
+    try:
+        fields = {name for _, name, *_ in Formatter().parse(text) if name is not None}
+    except ValueError:
+        return False
+    return fields == {"question", "steps"}
 
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:

@@ -11,7 +11,9 @@ import pytest
 
 from llm.check.check import main
 from llm.core.records.json_stream import LONGEST
-from llm.data.check.data_check import Asked, check_data
+from llm.core.records.records import LABELLED
+from llm.core.text.reading import reward_reading
+from llm.data.check.data_check import check_data
 from tests.data.check.records import line, write
 from tests.data.mutated_bytes import write_mutated
 
@@ -156,7 +158,7 @@ def test_what_cannot_be_checked_is_told_and_ends_with_2(tmp_path, capsys):
         ([tmp_path / "empty"], "has no file that ends in"),
         ([data, "--against", tmp_path / "nothere.jsonl"], "does not exist"),
         ([data, "--agains", data], "write against"),
-        ([data, "--max_seq_len", 8], "unknown setting"),
+        ([data, "--max_seq_len", 8], "has no effect on a check without --config or --tokenizer"),
         ([data, "--reward_tokens", "+"], "not two different tokens"),
         (["--json"], "no data is named"),
         ([data, "--config"], "--config takes the path of one configuration"),
@@ -178,7 +180,7 @@ def test_other_labels_and_placeholders_are_as_the_flags_say(tmp_path, capsys):
 def test_mutated_records_are_findings_and_never_errors(tmp_path):
     data = tmp_path / "data.jsonl"
     count = write_mutated(data, [*GOOD, *FAULTS], 3000)
-    check = check_data([data], Asked())
+    check = check_data([data], reward_reading(LABELLED))
     assert check.read == len(check.destinations) == count
     assert 0 < check.usable < check.read and check.bad.count == check.read - check.usable
     assert all(finding.examples for finding in check.findings() if finding.kind == "bad record")

@@ -1,6 +1,6 @@
 """What a training step holds on this CPU, counted by Paddle's allocator, beside the estimate's formulas in float32.
 
-    python tests/estimate/measured_memory.py [CASE ...]     such as llama:dense:full:0:untied
+    python tests/estimate/measured_memory.py [CASE ...]     such as llama:dense:full:0:untied:rewards
 
 A process of its own: this project's CPU layers keep fewer tensors than PaddleNLP's, which are what runs on a GPU, so
 they are left out here. FlashMask's place is taken by this project's attention kernel, which keeps the same tensors.
@@ -36,12 +36,13 @@ from llm.core.cpu.kernels.build import kernels
 from llm.core.model import attention, load
 from llm.core.model.families import FAMILIES
 from llm.core.model.head.losses import reward_cross_entropy
+from llm.core.model.language_model import as_language_model
 from llm.core.model.sizes import sizes_of
 from llm.core.text.reward_tokens import RewardTokens
 from llm.estimate.memory import estimate
 from llm.estimate.plan import Plan
 
-FEATURES = "family", "attention", "recompute", "lora_rank", "embeddings"
+FEATURES = "family", "attention", "recompute", "lora_rank", "embeddings", "learns"
 CONFIG = {
     "vocab_size": 2048,
     "hidden_size": 256,
@@ -59,7 +60,7 @@ def config_of(family: str) -> dict:
     return CONFIG | ({"head_dim": 48} if FAMILIES[family].norms_heads else {})
 
 
-def build(family: str, attending: str, recompute: str, lora_rank: int, embeddings: str):
+def build(family: str, attending: str, recompute: str, lora_rank: int, embeddings: str, learns: str):
     attend = attention.kernel_attention if attending == "flash" else attention.dense_attention
     patches.apply(patches._attention(attend))  # the layers stay those of PaddleNLP, as on a GPU
     causal_lm = FAMILIES[family].causal_lm()
@@ -77,7 +78,19 @@ def build(family: str, attending: str, recompute: str, lora_rank: int, embedding
         model.mark_only_lora_as_trainable()
         causal_lm = model.model
     model.train()
-    return as_reward_model(causal_lm, RewardTokens(3, 4, 5))
+    return as_language_model(causal_lm) if learns == "text" else as_reward_model(causal_lm, RewardTokens(3, 4, 5))
+
+
+def loss_of(model, learns: str):
+    """Of rewards at the ends of the rows, or of every next token."""
+    ids = paddle.randint(0, CONFIG["vocab_size"], [ROWS, TOKENS])
+    positions = paddle.arange(TOKENS).unsqueeze(0).tile([ROWS, 1])
+    end_row = paddle.full([ROWS, TOKENS], TOKENS, "int64")
+    if learns == "text":
+        every = paddle.arange(ROWS * TOKENS)
+        return lambda: -model(ids, positions, end_row, every, every, ids.flatten())[:, 0].mean()
+    scored = paddle.arange(1, ROWS + 1) * TOKENS - 1
+    return lambda: reward_cross_entropy(model(ids, positions, end_row, scored), paddle.ones([ROWS])).mean()
 
 
 def allocated() -> int:
@@ -90,14 +103,11 @@ def measure(*case) -> dict:
     model = build(*case)
     trained = [parameter for parameter in model.parameters() if not parameter.stop_gradient]
     optimiser = paddle.optimizer.AdamW(1e-4, parameters=trained, grad_clip=paddle.nn.ClipGradByGlobalNorm(1.0))
-    ids = paddle.randint(0, CONFIG["vocab_size"], [ROWS, TOKENS])
-    positions = paddle.arange(TOKENS).unsqueeze(0).tile([ROWS, 1])
-    end_row = paddle.full([ROWS, TOKENS], TOKENS, "int64")
-    scored = paddle.arange(1, ROWS + 1) * TOKENS - 1
+    loss_now = loss_of(model, case[-1])
     for _ in range(2):  # the second has gradients and moments of the first
         core.host_memory_stat_reset_peak_value("Allocated", 0)
         start = allocated()
-        loss = reward_cross_entropy(model(ids, positions, end_row, scored), paddle.ones([ROWS])).mean()
+        loss = loss_now()
         kept = allocated() - start
         loss.backward()
         del loss
@@ -113,7 +123,7 @@ def measure(*case) -> dict:
     }
 
 
-def expected(family: str, attending: str, recompute: str, lora_rank: int, embeddings: str) -> dict:
+def expected(family: str, attending: str, recompute: str, lora_rank: int, embeddings: str, learns: str) -> dict:
     plan = Plan(
         ROWS,
         TOKENS,
@@ -121,6 +131,7 @@ def expected(family: str, attending: str, recompute: str, lora_rank: int, embedd
         recompute="" if recompute == "off" else recompute,
         lora_rank=lora_rank,
         flash_mask=attending == "flash",
+        learns_text=learns == "text",
     )
     config = {"model_type": family, "tie_word_embeddings": embeddings == "tied", **config_of(family)}
     terms = estimate(sizes_of(config, "here"), plan)
@@ -144,8 +155,9 @@ def norm_in_bf16(family: str) -> float:
 
 def every_case():
     attentions = ("dense", "flash") if kernels()[0] is not None else ("dense",)
-    yield from product(FAMILIES, attentions, RECOMPUTE, (0, 8), ["untied"])
-    yield from product(("llama", "qwen2"), ["dense"], RECOMPUTE, [0], ["tied"])
+    yield from product(FAMILIES, attentions, RECOMPUTE, (0, 8), ["untied"], ["rewards"])
+    yield from product(("llama", "qwen2"), ["dense"], RECOMPUTE, [0], ["tied"], ["rewards"])
+    yield from product(FAMILIES, attentions, ("off", "full"), (0, 8), ["untied"], ["text"])
 
 
 def main() -> None:

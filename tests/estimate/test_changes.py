@@ -6,9 +6,10 @@ import json
 
 import pytest
 
+from llm.alignment.rm.flashmask.reward_task import TASK
 from llm.estimate.changes import possible_changes
 from llm.estimate.estimate import main, read_settings
-from llm.estimate.plan import PLANNED
+from llm.estimate.plan import planned
 from tests.estimate.test_estimate import outcome_of
 
 MISTRAL = "llm/config/mistral/prm_flashmask_argument.json"
@@ -64,11 +65,11 @@ def test_all_ranks_share_before_anything_slower_is_proposed(capsys):
 def test_training_takes_whatever_may_be_proposed(start):
     """None of them is refused: stages with stage 2, adapters in stages, parts of layers with stage 3 would be."""
     flags = f"--gpus 4 --tensor_parallel_degree 1 --sharding_parallel_degree 4 {start}"
-    settings, sizes = read_settings([LLAMA, *flags.split()])
-    found = list(possible_changes({name: settings[name] for name in PLANNED}, sizes, 4))
+    settings, sizes = read_settings(TASK, [LLAMA, *flags.split()])
+    found = list(possible_changes(planned(settings, TASK), sizes, 4))
     assert len({json.dumps(changes) for _, changes in found}) == len(found)
     for _, changes in found:
-        read_settings([LLAMA, *map(str, with_changes(flags, changes))])
+        read_settings(TASK, [LLAMA, *map(str, with_changes(flags, changes))])
 
 
 def test_an_update_keeps_its_rows_where_fewer_ranks_have_data(capsys):

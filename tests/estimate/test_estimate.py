@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from llm.alignment.rm.flashmask.reward_task import TASK
 from llm.core.model.shapes import projections
 from llm.core.model.sizes import sizes_of
 from llm.estimate.estimate import main, read_settings
@@ -163,7 +164,7 @@ def test_what_is_wrong_with_a_folder_is_told(tmp_path, capsys):
 
 
 def test_every_projection_can_be_adapted():
-    assert read_settings([MISTRAL, "--lora", "true", "--lora_target_modules", *projections(SMALL)])
+    assert read_settings(TASK, [MISTRAL, "--lora", "true", "--lora_target_modules", *projections(SMALL)])
     assert count(adapters(SMALL, 2, None)) == count(adapters(SMALL, 2, list(projections(SMALL))))
 
 

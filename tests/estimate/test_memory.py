@@ -175,8 +175,9 @@ def test_parameters_are_those_that_paddle_counts(family, tied):
 
 
 CASES = (
-    "llama:dense:off:0:untied llama:flash:full:0:untied mistral:dense:full:8:untied mistral:flash:off:0:untied "
-    "qwen2:flash:full_attn:8:untied qwen2:dense:core_attn:0:tied qwen3:flash:off:0:untied"
+    "llama:dense:off:0:untied:rewards llama:flash:full:0:untied:rewards mistral:dense:full:8:untied:rewards "
+    "mistral:flash:off:0:untied:rewards qwen2:flash:full_attn:8:untied:rewards qwen2:dense:core_attn:0:tied:rewards "
+    "qwen3:flash:off:0:untied:rewards llama:flash:off:0:untied:text qwen2:flash:full:8:untied:text"
 ).split()
 
 

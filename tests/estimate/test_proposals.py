@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from llm.alignment.rm.flashmask import reward_argument, reward_checks
+from llm.alignment.rm.flashmask.reward_task import TASK
 from llm.core.model.families import FAMILIES, GRANULARITIES
 from llm.core.model.grow_vocabulary import grow_vocabulary
 from llm.core.model.sizes import Sizes
@@ -16,7 +17,7 @@ from llm.core.run import checks
 from llm.core.settings.parse import parse
 from llm.estimate.changes import is_accepted, possible_changes
 from llm.estimate.layouts import layouts
-from llm.estimate.plan import PLANNED
+from llm.estimate.plan import planned
 from llm.estimate.update_time import Hardware
 
 HARDWARE = Hardware(1e15, 1e12, 1e11, gpus_per_node=8)
@@ -69,7 +70,7 @@ def training_takes(values: dict, sizes: Sizes) -> dict | None:
             grow_vocabulary(model, sizes.vocab_size - sizes.spare_rows + 1)
     except ValueError:
         return None
-    return {name: settings[name] for name in PLANNED}
+    return planned(settings, TASK)
 
 
 def starts(count: int):

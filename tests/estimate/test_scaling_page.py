@@ -20,7 +20,7 @@ ROW = re.compile(r"^(\S.*?)\s{2,}(\d)\s+([\d,]+)\s+([\d,]+)\s+(\S+)\s+(\S+)\s+(\
 
 
 def judged(flags: str) -> dict:
-    return estimate.judge(*estimate.read_settings(flags.split()))
+    return estimate.judged(flags.split())
 
 
 def test_the_screen_is_what_the_command_prints():

@@ -62,7 +62,8 @@ def test_a_question_is_in_one_half():
 
 
 @pytest.mark.parametrize(
-    "change", [{"slope": "x"}, {"slope": -1.0}, {"shift": float("inf")}, {"method": None, "weights": 1}]
+    "change",
+    [{"slope": "x"}, {"slope": -1.0}, {"shift": float("inf")}, {"slope": 10**400}, {"method": None}, {"weights": 1}],
 )
 def test_a_file_that_is_no_calibration_of_this_model_is_refused(tmp_path, change):
     saved = Calibration("platt", 1.0, 0.0, "crc", "ours/1")

@@ -9,7 +9,8 @@ import pytest
 
 from llm.alignment.rm.flashmask.run_reward import main as train
 from llm.core.paths import REPOSITORY
-from llm.evaluation.evaluate import main
+from llm.evaluation.evaluate import SUITES, main
+from llm.evaluation.scored import by_model
 from llm.scoring import scorer
 from tests.factories import data_of, pairs_of, read_lines, write_config
 
@@ -62,12 +63,39 @@ def test_given_scores_side_by_side_and_as_a_page(data, tmp_path, capsys):
             ["1 score for 2 steps", "[1, 2]", "list of probabilities"],
         ),
         ([{"scores": [[1, 1], [1, 1]]}] * 3, ["scores of 2 solutions"]),
+        ([{"scores": [10**400, 1]}] * 3, ["list of probabilities"]),
+        (
+            [{"scores": {"reward": reward}} for reward in (10**400, True, "7")],
+            ["reward is 1000", "reward is true", "It is a finite number"],
+        ),
     ],
 )
 def test_scores_that_do_not_fit_are_all_named(data, tmp_path, capsys, rows, parts):
     given = write(tmp_path / "given.jsonl", rows)
     message = refusal(capsys, "processbench", data, "--scores", given, "--output", tmp_path / "out")
     assert all(part in message for part in parts), message
+
+
+@pytest.mark.parametrize(
+    "lines",
+    ['{"log_odds": 7}', '{"log_odds": [["x"]]}', '{"log_odds": [[1], 2]}', "[]", "{", "", '{"log_odds": []}\n{}'],
+)
+def test_kept_scores_that_were_damaged_are_refused(data, tmp_path, lines):
+    class OneModel:
+        weights, dtype, calibration = "crc32", "float32", None
+
+        class convention:
+            label, of_steps = "ours", True
+
+        def score_groups(self, groups):
+            return ["too long"] * len(groups)
+
+    items, output = SUITES["processbench"].read([data], lambda read: None)[:1], tmp_path / "scores.jsonl"
+    assert by_model(OneModel(), "m", items, [data], output) == [(items[0], [])]
+    output.write_text(lines + "\n")
+    with pytest.raises(ValueError, match="Delete it, and start the same command again") as error:
+        by_model(OneModel(), "m", items, [data], output)
+    assert str(output) in str(error.value)
 
 
 def test_the_fitted_threshold_is_reported_with_the_one_that_was_asked_for(data, tmp_path):

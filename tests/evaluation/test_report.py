@@ -22,6 +22,15 @@ def test_rates_of_finding_wrong_steps_from_no_threshold_to_all():
     assert found.tolist() == [0.0, 0.5, 1.0, 1.0] and missed.tolist() == [0.0, 0.0, 0.5, 1.0]
 
 
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"log_history": 7}', '{"log_history": [7]}', '{"log_history": [{"step": "1"}]}']
+)
+def test_a_damaged_log_of_the_training_is_named(tmp_path, text):
+    (tmp_path / "trainer_state.json").write_text(text)
+    with pytest.raises(ValueError, match="trainer_state.json"):
+        curves_of(str(tmp_path))
+
+
 @pytest.fixture
 def page(tmp_path) -> str:
     rows = [{"problem": HOSTILE, "steps": [HOSTILE, "b"], "label": label} for label in (0, 1, -1)]
@@ -52,6 +61,29 @@ def test_the_page_is_whole_needs_no_network_and_shows_texts_as_texts(page):
     assert "script" not in reader.tags and HOSTILE in reader.text
     assert reader.tags.count("figure") == 5 and len(set(reader.ids)) == len(reader.ids)
     assert all(f"#{target}" not in page or target in reader.ids for target in re.findall(r'href="#([^"]+)"', page))
+
+
+def test_intervals_are_shown_where_there_are_some(tmp_path, page):
+    assert "intervals by score" not in page
+    record = {"src": "q", "responses": ["a", "b", "c"], "labels": [0.25, "+", "-"]}
+    (tmp_path / "soft.jsonl").write_text(json.dumps(record) + "\n")
+    scores = {"steps": [0.5, 0.9, 0.6], "low": [0.3, 0.8, 0.2], "high": [0.7, 1.0, 0.9]}
+    (tmp_path / "ends.jsonl").write_text(json.dumps({"scores": scores}) + "\n")
+    main(["steps", str(tmp_path / "soft.jsonl"), "--scores", str(tmp_path / "ends.jsonl"), "--output", str(tmp_path)])
+    shown = (tmp_path / "report.html").read_text()
+    assert "intervals by score" in shown
+    step = (
+        r'<span class="p">0.500</span> <span class="interval">\(0.30 to 0.70\)</span> <span class="label">label 0.25<'
+    )
+    assert re.search(step, shown)
+    found = json.loads((tmp_path / "results.json").read_text())["models"]["ends"]["results"]["intervals"]
+    assert found["all"] == {"coverage": pytest.approx(1 / 3), "interval_width": pytest.approx(1.3 / 3), "steps": 3}
+    assert (found["0"]["coverage"], found["between"]["coverage"], found["1"]["coverage"]) == (0.0, 0.0, 1.0)
+    (tmp_path / "ends.jsonl").write_text(json.dumps({"scores": {**scores, "low": [0.3]}}) + "\n")
+    with pytest.raises(SystemExit):
+        main(
+            ["steps", str(tmp_path / "soft.jsonl"), "--scores", str(tmp_path / "ends.jsonl"), "--output", str(tmp_path)]
+        )
 
 
 def test_the_solution_with_the_worst_step_comes_first(page):

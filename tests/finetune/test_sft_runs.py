@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 
 from llm.core.files import read_json
 from llm.export.export import main as export
+from llm.export.merge_lora import main as merge
 from llm.finetune.run_finetune import main
 from tests.runs import assert_same_runs, history, refusal, train_ranks, weights
 
@@ -73,6 +74,24 @@ def test_what_is_exported_for_transformers_is_the_model(flags_of, tmp_path, caps
     assert again["eval_loss"] == pytest.approx(results["eval_loss"], rel=1e-5)
     flags = ["--to", "token-classification", str(tmp_path / "run/out"), str(tmp_path / "other")]
     assert "no rewards" in refusal(capsys, flags, export)
+
+
+def test_merged_adapters_are_a_causal_lm_that_predicts_as_they_did(flags_of, tmp_path, capsys):
+    """A plain model in PaddleNLP's form, which is fine-tuned further or exported as it is."""
+    results = main(flags_of("run", lora=True, learning_rate=3e-3))
+    merge([str(tmp_path / "run/out"), str(tmp_path / "merged")])
+    merged = load_file(tmp_path / "merged/model.safetensors")
+    assert not [name for name in merged if "lora" in name]
+    assert read_json(tmp_path / "merged/settings.json")["lora"] is False
+    again = main(flags_of("again", model_name_or_path=tmp_path / "merged", do_train=False))
+    assert again["eval_loss"] == pytest.approx(results["eval_loss"], rel=1e-5)
+    export(["--to", "causal-lm", str(tmp_path / "merged"), str(tmp_path / "exported")])
+    exported = load_file(tmp_path / "exported/model.safetensors")
+    up_proj = exported["model.layers.0.mlp.up_proj.weight"]
+    np.testing.assert_array_equal(up_proj, merged["llama.layers.0.mlp.up_proj.weight"].T)
+    (tmp_path / "run/out/answer_format.json").write_text('{"use_chat_template": 1}')
+    (tmp_path / "run/out/finished-model.json").unlink()  # it has the checksum
+    assert "use_chat_template is 1" in refusal(capsys, [str(tmp_path / "run/out"), str(tmp_path / "other")], merge)
 
 
 def test_refusals(flags_of, tmp_path, capsys):

@@ -14,6 +14,7 @@ import pytest
 
 from llm.alignment.rm.flashmask import run_reward
 from llm.alignment.rm.flashmask.reward_run import resolve_run
+from llm.alignment.rm.flashmask.reward_task import TASK
 from llm.demo import tiny_model
 from llm.inspection import inspect_row
 from llm.inspection.inspect_row import is_config, main, read_rows, read_run
@@ -59,8 +60,8 @@ def two_solutions(tmp_path):
 )
 def test_the_rows_of_a_configuration_are_those_of_its_training(settings_of, changes):
     """With every way of packing; also of a configuration for more and other devices than there are here."""
-    _, run = read_run(settings_of(**changes))
-    rows = read_rows(run, run_reward.read_format(run))
+    _, run = read_run(TASK, settings_of(**changes))
+    rows = read_rows(TASK, run, run_reward.read_format(run))
     here = {name: 1 for name in changes if name.endswith("degree")}
     trained = resolve_run(settings_of(**changes | here), "")
     train, _ = run_reward.read_data(trained, run_reward.read_format(trained))
@@ -103,8 +104,8 @@ def test_data_with_a_tokenizer_alone(tiny, two_solutions, capsys):
         ["1", "1", "1", "1"],
         ["0", "1", "1", "2"],
     ]
-    _, run = read_run([str(two_solutions), *map(str, flags)])
-    rows = read_rows(run, run_reward.read_format(run))
+    _, run = read_run(TASK, [str(two_solutions), *map(str, flags)])
+    rows = read_rows(TASK, run, run_reward.read_format(run))
     assert [line.split()[1] for line in tokens.splitlines()] == [str(number) for number in rows.rows[0].ids]
 
 

@@ -111,6 +111,11 @@ def test_the_clients_need_the_standard_library_alone():
         ({"prompt": "q", "response": "a", "tokens": [1]}, ["--url", "http://127.0.0.1:9"], "tokens are"),
         ({"prompt": "q", "response": "a"}, ["--url", "http://127.0.0.1:9"], "gave no scores"),
         ({"prompt": "q", "response": "a"}, [], "give --model"),
+        ({"prompt": "q", "response": "a"}, ["--model", "m", "--separator", ""], "--separator is empty"),
+        *(
+            ({"prompt": "q", "response": "a"}, ["--model", "m", "--temperature", value], "--temperature")
+            for value in ("0", "-1", "nan", "inf")
+        ),
     ],
 )
 def test_refusals(tmp_path, capsys, row, words, told):

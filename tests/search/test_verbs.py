@@ -19,6 +19,7 @@ from tests.runs import refusal
 
 QUESTIONS = [{"question": one.question, "answer": arithmetic.answer(one)} for one in problems(5, split="dev")]
 WORDS = ["--generator", "arithmetic"]
+SERVER = ["--generator", "http://127.0.0.1:9/v1"]
 
 
 def write(path, rows):
@@ -83,6 +84,11 @@ def test_labels_become_records(tmp_path, capsys):
         ([{"steps": ["a"], "answer": "1"}], WORDS, "no question"),
         ([{"question": "q", "steps": ["a"], "answer": "1"}], WORDS, "not among the first"),
         ([{"question": "q", "steps": ["a"], "answer": "1"}], ["--generator", "x"], "begins with http"),
+        *(
+            ([{"question": "q", "steps": ["a"], "answer": "1"}], [*SERVER, f"--prompt={prompt}"], "--prompt")
+            for prompt in ("{question}", "{question}{steps}{x}", "{question}{steps}{", "{steps}{0}")
+        ),
+        ([{"question": "q", "steps": ["a"], "answer": "1"}], [*SERVER, "--separator", ""], "--separator is empty"),
         (
             [{"question": "q", "steps": ["a"], "answer": "1"}],
             ["--generator", "http://127.0.0.1:9/v1"],

@@ -24,13 +24,13 @@ from llm.core.run import answer_format
 from llm.core.run.answer_format import AnswerFormat
 from llm.core.run.packed_rows import PackedRows
 from llm.core.run.run import read_data_sets
-from llm.core.run.start import Task, carry_out_task
+from llm.core.run.start import Script, carry_out_task
 
 
 def main(argv: list[str]) -> dict:
     """Runs what the settings say; returns the results."""
     resolve = partial(resolve_run, description=__doc__)
-    return carry_out_task(Task(resolve, read_format, read_data, learner_of), argv)
+    return carry_out_task(Script(resolve, read_format, read_data, learner_of), argv)
 
 
 def read_format(run: DpoRun) -> AnswerFormat:

@@ -52,7 +52,7 @@ def measure(job: dict) -> dict:
 
 
 def simulated(count: int) -> Iterator[Sequence]:
-    """Eight solutions to each question, of three to eight steps of random tokens. All begin with the question, and every
+    """Eight solutions to each question, three to eight steps of random tokens. All begin with the question, and every
     second one with the first step of the one before, too."""
     draw = np.random.default_rng(0)
     for first in range(0, count, OF_QUESTION):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
 from itertools import zip_longest
 from pathlib import Path
 
-from llm.benchmark import children, examples, model
+from llm.benchmark import examples, model
 from llm.benchmark.arguments import PADDED_BATCH
 from llm.benchmark.peer.fast_tokenizer import special_tokens, tokenizer_json
-from llm.benchmark.report import ONE, TEXT, TIMES, WHOLE, describe, megabytes, progress, show, table
+from llm.benchmark.report import ONE, TEXT, TIMES, WHOLE, describe, megabytes, show, table
 from llm.benchmark.training.training import CHILD, describe_model
 from llm.benchmark.training.training_run import job_of
+from llm.benchmark.turns import Ours, take_turns
 from llm.core.console import count_of
 
 PEER_SCRIPT = Path(__file__).with_name("peer_trl.py")
@@ -110,19 +110,8 @@ def peer_job(arguments: argparse.Namespace, solutions: examples.Solutions, size:
 
 
 def run_rounds(ours: dict, peers: dict, arguments, set_here: dict[str, str]) -> dict[str, list[dict]]:
-    """TRL gets the environment as the user has it, without what this project sets for itself."""
-    as_given = {name: value for name, value in os.environ.items() if name not in set_here}
-    peer_command = [str(arguments.peer_python), "-I", str(PEER_SCRIPT)]
-    results: dict[str, list[dict]] = {trainer: [] for trainer in (OURS, *VARIANTS)}
-    for number in range(1, arguments.rounds + 1):
-        for trainer, runs in results.items():
-            progress(f"round {number} of {arguments.rounds}: {trainer}")
-            if trainer == OURS:
-                runs.append(children.run(CHILD, ours, os.environ | {"MKL_NUM_THREADS": str(arguments.threads)}))
-            else:
-                job = peers | {"settings": peers["settings"] | VARIANTS[trainer]}
-                runs.append(children.run(peer_command, job, as_given | {"OMP_NUM_THREADS": str(arguments.threads)}))
-    return results
+    jobs = {trainer: peers | {"settings": peers["settings"] | changes} for trainer, changes in VARIANTS.items()}
+    return take_turns(Ours(OURS, CHILD, ours), PEER_SCRIPT, jobs, arguments, set_here)
 
 
 def figures(trainer: str, runs: list[dict], solutions: int) -> dict:

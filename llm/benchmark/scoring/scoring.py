@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 
-from llm.benchmark import children, examples, model
+from llm.benchmark import examples, model
 from llm.benchmark.arguments import PADDED_BATCH
-from llm.benchmark.report import ONE, TEXT, TIMES, TWO, WHOLE, describe, megabytes, progress, show, table
+from llm.benchmark.report import ONE, TEXT, TIMES, TWO, WHOLE, describe, megabytes, show, table
+from llm.benchmark.turns import Ours, take_turns
 from llm.core.console import count_of
 
 OURS = "this project"
@@ -39,7 +38,8 @@ COLUMNS = {
 def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
     solutions, about, size = _workload(arguments)
     job = {"solutions": solutions, "sizes": size, "seconds": arguments.seconds, "threads": arguments.threads}
-    results = run_rounds(job, arguments, set_here)
+    jobs = {scorer: job | changes | {"batch": PADDED_BATCH} for scorer, changes in VARIANTS.items()}
+    results = take_turns(Ours(OURS, CHILD, job), PEER_SCRIPT, jobs, arguments, set_here)
     rows = [figures(scorer, runs, len(solutions)) for scorer, runs in results.items()]
     for row in rows:
         row["ratio"] = row["seconds"] / rows[0]["seconds"]
@@ -95,24 +95,6 @@ def candidates(count: int, vocabulary: int) -> list:
         scored = [QUESTION_TOKENS + STEP_TOKENS * (step + 1) - 1 for step in range(STEPS)]
         found.append([question + steps, scored, QUESTION_TOKENS])
     return found
-
-
-def run_rounds(job: dict, arguments: argparse.Namespace, set_here: dict[str, str]) -> dict[str, list[dict]]:
-    """transformers gets the environment as the user has it, without what this project sets for itself."""
-    as_given = {name: value for name, value in os.environ.items() if name not in set_here}
-    results: dict[str, list[dict]] = {scorer: [] for scorer in (OURS, *VARIANTS)}
-    for number in range(1, arguments.rounds + 1):
-        for scorer, runs in results.items():
-            progress(f"round {number} of {arguments.rounds}: {scorer}")
-            started = job | {"started": time.time()}
-            if scorer == OURS:
-                environment = os.environ | {"MKL_NUM_THREADS": str(arguments.threads)}
-                runs.append(children.run(CHILD, started, environment))
-            else:
-                command = [str(arguments.peer_python), "-I", str(PEER_SCRIPT)]
-                environment = as_given | {"OMP_NUM_THREADS": str(arguments.threads)}
-                runs.append(children.run(command, started | VARIANTS[scorer] | {"batch": PADDED_BATCH}, environment))
-    return results
 
 
 def check_scores(results: dict[str, list[dict]]) -> float:

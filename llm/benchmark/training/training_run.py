@@ -11,6 +11,7 @@ if __name__ == "__main__":
 import json
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -58,13 +59,7 @@ def measure(job: dict) -> dict:
     )
     updates = [examples.rows_of(sequences_of(update), job["packing"], job["max_seq_len"]) for update in job["updates"]]
     loaders = [loader_of(rows, examples.rows_in_batch(job["packing"])) for rows in updates]
-    first_loss, *_ = [run_update(model, optimizer, loader) for loader in loaders]  # a pass in which memory is touched
-    passes, begin, seconds = 0, time.perf_counter(), 0.0
-    while not passes or seconds < job["seconds"]:
-        for loader in loaders:
-            run_update(model, optimizer, loader)
-        passes += 1
-        seconds = time.perf_counter() - begin
+    first_loss, passes, seconds = timed_passes(loaders, partial(run_update, model, optimizer), job["seconds"])
     computed = [computed_tokens(rows, examples.rows_in_batch(job["packing"])) for rows in updates]
     result = {
         "seconds": seconds / passes,
@@ -82,6 +77,19 @@ def measure(job: dict) -> dict:
         result["parts"] = profile.parts(lambda: run_update(model, optimizer, loaders[0]), kernels()[0] is not None)
         result["matrix_rate"] = matrix_rate(job["sizes"], job["max_seq_len"])
     return result
+
+
+def timed_passes(
+    loaders: list[StepLoader], run: Callable[[StepLoader], float], least: float
+) -> tuple[float, int, float]:
+    """(loss of the first update, passes over all updates, their seconds: at least `least`)"""
+    first_loss, *_ = map(run, loaders)  # a pass in which memory is touched
+    passes, begin, seconds = 0, time.perf_counter(), 0.0
+    while not passes or seconds < least:
+        for loader in loaders:
+            run(loader)
+        passes, seconds = passes + 1, time.perf_counter() - begin
+    return first_loss, passes, seconds
 
 
 def sequences_of(update: list) -> list[Sequence]:

@@ -22,12 +22,12 @@ def find_model(name_or_path: str, setting: str = "model_name_or_path") -> str:
     """A folder's absolute path, checked for what a model needs, or a model's name as PaddleNLP knows it. The weights
     themselves are checked when they are loaded."""
     owner, slash, _ = name_or_path.partition("/")
+    can_be_a_name = name_or_path.count("/") <= 1 and name_or_path.isprintable() and owner not in (".", "..", "~", "")
     is_near_a_folder = bool(slash) and Path(owner).is_dir()
-    looks_like_a_name = name_or_path.count("/") <= 1 and owner not in (".", "..", "~", "") and not is_near_a_folder
     try:
         folder = resolve_path(name_or_path)
     except ValueError:
-        if looks_like_a_name:
+        if can_be_a_name and not is_near_a_folder:
             return name_or_path
         raise ValueError(
             f"{setting}: {name_or_path!r} is not a folder here (looked in {Path.cwd()} and from the repository's root) "

@@ -19,6 +19,7 @@ from llm.core.records.fields import TYPE_NAMES, Bad, check_characters, dialogue_
 from llm.core.records.problem import Problem, excerpt
 from llm.core.records.records import LEAST_WEIGHT, MISSING_KEY, ReadCounts, stream_records
 
+COMPARISON = "comparison"  # the form of these records
 RANKED, PAIR = ("src", "response", "sort"), ("chosen", "rejected")
 FIELDS = "src, response (answers) and sort (a number for each), or prompt, chosen and rejected"
 Messages = tuple[Message, ...]

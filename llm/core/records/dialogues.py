@@ -19,8 +19,10 @@ from llm.core.records.fields import TYPE_NAMES, Bad, check_characters, number_of
 from llm.core.records.problem import Problem, excerpt
 from llm.core.records.records import LEAST_WEIGHT, MISSING_KEY, ReadCounts, stream_records
 
+DIALOGUE = "dialogue"  # the form of these records
 SYSTEM, USER, ASSISTANT = ROLES = ("system", "user", "assistant")
 FORMS = (("src", "tgt"), ("prompt", "response"), ("messages",))
+OF_REWARDS = {"responses", "labels", "sort"}
 FIELDS = "src and tgt, or prompt and response, or messages (role and content)"
 
 
@@ -42,6 +44,15 @@ class Dialogue:
         for end in range(len(self.messages) if last_only else 1, len(self.messages) + 1):
             if self.messages[end - 1].role == ASSISTANT:
                 yield replace(self, messages=self.messages[:end])
+
+
+def is_dialogue(value: object) -> bool:
+    """Whether a record has all fields of one of the forms, and none that records of rewards have."""
+    return (
+        isinstance(value, dict)
+        and OF_REWARDS.isdisjoint(value)
+        and any(all(key in value for key in form) for form in FORMS)
+    )
 
 
 def iter_dialogues(

@@ -18,6 +18,7 @@ from llm.core.records.fields import TYPE_NAMES, check_characters, is_number, lab
 from llm.core.records.problem import Problem, excerpt
 from llm.core.records.records import LEAST_WEIGHT, MISSING_KEY, ReadCounts, Record, parse_record, stream_records
 
+JUDGED = "judged answer"
 FIELDS = ("prompt", "response", "label")
 OF_STEPS = label_values(("+", "-"))
 

@@ -13,7 +13,6 @@ from llm.core.run import packed_rows, row_cache
 from llm.core.run.answer_format import AnswerFormat
 from llm.core.run.arguments import DataArgument
 from llm.core.run.packed_rows import PackedRows
-from llm.core.text.answers import AnswerEncoder
 from llm.core.text.parallel_encoding import Encode
 
 # (files, counts, skip_bad, progress): what is encoded of the records of these files
@@ -41,12 +40,10 @@ def rows_of(
     bar: bool = False,
 ) -> PackedRows:
     """`origin` is what the rows depend on besides the settings of every task."""
-    tokenizer = answer_format.tokenizer
 
     def build() -> PackedRows:
         source = Source(find_files(paths), data.skip_bad_records, read)
-        encoder = AnswerEncoder(tokenizer, data.max_seq_len, data.max_prompt_len, data.use_chat_template)
-        return packed_rows.load_rows(source, encoder, encode, data, bar)
+        return packed_rows.load_rows(source, answer_format.encoder_of(data)(), encode, data, bar)
 
     origin = {**origin, **{name: getattr(data, name) for name in OF_TEXT}}
-    return row_cache.rows_of(paths, data, tokenizer, origin, build)
+    return row_cache.rows_of(paths, data, answer_format.tokenizer, origin, build)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -17,9 +17,9 @@ from llm.core.rows.prefix_tree import grow_trees
 from llm.core.rows.row import Row
 from llm.core.rows.row_store import StoredRows
 from llm.core.run.arguments import DataArgument
-from llm.core.run.row_stream import RecordSource, RowStream, fingerprint_of
+from llm.core.run.row_stream import Grow, Pack, RecordSource, RowStream, fingerprint_of
 from llm.core.run.seen import RowCounts, Seen
-from llm.core.text.encoding import EncodeCounts
+from llm.core.text.encoding import EncodeCounts, Pair, Sequence
 from llm.core.text.parallel_encoding import Encode, Encoder, processes_here
 
 LARGE = 16 << 20  # bytes of a file
@@ -32,6 +32,11 @@ class PackedRows:
     rows: Rows
     seen: Seen
     fingerprint: str  # equal for equal rows
+
+    @property
+    def lazy(self) -> bool:
+        """Whether the rows are read again in every pass."""
+        return isinstance(self.rows, RowStream)
 
     @property
     def read(self) -> ReadCounts:
@@ -72,13 +77,7 @@ class PackedRows:
 def load_rows(source: RecordSource, encoder: Encoder, encode: Encode, data: DataArgument, bar: bool) -> PackedRows:
     """All of the data is read, encoded and packed before any model is loaded, so that what is wrong, cut or left out is
     reported before training; of a stream only the first row. `bar` shows a progress bar."""
-    grow = partial(
-        grow_trees,
-        max_seq_len=data.max_seq_len,
-        prefix_sharing=data.prefix_sharing,
-        window=data.prefix_sharing_window,
-    )
-    pack = choose_packing(data.zero_padding, data.greedy_zero_padding, data.lazy)
+    grow, pack = packing(data)
     files, seen = source.files, Seen()
     stream = RowStream(source, encoder, encode, grow, pack, data.max_seq_len, seen)
     with reading_bar(files, bar and not data.lazy) as progress:
@@ -90,6 +89,28 @@ def load_rows(source: RecordSource, encoder: Encoder, encode: Encode, data: Data
     if data.lazy:
         return PackedRows(stream, seen, fingerprint_of(files, seen.counted))
     return PackedRows(rows, seen, fingerprint_of_rows(seen.counted))
+
+
+def packed(
+    files: list[Path], encoded: Iterable[Sequence | Pair], data: DataArgument, read: ReadCounts, counts: EncodeCounts
+) -> PackedRows:
+    """Of what was encoded before, with these counts of it, as in training."""
+    grow, pack = packing(data)
+    seen = Seen(read, counts, is_whole=True)
+    rows = list(map(seen.counted.add, pack(grow(encoded), data.max_seq_len)))
+    if not rows:
+        raise ValueError(_nothing_left(files, data, counts))
+    return PackedRows(rows, seen, fingerprint_of_rows(seen.counted))
+
+
+def packing(data: DataArgument) -> tuple[Grow, Pack]:
+    grow = partial(
+        grow_trees,
+        max_seq_len=data.max_seq_len,
+        prefix_sharing=data.prefix_sharing,
+        window=data.prefix_sharing_window,
+    )
+    return grow, choose_packing(data.zero_padding, data.greedy_zero_padding, data.lazy)
 
 
 def fingerprint_of_rows(counted: RowCounts) -> str:

@@ -110,7 +110,7 @@ def _load(folder: Path) -> PackedRows | None:
         read, encoded = ReadCounts(**about["read"]), EncodeCounts(**about["encoded"])
         read.dropped, encoded.dropped = Counter(read.dropped), Counter(encoded.dropped)
         counted = RowCounts(**about["counted"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         say(f"  {folder} is damaged ({error}) and is built again")
         return None
     seen = Seen(read, encoded, counted, is_whole=True)

@@ -19,6 +19,8 @@ from llm.core.run.seen import RowCounts, Seen
 from llm.core.text.encoding import EncodeCounts, Pair, Sequence
 from llm.core.text.parallel_encoding import Encode, Encoder, encode_all
 
+Grow = Callable[[Iterable[Sequence | Pair]], Iterator[Tree]]
+Pack = Callable[[Iterable[Tree], int], Iterator[Row]]
 ENDS = 1 << 20  # bytes of a file by which it is known
 
 
@@ -38,8 +40,8 @@ class RowStream:
     source: RecordSource
     encoder: Encoder
     encode: Encode  # of the one kind of records that `source` gives
-    grow: Callable[[Iterable[Sequence | Pair]], Iterator[Tree]]
-    pack: Callable[[Iterable[Tree], int], Iterator[Row]]
+    grow: Grow
+    pack: Pack
     max_seq_len: int
     seen: Seen
     weigh: Callable[[Row], Row] | None = None  # what labels count in training

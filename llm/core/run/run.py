@@ -33,6 +33,7 @@ class Run:
     model_path: str
     sizes: Sizes
     ranks: int
+    form: str = ""  # of the data, where there are several
     steps: int = 0  # updates of the whole run, known once the data is packed
     steps_per_pass: int | None = None  # None for a stream
     late_changes: tuple[str, ...] = ()  # of defaults, since the settings were shown

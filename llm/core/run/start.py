@@ -23,8 +23,8 @@ def rows_as_they_are(run: Run, train: PackedRows) -> Rows:
     return train.rows
 
 
-class Task(NamedTuple):
-    """What a task brings to its script."""
+class Script(NamedTuple):
+    """What the script of a task is made of."""
 
     resolve_run: Callable[[list[str]], Any]
     read_format: Callable[[Any], Any]  # how text becomes rows
@@ -33,7 +33,7 @@ class Task(NamedTuple):
     training_rows: Callable[[Any, PackedRows], Rows] = rows_as_they_are  # with what they count in training
 
 
-def carry_out_task(task: Task, argv: list[str]) -> dict:
+def carry_out_task(task: Script, argv: list[str]) -> dict:
     """Runs what the settings say; returns the results. What a user can get wrong is known before paddle is imported."""
     threads = environment.prepare()
     with plain_errors(ValueError, OSError):

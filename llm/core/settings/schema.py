@@ -21,7 +21,7 @@ KINDS = {
 }
 
 
-def json_schema(classes: tuple[type, ...]) -> dict[str, Any]:
+def json_schema(classes: tuple[type, ...], script: str) -> dict[str, Any]:
     parameters = collect(classes)
     properties = {"$schema": {"type": "string", "description": "This file, for editors; training ignores it."}}
     for name, parameter in parameters.items():
@@ -31,7 +31,7 @@ def json_schema(classes: tuple[type, ...]) -> dict[str, Any]:
         properties[name] = of_kind(parameter.hint, parameter.range) | described
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Settings of run_reward.py",
+        "title": f"Settings of {script}",
         "type": "object",
         "properties": properties,
         "required": [name for name, parameter in parameters.items() if parameter.default is MISSING],

@@ -8,6 +8,7 @@ common is one branch of a prefix tree.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -69,6 +70,12 @@ class AnswerEncoder:
         texts = texts_of(tokenizer, max_prompt_len, use_chat_template)
         self._prompt = lru_cache(CACHED_PROMPTS)(texts.prompt)
         self._answer = lru_cache(CACHED_ANSWERS)(texts.answer)
+
+    def with_limit(self, max_seq_len: int) -> AnswerEncoder:
+        """The same with another limit, and with counts of its own; what was encoded before is shared."""
+        other = copy.copy(self)
+        other.max_seq_len, other.counts = max_seq_len, EncodeCounts()
+        return other
 
     def encode(self, dialogue: Dialogue | JudgedAnswer) -> Answer | None:
         """At most max_seq_len tokens, or None (counted) if nothing of the answer can be learnt."""

@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from llm.core.console import count_of
+from llm.core.records.comparisons import COMPARISON, Comparison
+from llm.core.records.dialogues import DIALOGUE, Dialogue
 from llm.core.records.json_stream import no_progress, read_values
 from llm.core.records.problem import Problem
-from llm.core.records.records import LABELLED, PREFERENCES, Preference, Record, forms_of, parser_of
-from llm.core.text.encoding import StepEncoder
+from llm.core.records.records import LABELLED, PREFERENCES, Preference, ReadCounts, Record, forms_of
+from llm.core.text.encoding import Pair
+from llm.core.text.encoding import Sequence as Encoding
 from llm.core.text.parallel_encoding import encode_all
+from llm.core.text.reading import Reading
+from llm.data.check.answers import Comparisons, Dialogues
 from llm.data.check.bad_records import BadRecords
 from llm.data.check.duplicates import CONTRADICTION, Duplicates
 from llm.data.check.finding import Finding, Measure
@@ -21,25 +26,11 @@ from llm.data.check.labels import Labels
 from llm.data.check.overlap import HeldOutQuestions, Overlap
 from llm.data.check.pairs import Pairs
 from llm.data.check.steps import Steps
-from llm.data.check.tokens import Tokens, encoded
+from llm.data.check.tokens import Encoded, PartsEncoder, Tokens, encoded
 from llm.data.written_records import NOWHERE
 
+Some = Record | Preference | Dialogue | Comparison
 LEFT_OUT, KEPT = NOWHERE, 1
-
-
-def as_it_is(record: Record) -> Record:
-    return record
-
-
-@dataclass(frozen=True)
-class Asked:
-    """How the data is read and what is measured of it."""
-
-    reward_tokens: Sequence[str] = ("+", "-")
-    placeholder: str = "ки"
-    scored_part: Callable[[Record], Record] = as_it_is
-    make_encoder: Callable[[], StepEncoder] | None = None  # that of training
-    against: Sequence[Path] = ()
 
 
 @dataclass
@@ -52,6 +43,10 @@ class DataCheck:
     measures: list[Measure] = field(default_factory=list)
     destinations: bytearray = field(default_factory=bytearray)  # KEPT or LEFT_OUT for every record
     left_out: Counter[str] = field(default_factory=Counter)  # by reason, from the clean part
+    files: list[Path] = field(default_factory=list)
+    counts: ReadCounts = field(default_factory=ReadCounts)  # as in training
+    encoded: list[Encoding | Pair] = field(default_factory=list)  # if it is to be kept
+    keeps_encoded: bool = False
 
     @property
     def usable(self) -> int:
@@ -82,21 +77,26 @@ class DataCheck:
 
 
 class Read(NamedTuple):
-    """What was read, the record that it is, or all that is wrong with it, and what of the record is scored."""
+    """What was read, the record that it is, or all that is wrong with it, and what of the record is learnt."""
 
     value: object
-    record: Record | Preference | list[Problem]
-    scored: Record | Preference | None
+    record: Some | list[Problem]
+    parts: list[Some]
 
 
 def check_data(
-    files: list[Path], asked: Asked, progress: Callable[[int], object] = no_progress, processes: int = 1
+    files: list[Path],
+    reading: Reading,
+    against: Sequence[Path] = (),
+    progress: Callable[[int], object] = no_progress,
+    processes: int = 1,
+    keeps_encoded: bool = False,
 ) -> DataCheck:
     """Faults of the data are findings, never errors. So many processes encode, if there is a tokenizer."""
-    form = form_of(files)
-    check = DataCheck(form, measures=list(_measures_of(form, asked)))
+    measures = list(_measures_of(reading, against))
+    check = DataCheck(reading.form, measures=measures, files=files, keeps_encoded=keeps_encoded)
     waiting: deque[Read] = deque()  # those that are read and not yet measured
-    usable = _usable(check, files, asked, progress, waiting)
+    usable = _usable(check, files, reading, progress, waiting)
     tokens = next((measure for measure in check.measures if isinstance(measure, Tokens)), None)
     for seen in encode_all(usable, tokens.encoder, encoded, processes) if tokens else usable:
         while not _measure(check, waiting.popleft(), seen):
@@ -108,23 +108,21 @@ def check_data(
 
 
 def _usable(
-    check: DataCheck, files: list[Path], asked: Asked, progress: Callable[[int], object], waiting: deque[Read]
-) -> Iterator[Record | Preference]:
-    """What is scored of the records that can be used; all records go to `waiting`."""
-    parse = parser_of(check.form, asked.reward_tokens)
+    check: DataCheck, files: list[Path], reading: Reading, progress: Callable[[int], object], waiting: deque[Read]
+) -> Iterator[list[Some]]:
+    """What is learnt of the records that can be used; all records go to `waiting`."""
     for path in files:
         for place, value in read_values(path, progress=progress):
             if isinstance(value, Problem) and value.whole_file:
                 check.bad.add_file(value)
                 continue
             check.read += 1
-            record = parse(value, place)
-            if isinstance(record, list):
-                waiting.append(Read(value, record, None))
-                continue
-            scored = asked.scored_part(record) if isinstance(record, Record) else record
-            waiting.append(Read(value, record, scored))
-            yield scored
+            check.counts.read += 1
+            record = reading.parse(value, place)
+            parts = [] if isinstance(record, list) else list(reading.parts(record))
+            waiting.append(Read(value, record, parts))
+            if parts:
+                yield parts
 
 
 def form_of(files: list[Path]) -> str:
@@ -141,38 +139,45 @@ def _measure(check: DataCheck, read: Read, seen: object) -> bool:
     """Whether the record could be used; `seen` is what encoding it showed, where it is encoded."""
     if isinstance(read.record, list):
         check.bad.add(read.record, read.value)
+        check.counts.dropped[read.record[0].reason] += 1
         why = "bad"
     else:
         number = len(check.destinations)
-        of_measure = {Labels.name: read.scored, Tokens.name: seen}  # the others look at the whole record
+        of_measure = {Labels.name: read.parts[0], Tokens.name: seen}  # the others look at the whole record
         reasons = [measure.add(of_measure.get(measure.name, read.record), number) for measure in check.measures]
         why = next(filter(None, reasons), "")
+        check.counts.keep(read.parts[0])
+        if check.keeps_encoded and isinstance(seen, Encoded):
+            check.encoded += seen.found
     check.destinations.append(LEFT_OUT if why else KEPT)
     if why:
         check.left_out[why] += 1
     return not isinstance(read.record, list)
 
 
-def _measures_of(form: str, asked: Asked) -> Iterator[Measure]:
-    if form == PREFERENCES:
+def _measures_of(reading: Reading, against: Sequence[Path]) -> Iterator[Measure]:
+    if reading.form == DIALOGUE:
+        yield Dialogues()
+    elif reading.form == COMPARISON:
+        yield Comparisons()
+    elif reading.form == PREFERENCES:
         yield Pairs()
     else:
         yield Labels()
-        yield Steps(asked.placeholder)
-    if asked.make_encoder:
-        yield Tokens(asked.make_encoder())
+        yield Steps(reading.placeholder)
+    if reading.make_encoder:
+        yield Tokens(PartsEncoder(reading.make_encoder(), reading.encode))
     yield Duplicates()
-    if asked.against:
-        yield Overlap(held_out_questions(asked))
+    if against:
+        yield Overlap(held_out_questions(against, reading))
 
 
-def held_out_questions(asked: Asked) -> HeldOutQuestions:
+def held_out_questions(files: Sequence[Path], reading: Reading) -> HeldOutQuestions:
     """Of the records that can be used; the others are another check's business."""
     questions = HeldOutQuestions()
-    parse = parser_of(form_of(list(asked.against)), asked.reward_tokens)
-    for path in asked.against:
+    for path in files:
         for place, value in read_values(path):
-            record = parse(value, place)
+            record = reading.parse(value, place)
             if not isinstance(record, list):
                 questions.add(record)
     questions.close()

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from llm.core.console import count_of
+from llm.core.records.comparisons import Comparison
+from llm.core.records.dialogues import Dialogue
 from llm.core.records.records import Preference, Record
 from llm.data.check.finding import Chart, Examples, Finding
 from llm.data.questions import key_of
@@ -29,7 +31,7 @@ class Duplicates:
         self.duplicates, self.contradictions = Examples(), Examples()
         self.contradicted: dict[int, int] = {}  # by the text, the number of its first record
 
-    def add(self, record: Record | Preference, number: int) -> str:
+    def add(self, record: Record | Preference | Dialogue | Comparison, number: int) -> str:
         if isinstance(record, Record) and not any(label is not None for label in record.labels):
             return ""
         text, judged = _text_and_judgement(record)
@@ -54,14 +56,20 @@ class Duplicates:
         return iter(())
 
     def findings(self) -> Iterator[Finding]:
-        text = f"{count_of(self.duplicates.count, 'record')} with the question, steps and labels of an earlier one"
+        text = f"{count_of(self.duplicates.count, 'record')} equal to an earlier one in question, answer and labels"
         yield from self.duplicates.finding(DUPLICATE, text, "They count several times in the loss.")
         text = f"{count_of(self.contradictions.count, 'record')} with the question and steps of an earlier one"
         advice = "Training learns the mean of these labels."
         yield from self.contradictions.finding(CONTRADICTION, f"{text}, but other labels", advice)
 
 
-def _text_and_judgement(record: Record | Preference) -> tuple[str, int]:
+def _text_and_judgement(record: Record | Preference | Dialogue | Comparison) -> tuple[str, int]:
+    if isinstance(record, Dialogue | Comparison):
+        before = [part for message in record.messages for part in message]
+        if isinstance(record, Dialogue):
+            return "\0".join(before), 0
+        ranked = sorted(zip(record.answers, record.ranks, strict=True))
+        return "\0".join((*before, "\0", *(answer for answer, _ in ranked))), hash(tuple(rank for _, rank in ranked))
     if isinstance(record, Record):
         texts, judged = record.steps, hash(record.labels)
     else:

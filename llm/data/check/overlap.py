@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from llm.core.console import count_of, visible
+from llm.core.records.comparisons import Comparison
+from llm.core.records.dialogues import Dialogue
 from llm.core.records.records import Preference, Record
 from llm.data.check.finding import Chart, Examples, Finding
 from llm.data.questions import key_of, question_of
@@ -35,7 +37,7 @@ class HeldOutQuestions:
         # where a pair is among the rarest of a question: its number, how many pairs it has, how many from this one on
         self._by_pair: dict[int, list[tuple[int, int, int]]] = {}
 
-    def add(self, record: Record | Preference) -> None:
+    def add(self, record: Record | Preference | Dialogue | Comparison) -> None:
         question = question_of(record)
         key = key_of(question)
         if key not in self.places:
@@ -84,7 +86,7 @@ class Overlap:
         self.same, self.nearly = Examples(), Examples()
         self.questions: Counter[str] = Counter()
 
-    def add(self, record: Record | Preference, number: int) -> str:
+    def add(self, record: Record | Preference | Dialogue | Comparison, number: int) -> str:
         question = question_of(record)
         key = key_of(question)
         is_same = key in self.held_out.places

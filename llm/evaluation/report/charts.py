@@ -78,15 +78,35 @@ def rates(p: np.ndarray, wrong: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def reliability(axes: Axes, p: np.ndarray, y: np.ndarray) -> None:
-    """Share of + among steps with about this score; a dot's size says how many there are."""
+    """The mean label (of hard labels, the share of +) among steps with about this score; a dot's size says how many
+    there are."""
+    counts, scores, labels = by_score(p, p, y)
+    axes.plot([0, 1], [0, 1], color=INK, alpha=0.3, linewidth=0.8)
+    axes.plot(scores, labels, color=OTHER, linewidth=1)
+    axes.scatter(scores, labels, s=8 + 120 * np.sqrt(counts / counts.max()), color=OTHER, alpha=0.7)
+    axes.set(xlabel="mean score", ylabel="mean label", xlim=(0, 1), ylim=(0, 1.02))
+
+
+def intervals(axes: Axes, p: np.ndarray, y: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
+    """Among steps with about this median: the mean interval, and the mean label."""
+    counts, medians, labels, lower, upper = by_score(p, p, y, low, high)
+    axes.fill_between(medians, lower, upper, color=OTHER, alpha=0.25, linewidth=0, label="mean interval")
+    axes.plot(medians, medians, color=OTHER, linewidth=1, label="median")
+    axes.scatter(
+        medians, labels, s=8 + 120 * np.sqrt(counts / counts.max()), color=RIGHT, alpha=0.7, label="mean label"
+    )
+    axes.set(xlabel="median", ylabel="label", xlim=(0, 1), ylim=(-0.02, 1.02))
+
+
+def by_score(p: np.ndarray, *values: np.ndarray) -> list[np.ndarray]:
+    """How many steps have about this score, bin by bin, and the mean of each of the values among them."""
     bins = np.minimum((p * ECE_BINS).astype(int), ECE_BINS - 1)
     counts = np.bincount(bins, minlength=ECE_BINS)
     filled = counts > 0
-    scores, labels = (np.bincount(bins, weights=w, minlength=ECE_BINS)[filled] / counts[filled] for w in (p, y))
-    axes.plot([0, 1], [0, 1], color=INK, alpha=0.3, linewidth=0.8)
-    axes.plot(scores, labels, color=OTHER, linewidth=1)
-    axes.scatter(scores, labels, s=8 + 120 * np.sqrt(counts[filled] / counts.max()), color=OTHER, alpha=0.7)
-    axes.set(xlabel="mean score", ylabel="share of +", xlim=(0, 1), ylim=(0, 1.02))
+    return [
+        counts[filled],
+        *(np.bincount(bins, weights=one, minlength=ECE_BINS)[filled] / counts[filled] for one in values),
+    ]
 
 
 def by_position(axes: Axes, places: Sequence[str], accuracy: Sequence[float | None], steps: Sequence[int]) -> None:

@@ -13,6 +13,7 @@ from llm.evaluation.report.charts import chart
 from llm.evaluation.report.tables import html_of
 from llm.evaluation.report.training_log import curves_of
 from llm.evaluation.suite import Judged, Suite, Table
+from llm.scoring.scores import Scores
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8885; }
@@ -23,7 +24,8 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 .note { opacity: .75; overflow-wrap: anywhere; }
-.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); gap: 1rem; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); gap: 1rem;
+  margin-top: 1.2rem; }
 figure { margin: 0; } figure svg { width: 100%; height: auto; }
 .solution { border-bottom: 1px solid var(--line); padding: .4rem 0; } summary { cursor: pointer; }
 .question { white-space: pre-wrap; overflow-wrap: anywhere; }
@@ -32,6 +34,7 @@ figure { margin: 0; } figure svg { width: 100%; height: auto; }
   background: rgb(calc(225 - 180 * var(--p)) calc(70 + 100 * var(--p)) 80 / .28);
   border-left: .35rem solid rgb(calc(225 - 180 * var(--p)) calc(70 + 100 * var(--p)) 80); }
 .p { font-variant-numeric: tabular-nums; font-weight: 600; } .label { display: inline-block; min-width: .8em; }
+.interval { font-variant-numeric: tabular-nums; opacity: .75; }
 """
 
 
@@ -75,6 +78,9 @@ def pictures_of(
         chart("precision and recall of finding wrong steps", charts.precision_recall, p, y),
         chart("reliability", charts.reliability, p, y),
     ]
+    ends = [pair for item, scores in judged if scores for pair in _ends_of_labelled(scores[0], suite.labels(item))]
+    if len(ends) == len(p):
+        found.append(chart("intervals by score", charts.intervals, p, y, *np.array(ends).T))
     if positions := metrics.get("by_position"):
         of_each = [(one["accuracy"], one["steps"]) for one in positions.values()]
         found.append(
@@ -83,6 +89,14 @@ def pictures_of(
     furthest = solutions.worst(judged, suite.labels)
     worst = [solutions.html_of(one, suite.labels, is_open=not n) for n, (one, _) in enumerate(furthest)]
     return [*_grid(found), "<h3>solutions with the step that is furthest from its label</h3>", *worst]
+
+
+def _ends_of_labelled(scores: Scores, labels: Sequence[float | None]) -> list[tuple[float, float]]:
+    """Of a quantile head's intervals; none where there is no interval."""
+    if scores.low is None or scores.high is None:
+        return []
+    ends = zip(scores.low.steps, scores.high.steps, labels, strict=True)
+    return [(low, high) for low, high, label in ends if label is not None]
 
 
 def _grid(found: list[str]) -> list[str]:

@@ -7,6 +7,7 @@ import html
 import numpy as np
 
 from llm.evaluation.suite import Judged, Labels
+from llm.scoring.scores import Scores
 
 WORST = 10
 LEAST = 1e-6
@@ -30,10 +31,11 @@ def _loss(p: float, y: float) -> float:
 def html_of(judged: Judged, labels_of: Labels, is_open: bool) -> str:
     item, scores = judged
     (solution, *_) = item.solutions
+    intervals = intervals_of(scores[0])
     rows = [
-        f'<li style="--p:{p:.3f}"><span class="p">{p:.3f}</span> <span class="label">{_sign(label)}</span> '
-        f"{html.escape(step)}</li>"
-        for step, p, label in zip(solution.steps, scores[0].steps, labels_of(item), strict=True)
+        f'<li style="--p:{p:.3f}"><span class="p">{p:.3f}</span>{interval} '
+        f'<span class="label">{_shown(label)}</span> {html.escape(step)}</li>'
+        for step, p, interval, label in zip(solution.steps, scores[0].steps, intervals, labels_of(item), strict=True)
     ]
     question = html.escape("\n".join(solution.src))
     return (
@@ -42,5 +44,14 @@ def html_of(judged: Judged, labels_of: Labels, is_open: bool) -> str:
     )
 
 
-def _sign(label: float | None) -> str:
-    return "" if label is None else "+" if label > 0.5 else "-"
+def intervals_of(scores: Scores) -> list[str]:
+    """From the lower to the upper end, of a quantile head."""
+    if scores.low is None or scores.high is None:
+        return [""] * len(scores.steps)
+    ends = zip(scores.low.steps, scores.high.steps, strict=True)
+    return [f' <span class="interval">({low:.2f} to {high:.2f})</span>' for low, high in ends]
+
+
+def _shown(label: float | None) -> str:
+    """+ or -, or the number of a soft label."""
+    return "" if label is None else {0.0: "-", 1.0: "+"}.get(label, f"label {label:.2g}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from llm.core.files import read_json
+from llm.core.strict_json import read_object
 
 STATE = "trainer_state.json"
 CHARTS = {  # title -> what is drawn in it: name of the log -> name in the chart
@@ -25,9 +26,15 @@ def curves_of(model: str) -> dict[str, Lines]:
     path = Path(model).expanduser() / STATE
     if not path.is_file():
         return {}
-    history = read_json(path).get("log_history", [])
+    history = read_object(path, with_nan=True).get("log_history", [])
+    if not isinstance(history, list) or not all(map(_is_line, history)):
+        raise ValueError(f"{path}: log_history is not the log of a training. Delete the file to do without its curves.")
     charts = {title: _lines(history, names) for title, names in CHARTS.items()}
     return {title: lines for title, lines in charts.items() if lines}
+
+
+def _is_line(line: Any) -> bool:
+    return isinstance(line, dict) and type(line.get("step")) is int
 
 
 def _lines(history: Sequence[dict], names: dict[str, str]) -> Lines:

@@ -35,6 +35,12 @@ def test_all_are_said_together_and_nothing_is_created(settings_of, tmp_path, cap
     assert tree(tmp_path) == before
 
 
+@pytest.mark.parametrize("name", ["output_dir", "logging_dir", "resume_from_checkpoint", "model_name_or_path"])
+def test_a_name_that_no_file_can_have_is_a_problem_of_its_setting(settings_of, capsys, name):
+    for value in ("9" * 400, "a\0b"):
+        assert name in refusal(capsys, settings_of(**{name: value}))
+
+
 def test_a_refused_run_creates_no_folder(settings_of, tmp_path, capsys):
     flags = settings_of(max_steps=0, output_dir=tmp_path / "a/b/out", logging_dir=tmp_path / "c/curves")
     before = tree(tmp_path)

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from llm.alignment.rm.flashmask import build_cache, data
+from llm.alignment.rm.flashmask import data
 from llm.alignment.rm.flashmask.reward_run import resolve_run
 from llm.alignment.rm.flashmask.run_reward import main, read_format
 from llm.core.rows.row_store import StoredRows
 from llm.core.run import row_cache
+from llm.tasks import build_cache
 from tests.factories import data_of, pairs_of, read_lines, write_config
 from tests.runs import assert_same_runs
 

@@ -6,10 +6,12 @@ import random
 
 import pytest
 
+from llm.core.records.records import LABELLED, PREFERENCES, Preference
 from llm.core.text import parallel_encoding
 from llm.core.text.encoding import StepEncoder
-from llm.data.check.data_check import Asked, check_data
-from llm.data.check.tokens import Tokens, encoded
+from llm.core.text.reading import reward_reading
+from llm.data.check.data_check import check_data
+from llm.data.check.tokens import PartsEncoder, Tokens, encoded
 from tests.data.check.records import kinds, line, measured, preference, record
 
 WORDS = "Tom has three pens and buys four more".split()
@@ -25,7 +27,9 @@ def encoder_of(tokenizer, tokens):
 
 
 def tokens_of(encoder, *records):
-    return measured(Tokens(encoder), *(encoded(encoder, each) for each in records))
+    form = PREFERENCES if isinstance(records[0], Preference) else LABELLED
+    of_parts = PartsEncoder(encoder, reward_reading(form).encode)
+    return measured(Tokens(of_parts), *(encoded(of_parts, [each]) for each in records))
 
 
 def test_what_is_counted_is_what_training_counts(encoder_of):
@@ -65,9 +69,8 @@ def test_a_dialogue_that_the_chat_template_refuses_is_found_and_ends_nothing(enc
     def refuse(self, record):
         raise ValueError(f"{record.place}: the template takes no such dialogue")
 
-    encoder = encoder_of(48)
-    monkeypatch.setattr(encoder, "encode", refuse.__get__(encoder))
-    check, said = tokens_of(encoder, record(1.0))
+    monkeypatch.setattr(StepEncoder, "encode", refuse)
+    check, said = tokens_of(encoder_of(48), record(1.0))
     (finding,) = check.findings()
     assert said == ["refused by the chat template"] == [finding.kind]
     assert finding.examples == ("data.jsonl:1: the template takes no such dialogue",)
@@ -85,8 +88,8 @@ def test_several_processes_find_what_one_finds(tokenizer, tokens, tmp_path, monk
         lines += chance.choices([line(text(chance), labels, responses=steps), "[]"], [4, 1]) * (1 + (number % 7 == 0))
     data = tmp_path / "data.jsonl"
     data.write_text("\n".join([*lines, "bad"]), encoding="utf-8")
-    asked = Asked(make_encoder=lambda: StepEncoder(tokenizer, tokens, 24, 12))
-    one, several = (check_data([data], asked, processes=count) for count in (1, 3))
+    reading = reward_reading(LABELLED, make_encoder=lambda: StepEncoder(tokenizer, tokens, 24, 12))
+    one, several = (check_data([data], reading, processes=count) for count in (1, 3))
     assert one.facts() == several.facts() and one.findings() == several.findings()
     assert (one.destinations, one.left_out) == (several.destinations, several.left_out)
     assert {"bad", "does not fit into max_seq_len", "duplicate"} <= one.left_out.keys()

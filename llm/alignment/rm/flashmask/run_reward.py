@@ -23,14 +23,14 @@ from llm.core.parallel.ranks import say
 from llm.core.rows.label_weights import weigh_labels, weigh_solutions
 from llm.core.run.packed_rows import PackedRows, weighed
 from llm.core.run.run import read_data_sets
-from llm.core.run.start import Task, carry_out_task, note_on_saving, read_tokenizer
+from llm.core.run.start import Script, carry_out_task, note_on_saving, read_tokenizer
 from llm.core.text.reward_tokens import add_placeholder
 
 
 def main(argv: list[str]) -> dict:
     """Runs what the settings say; returns the results."""
     resolve = partial(resolve_run, description=__doc__)
-    return carry_out_task(Task(resolve, read_format, read_data, learner_of, training_rows), argv)
+    return carry_out_task(Script(resolve, read_format, read_data, learner_of, training_rows), argv)
 
 
 def learner_of(run: RewardRun, reward_format: RewardFormat):

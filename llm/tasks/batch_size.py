@@ -17,10 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llm.alignment.rm.flashmask.data import rows_of
-from llm.alignment.rm.flashmask.reward_run import RewardRun, resolve_run
-from llm.alignment.rm.flashmask.run_reward import read_format
 from llm.core.console import ArgumentParser, count_of, plain_errors, refuse
+from llm.core.run.run import Run
+from llm.tasks.table import find_task
 
 NEIGHBOURS = 1  # budgets shown on either side of the best one
 
@@ -42,24 +41,18 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--group_size", type=int)
     asked, words = parser.parse_known_args([word.replace("--group-size", "--group_size") for word in argv])
     with plain_errors(ValueError, OSError):
-        run = resolve_run(words, __doc__ or "")
+        task, words = find_task(words)
+        run = task.resolve_run(words, __doc__ or "")
         if not run.data_sets.get("train_dataset_path"):
             refuse("batch-size: the configuration names no training data (train_dataset_path with do_train true)")
-        rows = rows_of(
-            run.data.train_dataset_path or [],
-            run.data,
-            read_format(run),
-            run.form,
-            run.training.reward_margin,
-            bar=sys.stderr.isatty(),
-        )
+        rows = task.rows_of(run, task.read_format(run), run.data.train_dataset_path or [], sys.stderr.isatty())
         counts = np.array([row.solution_count for row in rows.rows])
         print("\n".join(rows.describe("training data", run.data.max_seq_len)))
         for solutions, group_size in _questions(asked.solutions, asked.group_size or group_size_of(run)):
             print("\n".join(answer(counts, solutions, group_size, run)), flush=True)
 
 
-def group_size_of(run: RewardRun) -> int:
+def group_size_of(run: Run) -> int:
     return run.data_ranks * run.training.gradient_accumulation_steps
 
 
@@ -82,7 +75,7 @@ def _positive(solutions: int, group_size: int) -> tuple[int, int]:
     return solutions, group_size
 
 
-def answer(counts: np.ndarray, solutions: int, group_size: int, run: RewardRun) -> Iterator[str]:
+def answer(counts: np.ndarray, solutions: int, group_size: int, run: Run) -> Iterator[str]:
     best = rows_for(counts, solutions, group_size)
     around = range(max(best - NEIGHBOURS, 1), best + NEIGHBOURS + 1)
     order = np.random.default_rng([run.training.seed, 0]).permutation(len(counts))  # of the first pass

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from llm.alignment.rm.flashmask import batch_size
-from llm.alignment.rm.flashmask.batch_size import choice, main, rows_for
 from llm.alignment.rm.flashmask.data import rows_of
 from llm.alignment.rm.flashmask.reward_run import resolve_run
 from llm.alignment.rm.flashmask.run_reward import read_format
 from llm.core.rows.batch import collate
 from llm.core.rows.update_loader import StepLoader
+from llm.tasks.batch_size import choice, main, rows_for
 from tests.factories import data_of, write_config
 from tests.runs import refusal
 
@@ -77,4 +76,4 @@ def test_it_asks_until_an_empty_line(tiny, tmp_path, capsys, monkeypatch):
 
 def test_it_needs_training_data(tiny, tmp_path, capsys):
     words = write_config(tmp_path / "a", **{**data_of(tiny), "do_train": False})
-    assert "no training data" in refusal(capsys, [*words, "--solutions", "3"], batch_size.main)
+    assert "no training data" in refusal(capsys, [*words, "--solutions", "3"], main)
