@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from llm.core.records.dialogues import ASSISTANT, USER, Message
+from llm.core.records.dialogues import ASSISTANT, USER, Dialogue, Message
 from llm.core.records.fields import TYPE_NAMES, check_characters, is_number, label_values, number_of, texts_of
 from llm.core.records.problem import Problem, excerpt
 from llm.core.records.records import LEAST_WEIGHT, MISSING_KEY, ReadCounts, Record, parse_record, stream_records
@@ -24,13 +24,10 @@ OF_STEPS = label_values(("+", "-"))
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedAnswer:
-    """Messages of which the last is an answer, how right it is from 0 to 1, what it counts, where it was read."""
+class JudgedAnswer(Dialogue):
+    """How right its last answer is, from 0 to 1."""
 
-    messages: tuple[Message, ...]
-    label: float
-    place: str
-    weight: float = 1.0
+    label: float = 0.0
 
 
 def iter_judged(
@@ -55,7 +52,7 @@ def _of_steps(record: Record) -> JudgedAnswer | list[Problem]:
     if label is None:
         detail, remedy = "the answer is judged as its last step is", "label it, or leave the record out"
         return [Problem(record.place, "null", "no label of the last step", detail, remedy)]
-    return JudgedAnswer(messages_of(record), label, record.place, record.weight)
+    return JudgedAnswer(messages_of(record), record.place, record.weight, label)
 
 
 def messages_of(record: Record) -> tuple[Message, ...]:
@@ -87,4 +84,4 @@ def _of_texts(value: object, place: str) -> JudgedAnswer | list[Problem]:
     check_characters([*(prompt or ()), *(response or ())], bad)
     if found or not prompt or not response:
         return found
-    return JudgedAnswer((Message(USER, prompt[0]), Message(ASSISTANT, response[0])), float(label), place, weight)
+    return JudgedAnswer((Message(USER, prompt[0]), Message(ASSISTANT, response[0])), place, weight, float(label))

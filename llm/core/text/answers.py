@@ -77,7 +77,7 @@ class AnswerEncoder:
         other.max_seq_len, other.counts = max_seq_len, EncodeCounts()
         return other
 
-    def encode(self, dialogue: Dialogue | JudgedAnswer) -> Answer | None:
+    def encode(self, dialogue: Dialogue) -> Answer | None:
         """At most max_seq_len tokens, or None (counted) if nothing of the answer can be learnt."""
         prompt, answer = self._ids(dialogue.place, dialogue.messages)
         if prompt is None:

@@ -12,9 +12,11 @@ from llm.alignment.dpo.losses import LossSettings
 from llm.alignment.dpo.outcome_objective import OutcomeObjective
 from llm.alignment.dpo.reference_logprobs import main as ask
 from llm.alignment.dpo.run_dpo import main
+from llm.check.check import main as check
 from llm.core.model import language_model
 from llm.core.records.judged_answers import JudgedAnswer, parse_judged
 from llm.core.text.answers import LabelledAnswer
+from llm.inspection.inspect_row import main as inspect
 from llm.scoring.scorer import Scorer
 from tests import factories
 from tests.alignment.dpo.direct_losses import sigma
@@ -140,3 +142,12 @@ def test_refusals(flags_of, labelled, compared_answers, capsys):
     assert all(name in shown for name in idle)
     pairs = {"train_dataset_path": compared_answers["train_dataset_path"]}
     assert "missing key (no response, label)" in refusal(capsys, flags_of("b", **labelled | pairs), main)
+
+
+def test_its_data_are_checked_and_its_rows_shown(flags_of, labelled, capsys):
+    with pytest.raises(SystemExit) as end:
+        check(["--config", *flags_of("a", **labelled)])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert end.value.code in (0, 1) and "120 judged answers" in shown and "answers per record" in shown
+    inspect(flags_of("b", **labelled))
+    assert "labelled answers at" in capsys.readouterr().out
