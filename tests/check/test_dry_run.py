@@ -46,7 +46,7 @@ def test_rows_and_lengths_are_those_of_training(tiny, tmp_path, capsys):
     argv = config_of(tmp_path, tiny, max_seq_len=160, max_prompt_len=80, bf16=False, sharding="")
     _, outcome = checked(capsys, *argv)
     run = run_reward.resolve_run([argv[1], "--overwrite_output_dir"], "")
-    train, _ = run_reward.read_data(run, run_reward.read_format(run))
+    train = run_reward.rows_of_run(run, run_reward.read_format(run), run.data.train_dataset_path, False)
     assert outcome["rows"] == {"rows": train.counted.rows, "tokens": train.counted.tokens, "updates": 6}
     tokens = outcome["train_dataset_path"]["tokens"]
     assert 0 < tokens["records cut"] == train.encoded.solutions_cut

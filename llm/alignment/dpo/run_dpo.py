@@ -23,14 +23,13 @@ from llm.core.parallel import ranks
 from llm.core.run import answer_format
 from llm.core.run.answer_format import AnswerFormat
 from llm.core.run.packed_rows import PackedRows
-from llm.core.run.run import read_data_sets
 from llm.core.run.start import Script, carry_out_task
 
 
 def main(argv: list[str]) -> dict:
     """Runs what the settings say; returns the results."""
     resolve = partial(resolve_run, description=__doc__)
-    return carry_out_task(Script(resolve, read_format, read_data, learner_of), argv)
+    return carry_out_task(Script(resolve, read_format, rows_of_run, learner_of), argv)
 
 
 def read_format(run: DpoRun) -> AnswerFormat:
@@ -39,13 +38,9 @@ def read_format(run: DpoRun) -> AnswerFormat:
     return replace(found, implicit_beta=run.training.beta) if run.of_labels else found
 
 
-def read_data(run: DpoRun, text_format: AnswerFormat) -> tuple[PackedRows | None, PackedRows | None]:
-    """(training rows, held-out rows), None where the run needs none."""
-    found = read_data_sets(run, lambda paths, bar: rows_of(paths, run.data, text_format, run.of_labels, bar))
-    if not run.reference_file:
-        return found
-    train, dev = (rows and with_reference(rows, run.reference_file) for rows in found)
-    return train, dev
+def rows_of_run(run: DpoRun, text_format: AnswerFormat, paths: list[str], bar: bool) -> PackedRows:
+    rows = rows_of(paths, run.data, text_format, run.of_labels, bar)
+    return with_reference(rows, run.reference_file) if run.reference_file else rows
 
 
 def learner_of(run: DpoRun, text_format: AnswerFormat):
