@@ -9,6 +9,7 @@ parallelism.
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 if __name__ == "__main__":
