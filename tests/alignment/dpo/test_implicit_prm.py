@@ -145,9 +145,8 @@ def test_refusals(flags_of, labelled, compared_answers, capsys):
 
 
 def test_its_data_are_checked_and_its_rows_shown(flags_of, labelled, capsys):
-    with pytest.raises(SystemExit) as end:
-        check(["--config", *flags_of("a", **labelled)])
+    check(["--config", *flags_of("a", **labelled)])
     shown = " ".join(capsys.readouterr().out.split())
-    assert end.value.code in (0, 1) and "120 judged answers" in shown and "answers per record" in shown
+    assert "120 judged answers" in shown and "answers per record" in shown
     inspect(flags_of("b", **labelled))
     assert "labelled answers at" in capsys.readouterr().out
