@@ -21,23 +21,18 @@ from llm.alignment.dpo.reference_rows import with_reference
 from llm.core.parallel import ranks
 from llm.core.run.answer_format import AnswerFormat, read_format
 from llm.core.run.packed_rows import PackedRows
-from llm.core.run.run import read_data_sets
 from llm.core.run.start import Script, carry_out_task
 
 
 def main(argv: list[str]) -> dict:
     """Runs what the settings say; returns the results."""
     resolve = partial(resolve_run, description=__doc__)
-    return carry_out_task(Script(resolve, read_format, read_data, learner_of), argv)
+    return carry_out_task(Script(resolve, read_format, rows_of_run, learner_of), argv)
 
 
-def read_data(run: DpoRun, answer_format: AnswerFormat) -> tuple[PackedRows | None, PackedRows | None]:
-    """(training rows, held-out rows), None where the run needs none."""
-    found = read_data_sets(run, lambda paths, bar: rows_of(paths, run.data, answer_format, bar))
-    if not run.reference_file:
-        return found
-    train, dev = (rows and with_reference(rows, run.reference_file) for rows in found)
-    return train, dev
+def rows_of_run(run: DpoRun, answer_format: AnswerFormat, paths: list[str], bar: bool) -> PackedRows:
+    rows = rows_of(paths, run.data, answer_format, bar)
+    return with_reference(rows, run.reference_file) if run.reference_file else rows
 
 
 def learner_of(run: DpoRun, answer_format: AnswerFormat):
