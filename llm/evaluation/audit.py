@@ -80,8 +80,9 @@ def report(suite: Suite, judged: list[Judged], score: audits.Score, options: arg
     notes = [
         f"{count_of(len(suspects), 'step')} whose label a score above {options.confident:g} or below "
         f"{1 - options.confident:.2g} contradicts: suspects.jsonl",
-        f"{count_of(found['without_scores'], 'row')} could not be scored",
     ]
+    if found["without_scores"]:
+        notes.append(f"{count_of(found['without_scores'], 'row')} could not be scored")
     write_text(options.output / "audit.html", page_of(f"audit of {options.MODEL}", notes, [section_of("", tables)]))
     return "\n\n".join([*map(text_of, tables), *notes, f"results: {options.output}/audit.json and audit.html"])
 
