@@ -29,8 +29,8 @@ from llm.estimate.estimate import EstimateArgument, judge, layout_of, machine_of
 from llm.estimate.memory import GIB
 from llm.estimate.model_sizes import count, tensors
 
-TRAIN, DEV = "train_dataset_path", "dev_dataset_path"
-TITLES = {TRAIN: "training data", DEV: "held-out data"}
+TRAIN, DEV, TEST = "train_dataset_path", "dev_dataset_path", "test_dataset_dir"
+TITLES = {TRAIN: "training data", DEV: "held-out data", TEST: "test data"}
 NOT_HERE = "is not a folder here, so it was not looked at; training would download it"
 
 
@@ -148,15 +148,17 @@ def _data(task: Task, asked: CheckArgument, run: Run, text_format: Any, bar: boo
     """Of data that is not there, and of labels that cannot be, the settings' section says so."""
     found = {name: paths for name, paths in run.data_sets.items() if _is_there(paths)}
     held_out = find_files(found[DEV]) if DEV in found else []
-    paths = check_paths(asked, found.get(TRAIN, []), held_out)
+    test = find_files(found[TEST]) if TEST in found else []
+    paths = check_paths(asked, found.get(TRAIN, []), [*held_out, *test])
     try:
         reading = task.reading(run, text_format)
     except ValueError:
         return paths, []
     sections = []
-    for name, files, against in ((TRAIN, paths.data, [*held_out, *paths.against]), (DEV, held_out, [])):
+    against = [*held_out, *test, *paths.against]
+    for name, files, others in ((TRAIN, paths.data, against), (DEV, held_out, []), (TEST, test, [])):
         if name in found:
-            sections.append(data_section(name, files, reading, against, bar, run.data.dataset_num_proc, True))
+            sections.append(data_section(name, files, reading, others, bar, run.data.dataset_num_proc, True))
     return paths, sections
 
 

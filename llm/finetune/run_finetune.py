@@ -18,7 +18,6 @@ if __name__ == "__main__":
 from llm.core.parallel import ranks
 from llm.core.run.answer_format import AnswerFormat, read_format
 from llm.core.run.packed_rows import PackedRows
-from llm.core.run.run import read_data_sets
 from llm.core.run.start import Script, carry_out_task
 from llm.finetune.sft_data import rows_of
 from llm.finetune.sft_run import SftRun, resolve_run
@@ -27,12 +26,11 @@ from llm.finetune.sft_run import SftRun, resolve_run
 def main(argv: list[str]) -> dict:
     """Runs what the settings say; returns the results."""
     resolve = partial(resolve_run, description=__doc__)
-    return carry_out_task(Script(resolve, read_format, read_data, learner_of), argv)
+    return carry_out_task(Script(resolve, read_format, rows_of_run, learner_of), argv)
 
 
-def read_data(run: SftRun, answer_format: AnswerFormat) -> tuple[PackedRows | None, PackedRows | None]:
-    """(training rows, held-out rows), None where the run needs none."""
-    return read_data_sets(run, lambda paths, bar: rows_of(paths, run.data, answer_format, bar))
+def rows_of_run(run: SftRun, answer_format: AnswerFormat, paths: list[str], bar: bool) -> PackedRows:
+    return rows_of(paths, run.data, answer_format, bar)
 
 
 def learner_of(run: SftRun, answer_format: AnswerFormat):

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from llm.core.model.head.head_kinds import LM
 from llm.core.run.answer_format import AnswerFormat, read_format
-from llm.core.run.packed_rows import PackedRows
 from llm.core.run.task import Task
 from llm.core.text.reading import Reading, dialogue_reading
+from llm.finetune.run_finetune import rows_of_run
 from llm.finetune.sft_argument import CLASSES
-from llm.finetune.sft_data import rows_of
 from llm.finetune.sft_run import SftRun, note_problems, resolve_run
-
-
-def rows_of_run(run: SftRun, answer_format: AnswerFormat, paths: list[str], bar: bool) -> PackedRows:
-    return rows_of(paths, run.data, answer_format, bar)
 
 
 def reading(run: SftRun, answer_format: AnswerFormat | None) -> Reading:

@@ -11,6 +11,7 @@ import pytest
 
 from llm.alignment.rm.flashmask import run_reward
 from llm.check.check import main
+from llm.core.text.encoding import StepEncoder
 from tests.data.check.records import line, write
 from tests.factories import data_of, pairs_of, write_config
 
@@ -46,12 +47,24 @@ def test_rows_and_lengths_are_those_of_training(tiny, tmp_path, capsys):
     argv = config_of(tmp_path, tiny, max_seq_len=160, max_prompt_len=80, bf16=False, sharding="")
     _, outcome = checked(capsys, *argv)
     run = run_reward.resolve_run([argv[1], "--overwrite_output_dir"], "")
-    train, _ = run_reward.read_data(run, run_reward.read_format(run))
+    train = run_reward.rows_of_run(run, run_reward.read_format(run), run.data.train_dataset_path, False)
     assert outcome["rows"] == {"rows": train.counted.rows, "tokens": train.counted.tokens, "updates": 6}
     tokens = outcome["train_dataset_path"]["tokens"]
     assert 0 < tokens["records cut"] == train.encoded.solutions_cut
     assert tokens["steps cut"] == train.encoded.steps_cut
     assert "cut by max_seq_len" in [one["kind"] for one in outcome["findings"]]
+
+
+def test_every_record_is_encoded_once(tiny, tmp_path, capsys, monkeypatch):
+    places, encode = [], StepEncoder.encode
+
+    def counted(encoder, record):
+        places.append(record.place)
+        return encode(encoder, record)
+
+    monkeypatch.setattr(StepEncoder, "encode", counted)
+    assert checked(capsys, *config_of(tmp_path, tiny))[0] == 0
+    assert len(places) == len(set(places)) == 120 + 24
 
 
 def test_problems_of_every_stage_are_told_at_once(tiny, tmp_path, capsys):

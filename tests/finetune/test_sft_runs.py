@@ -94,6 +94,30 @@ def test_merged_adapters_are_a_causal_lm_that_predicts_as_they_did(flags_of, tmp
     assert "use_chat_template is 1" in refusal(capsys, [str(tmp_path / "run/out"), str(tmp_path / "other")], merge)
 
 
+def test_every_test_file_is_evaluated_by_itself(flags_of, answers, tmp_path, capsys):
+    folder = tmp_path / "test"
+    folder.mkdir()
+    dev = answers["dev_dataset_path"].read_text()
+    (folder / "all.jsonl").write_text(dev)
+    (folder / "one.jsonl").write_text(dev.splitlines()[0])
+    results = main(flags_of("run", test_dataset_dir=folder, max_steps=3, learning_rate=3e-3))
+    assert results["test"].keys() == {"all.jsonl", "one.jsonl"}
+    assert results["test"]["all.jsonl"]["test_loss"] == pytest.approx(results["eval_loss"], rel=1e-6)
+    assert results["test"] == read_json(tmp_path / "run/out/test_results.json")
+    assert "test data one.jsonl: loss" in capsys.readouterr().out
+    model = {
+        "model_name_or_path": tmp_path / "run/out",
+        "do_train": False,
+        "do_eval": False,
+        "test_dataset_dir": folder,
+    }
+    again = main(flags_of("again", **model, test_files="one.jsonl", dev_dataset_path=..., train_dataset_path=...))
+    assert again["test"]["one.jsonl"] == pytest.approx(results["test"]["one.jsonl"], rel=1e-5)
+    shown = refusal(capsys, flags_of("wrong", **model, test_files="one.jsonl,two.jsonl"), main)
+    assert "test_files" in shown and "has no two.jsonl; it has all.jsonl, one.jsonl" in shown
+    assert "give that folder, too" in refusal(capsys, flags_of("alone", test_files="one.jsonl"), main)
+
+
 def test_refusals(flags_of, tmp_path, capsys):
     data = tmp_path / "bad.jsonl"
     data.write_text(json.dumps({"src": ["a", "b"], "tgt": ["c"]}))

@@ -64,7 +64,7 @@ def test_the_rows_of_a_configuration_are_those_of_its_training(settings_of, chan
     rows = read_rows(TASK, run, run_reward.read_format(run))
     here = {name: 1 for name in changes if name.endswith("degree")}
     trained = resolve_run(settings_of(**changes | here), "")
-    train, _ = run_reward.read_data(trained, run_reward.read_format(trained))
+    train = TASK.rows_of(trained, run_reward.read_format(trained), trained.data.train_dataset_path, False)
     assert run.data.max_seq_len == trained.data.max_seq_len
     assert [row.ids.tolist() for row in rows.rows] == [row.ids.tolist() for row in train.rows]
     assert rows.fingerprint == train.fingerprint

@@ -10,15 +10,16 @@ from llm.core.model.head.head_kinds import LM
 from llm.core.run.answer_format import AnswerFormat, read_format
 from llm.core.run.packed_rows import PackedRows
 from llm.core.run.task import Task
-from llm.core.text.reading import Reading, comparison_reading
+from llm.core.text.reading import Reading, comparison_reading, judged_reading
 
 
 def rows_of_run(run: DpoRun, answer_format: AnswerFormat, paths: list[str], bar: bool) -> PackedRows:
-    return rows_of(paths, run.data, answer_format, bar)
+    return rows_of(paths, run.data, answer_format, run.of_labels, bar)
 
 
 def reading(run: DpoRun, answer_format: AnswerFormat | None) -> Reading:
-    return comparison_reading(answer_format.encoder_of(run.data) if answer_format else None)
+    make_encoder = answer_format.encoder_of(run.data) if answer_format else None
+    return judged_reading(make_encoder) if run.of_labels else comparison_reading(make_encoder)
 
 
 TASK = Task(

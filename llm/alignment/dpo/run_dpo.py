@@ -9,6 +9,7 @@ The configuration is a JSON object; the command line overrides it. --help lists 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,31 +20,33 @@ from llm.alignment.dpo.dpo_data import rows_of
 from llm.alignment.dpo.dpo_run import DpoRun, resolve_run
 from llm.alignment.dpo.reference_rows import with_reference
 from llm.core.parallel import ranks
-from llm.core.run.answer_format import AnswerFormat, read_format
+from llm.core.run import answer_format
+from llm.core.run.answer_format import AnswerFormat
 from llm.core.run.packed_rows import PackedRows
-from llm.core.run.run import read_data_sets
 from llm.core.run.start import Script, carry_out_task
 
 
 def main(argv: list[str]) -> dict:
     """Runs what the settings say; returns the results."""
     resolve = partial(resolve_run, description=__doc__)
-    return carry_out_task(Script(resolve, read_format, read_data, learner_of), argv)
+    return carry_out_task(Script(resolve, read_format, rows_of_run, learner_of), argv)
 
 
-def read_data(run: DpoRun, answer_format: AnswerFormat) -> tuple[PackedRows | None, PackedRows | None]:
-    """(training rows, held-out rows), None where the run needs none."""
-    found = read_data_sets(run, lambda paths, bar: rows_of(paths, run.data, answer_format, bar))
-    if not run.reference_file:
-        return found
-    train, dev = (rows and with_reference(rows, run.reference_file) for rows in found)
-    return train, dev
+def read_format(run: DpoRun) -> AnswerFormat:
+    """With what makes rewards of log-ratios, if that is what they become."""
+    found = answer_format.read_format(run)
+    return replace(found, implicit_beta=run.training.beta) if run.of_labels else found
 
 
-def learner_of(run: DpoRun, answer_format: AnswerFormat):
+def rows_of_run(run: DpoRun, text_format: AnswerFormat, paths: list[str], bar: bool) -> PackedRows:
+    rows = rows_of(paths, run.data, text_format, run.of_labels, bar)
+    return with_reference(rows, run.reference_file) if run.reference_file else rows
+
+
+def learner_of(run: DpoRun, text_format: AnswerFormat):
     from llm.alignment.dpo import dpo_learner
 
-    return dpo_learner.learner_of(run, answer_format)
+    return dpo_learner.learner_of(run, text_format)
 
 
 if __name__ == "__main__":

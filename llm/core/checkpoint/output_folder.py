@@ -23,7 +23,7 @@ SETTINGS_FILE = "settings.json"  # of a model
 SETTINGS_OF_EVALUATION, SETTINGS_OF_BENCHMARK = "eval_settings.json", "benchmark_settings.json"
 IN_PROGRESS = "run-in-progress"  # a folder with the settings of a run whose model is not there yet
 OF_RUNS = {SETTINGS_FILE, SETTINGS_OF_EVALUATION, SETTINGS_OF_BENCHMARK, IN_PROGRESS, whole.READY}
-EVALUATION = "eval_results.json"
+EVALUATIONS = ("eval_results.json", "test_results.json")
 WOULD_REPLACE = (
     "holds a finished model and no checkpoint of it to resume from, so the run would replace this model; give another "
     "folder, or set overwrite_output_dir true to replace it"
@@ -151,7 +151,8 @@ def end_run(output_dir: Path, is_new: bool) -> None:
     """Its model is there, with its settings. An evaluation of the model that was there before goes with that one."""
     replacement.remove(output_dir / IN_PROGRESS)
     if is_new:
-        (output_dir / EVALUATION).unlink(missing_ok=True)
+        for name in EVALUATIONS:
+            (output_dir / name).unlink(missing_ok=True)
 
 
 def absolute(path: str) -> Path:

@@ -24,6 +24,7 @@ OWN = (
     "verbose",
     "train_dataset_path",
     "dev_dataset_path",
+    "test_dataset_dir",
 )
 
 

@@ -167,6 +167,12 @@ class DataArgument:
         None, "Training data: files, folders or patterns; needed if do_train is true."
     )
     dev_dataset_path: list[str] | None = setting(None, "Held-out data: files, folders or patterns.")
+    test_dataset_dir: str | None = setting(
+        None, "Folder of test data: each of its files is evaluated by itself after training."
+    )
+    test_files: list[str] | None = setting(
+        None, "Names of files of test_dataset_dir, also with commas between; null: all of them."
+    )
     max_seq_len: int = setting(
         4096,
         "Tokens of a packed row, and of one solution at most; lowered if the model attends over fewer.",

@@ -44,6 +44,7 @@ def _resolve_purpose(settings: Settings) -> None:
                 ("evaluation_strategy", "no"),
                 ("save_strategy", "no"),
                 ("load_best_model_at_end", False),
+                ("test_dataset_dir", None),
             ):
                 settings.change_default(setting, value, why)
     if settings["autotuner_benchmark"]:
@@ -55,7 +56,9 @@ def _resolve_purpose(settings: Settings) -> None:
     if not settings["do_train"] and settings["resume_from_checkpoint"]:
         why = "do_train is false; to evaluate a checkpoint, give its folder as model_name_or_path"
         settings.refuse("resume_from_checkpoint", why)
-    if not settings["do_train"] and not settings["do_eval"]:
+    if settings["test_files"] and not settings["test_dataset_dir"]:
+        settings.refuse("test_files", "are names of files in test_dataset_dir; give that folder, too")
+    if not settings["do_train"] and not settings["do_eval"] and not settings["test_dataset_dir"]:
         settings.refuse("do_train", "with do_eval false there is nothing to do; set one of them to true")
     if not settings["do_eval"]:
         settings.change_default("evaluation_strategy", "no", "do_eval is false")

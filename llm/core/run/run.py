@@ -169,6 +169,11 @@ def fit(settings: Settings, sizes: Sizes | None) -> None:
 def look_up_paths(settings: Settings) -> str:
     """The model's folder or name; what is not there is noted with the other problems."""
     found = ""
+    try:
+        test_sets(settings["test_dataset_dir"], settings["test_files"])
+    except ValueError as error:
+        settings.problems.append(str(error))
+        settings.misread.add("test_dataset_dir")
     wanted = {"train_dataset_path": settings["do_train"], "dev_dataset_path": settings["do_eval"]}
     wanted |= {"model_name_or_path": True, "tokenizer_name_or_path": True}
     for name, is_needed in wanted.items():
@@ -186,11 +191,23 @@ def look_up_paths(settings: Settings) -> str:
     return found
 
 
+def test_sets(folder: str | None, names: list[str] | None) -> dict[str, Path]:
+    """The test files by their names; ValueError where there is no such folder or file."""
+    if not folder:
+        return {}
+    files = {path.name: path for path in find_files([folder])}
+    wanted = [name.strip() for written in names or files for name in written.split(",")]
+    if unknown := [name for name in wanted if name not in files]:
+        raise ValueError(f"test_files: {folder} has no {', '.join(unknown)}; it has {', '.join(files)}")
+    return {name: files[name] for name in wanted}
+
+
 def data_sets(training: TrainingArguments, data: DataArgument) -> dict[str, list[str]]:
     """The data that this run needs, by the names of its settings."""
     needed = {
         "train_dataset_path": data.train_dataset_path if training.do_train else None,
         "dev_dataset_path": data.dev_dataset_path if training.do_eval else None,
+        "test_dataset_dir": [str(path) for path in test_sets(data.test_dataset_dir, data.test_files).values()],
     }
     return {name: paths for name, paths in needed.items() if paths}
 
@@ -209,6 +226,17 @@ def read_data_sets(
             ranks.say("\n".join(rows.describe(title, run.data.max_seq_len)))
             found[name] = rows
     return found.get("train_dataset_path"), found.get("dev_dataset_path")
+
+
+def read_test_sets(run: Run, rows_of: Callable[[list[str], bool], PackedRows]) -> dict[str, PackedRows]:
+    """The rows of every test file."""
+    found = {}
+    bar = ranks.rank() == 0 and run.shows_bars
+    for name, path in test_sets(run.data.test_dataset_dir, run.data.test_files).items():
+        found[name] = rows_of([str(path)], bar)
+        found[name].read_through(bar)
+        ranks.say("\n".join(found[name].describe(f"test data {name}", run.data.max_seq_len)))
+    return found
 
 
 def fit_to_data(run: SomeRun, train: PackedRows | None) -> SomeRun:

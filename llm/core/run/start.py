@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llm.core.console import plain_errors
@@ -11,7 +12,7 @@ from llm.core.model.config import check_vocabulary
 from llm.core.model.folder import find_model
 from llm.core.parallel.ranks import say
 from llm.core.run.packed_rows import PackedRows, Rows
-from llm.core.run.run import Run, fit_to_data
+from llm.core.run.run import Run, fit_to_data, read_data_sets, read_test_sets
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.core.text.tokenizer import Tokenizer
 
@@ -28,7 +29,7 @@ class Script(NamedTuple):
 
     resolve_run: Callable[[list[str]], Any]
     read_format: Callable[[Any], Any]  # how text becomes rows
-    read_data: Callable[[Any, Any], tuple[PackedRows | None, PackedRows | None]]  # (training rows, held-out rows)
+    rows_of: Callable[[Any, Any, list[str], bool], PackedRows]  # (run, format, paths, whether a bar is shown)
     learner_of: Callable[[Any, Any], Learner]  # imports paddle, which takes seconds
     training_rows: Callable[[Any, PackedRows], Rows] = rows_as_they_are  # with what they count in training
 
@@ -40,13 +41,15 @@ def carry_out_task(task: Script, argv: list[str]) -> dict:
         run = task.resolve_run(argv)
         say(run.screen())
         text_format = task.read_format(run)
-        train, dev = task.read_data(run, text_format)
+        rows_of = partial(task.rows_of, run, text_format)
+        train, dev = read_data_sets(run, rows_of)
+        tests = read_test_sets(run, rows_of)
         run = fit_to_data(run, train)
         rows = task.training_rows(run, train) if train else None
         learner = task.learner_of(run, text_format)
     from llm.core.run.work import carry_out
 
-    return carry_out(run, learner, train, dev, rows, threads)
+    return carry_out(run, learner, train, dev, rows, threads, tests)
 
 
 def read_tokenizer(run: Run) -> Tokenizer:

@@ -68,4 +68,5 @@ class Task:
         own = copy.copy(settings)
         own.classes = settings.classes[-len(self.classes) :]
         training, data, model = own.build()
-        return self.run(own, training, data, model, model_path, sizes, ranks, form=form)  # type: ignore[arg-type]  # None
+        known: Any = sizes  # None only where nobody asks for them
+        return self.run(own, training, data, model, model_path, known, ranks, form=form)

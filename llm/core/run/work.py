@@ -25,7 +25,7 @@ from llm.core.rows.batch import collate
 from llm.core.run.packed_rows import PackedRows, Rows
 from llm.core.run.run import Run
 from llm.core.settings import display
-from llm.core.train.evaluator import evaluate_at_end
+from llm.core.train.evaluator import evaluate_at_end, evaluate_tests
 from llm.core.train.exact_trainer import ExactTrainer, names_of_sums
 from llm.core.train.library_arguments import LibraryArguments, library_arguments
 from llm.core.train.objective import Objective
@@ -60,10 +60,16 @@ class Start:
 
 
 def carry_out(
-    run: Run, learner: Learner, train: PackedRows | None, dev: PackedRows | None, rows: Rows | None, threads: dict
+    run: Run,
+    learner: Learner,
+    train: PackedRows | None,
+    dev: PackedRows | None,
+    rows: Rows | None,
+    threads: dict,
+    tests: Mapping[str, PackedRows] = MappingProxyType({}),
 ) -> dict:
     """Training and evaluation, as far as they are asked for; the results. `rows` are those of `train` with what they
-    count in training."""
+    count in training, `tests` those of test files."""
     with plain_errors(ValueError, OSError), rank_failure.reported():
         patches.apply_to_processes()
         arguments = meet_ranks(run)
@@ -78,7 +84,7 @@ def carry_out(
             begin_run(run, start)
         # From here on an error that is not meant for users is a fault of the code, and its stack is shown.
         with plain_errors(UserError), rank_failure.reported(), disk_reported(), contextlib.closing(trainer.curves):
-            results = _train_and_evaluate(run, start, trainer)
+            results = _train_and_evaluate(run, start, trainer, tests)
     if train and not train.seen.is_whole:
         say("\n".join(train.seen.describe("training data, as far as it was read", run.data.max_seq_len)))
     return results
@@ -191,7 +197,7 @@ def begin_run(run: Run, start: Start) -> None:
     display.save(run.settings, (start.arguments,), folder / run.settings_file)
 
 
-def _train_and_evaluate(run: Run, start: Start, trainer: ExactTrainer) -> dict:
+def _train_and_evaluate(run: Run, start: Start, trainer: ExactTrainer, tests: Mapping[str, PackedRows]) -> dict:
     results: dict = {}
     if trainer.args.do_train:
         trainer.train(resume_from_checkpoint=str(start.checkpoint) if start.checkpoint else None)
@@ -203,6 +209,9 @@ def _train_and_evaluate(run: Run, start: Start, trainer: ExactTrainer) -> dict:
         metrics = evaluate_at_end(trainer)
         write_results(trainer, "eval", metrics)
         results |= metrics
+    if tests:
+        results["test"] = evaluate_tests(trainer, {name: packed.rows for name, packed in tests.items()})
+        write_results(trainer, "test", results["test"])
     if trainer.args.do_train:
         trainer.save_state()
     say(f"{'results and model' if run.writes_model else 'results'}: {trainer.args.output_dir}")

@@ -3,9 +3,9 @@ anything is averaged."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import paddle
@@ -59,6 +59,18 @@ def evaluate_at_end(trainer: ExactTrainer) -> dict:
     metrics = evaluate(trainer, trainer.eval_dataset)
     say(line_of(defined(metrics), update, state.max_steps))
     return metrics
+
+
+def evaluate_tests(trainer: ExactTrainer, tests: Mapping[str, Any]) -> dict[str, dict]:
+    """Metrics of every test file, of the model that a run leaves."""
+    found = {}
+    for name, rows in tests.items():
+        found[name] = evaluate(trainer, rows, "test")
+        shown = ", ".join(
+            f"{metric.removeprefix('test_')} {value:.4g}" for metric, value in defined(found[name]).items()
+        )
+        say(f"test data {name}: {shown}")
+    return found
 
 
 def model_at_end(trainer: ExactTrainer) -> int:

@@ -94,14 +94,14 @@ def test_a_model_that_appears_after_the_settings_were_checked_is_not_replaced(ti
     """As of a run that ends while this one reads its data."""
     from llm.alignment.rm.flashmask import run_reward
 
-    read_data = run_reward.read_data
+    rows_of_run = run_reward.rows_of_run
 
     def slowly(*args):
-        (tmp_path / "out").mkdir()
+        (tmp_path / "out").mkdir(exist_ok=True)
         (tmp_path / "out/model.safetensors").write_text("of another run")
-        return read_data(*args)
+        return rows_of_run(*args)
 
-    monkeypatch.setattr(run_reward, "read_data", slowly)
+    monkeypatch.setattr(run_reward, "rows_of_run", slowly)
     assert "holds a finished model" in refusal(capsys, run_of(tiny, tmp_path, save_strategy="no"))
     assert (tmp_path / "out/model.safetensors").read_text() == "of another run"
 

@@ -136,6 +136,15 @@ def test_a_lazy_run_reads_as_far_as_it_trains_and_stops_at_a_bad_record(settings
     assert "241 records read, 240 kept, 1 dropped" in capsys.readouterr().out
 
 
+def test_test_files_have_the_metrics_of_held_out_data(settings_of, tiny, tmp_path):
+    folder = tmp_path / "test"
+    folder.mkdir()
+    (folder / "dev.jsonl").write_bytes((tiny / "dev.jsonl").read_bytes())
+    results = main(settings_of(do_train=False, train_dataset_path=..., test_dataset_dir=folder))
+    of_test = {name.replace("test_", "eval_"): value for name, value in results.pop("test")["dev.jsonl"].items()}
+    assert of_test == pytest.approx(results)
+
+
 def test_the_best_checkpoint_is_the_model_at_the_end(settings_of, tmp_path):
     """A learning rate far too high makes later evaluations worse; what is saved must be the best one."""
     main(settings_of(learning_rate=0.3, warmup_steps=0, lr_scheduler_type="constant", max_steps=9))

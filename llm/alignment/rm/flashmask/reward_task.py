@@ -6,13 +6,12 @@ from dataclasses import fields
 from operator import itemgetter
 
 from llm.alignment.rm.flashmask import reward_checks
-from llm.alignment.rm.flashmask.data import form_of_data, rows_of
+from llm.alignment.rm.flashmask.data import form_of_data
 from llm.alignment.rm.flashmask.reward_argument import CLASSES
 from llm.alignment.rm.flashmask.reward_format import FormatValues, RewardFormat, split_reward_tokens
 from llm.alignment.rm.flashmask.reward_run import RewardRun, resolve_run
-from llm.alignment.rm.flashmask.run_reward import read_format, training_rows
+from llm.alignment.rm.flashmask.run_reward import read_format, rows_of_run, training_rows
 from llm.core.records.records import Record
-from llm.core.run.packed_rows import PackedRows
 from llm.core.run.task import Task
 from llm.core.settings.settings import Settings
 from llm.core.text.reading import Reading, reward_reading
@@ -20,10 +19,6 @@ from llm.core.text.reading import Reading, reward_reading
 
 def form_of(settings: Settings, sets: dict[str, list[str]]) -> str:
     return form_of_data(sets, settings["process_reward"])
-
-
-def rows_of_run(run: RewardRun, reward_format: RewardFormat, paths: list[str], bar: bool) -> PackedRows:
-    return rows_of(paths, run.data, reward_format, run.form, run.training.reward_margin, bar)
 
 
 def reading(run: RewardRun, reward_format: RewardFormat | None) -> Reading:

@@ -22,7 +22,6 @@ from llm.core.parallel import ranks
 from llm.core.parallel.ranks import say
 from llm.core.rows.label_weights import weigh_labels, weigh_solutions
 from llm.core.run.packed_rows import PackedRows, weighed
-from llm.core.run.run import read_data_sets
 from llm.core.run.start import Script, carry_out_task, note_on_saving, read_tokenizer
 from llm.core.text.reward_tokens import add_placeholder
 
@@ -30,7 +29,7 @@ from llm.core.text.reward_tokens import add_placeholder
 def main(argv: list[str]) -> dict:
     """Runs what the settings say; returns the results."""
     resolve = partial(resolve_run, description=__doc__)
-    return carry_out_task(Script(resolve, read_format, read_data, learner_of, training_rows), argv)
+    return carry_out_task(Script(resolve, read_format, rows_of_run, learner_of, training_rows), argv)
 
 
 def learner_of(run: RewardRun, reward_format: RewardFormat):
@@ -50,10 +49,8 @@ def read_format(run: RewardRun) -> RewardFormat:
     return make_format(run.format_values, tokenizer)
 
 
-def read_data(run: RewardRun, reward_format: RewardFormat) -> tuple[PackedRows | None, PackedRows | None]:
-    """(training rows, held-out rows), None where the run needs none."""
-    margin = run.training.reward_margin
-    return read_data_sets(run, lambda paths, bar: rows_of(paths, run.data, reward_format, run.form, margin, bar))
+def rows_of_run(run: RewardRun, reward_format: RewardFormat, paths: list[str], bar: bool) -> PackedRows:
+    return rows_of(paths, run.data, reward_format, run.form, run.training.reward_margin, bar)
 
 
 def training_rows(run: RewardRun, train: PackedRows):
