@@ -1,20 +1,36 @@
-"""Training on pairs of answers for the verbs around it. No paddle here."""
+"""Training on pairs of answers, for its script and the verbs around it. No paddle here."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from llm.alignment.dpo.dpo_argument import CLASSES
 from llm.alignment.dpo.dpo_checks import Reference, note_problems, reference_of
 from llm.alignment.dpo.dpo_data import rows_of
 from llm.alignment.dpo.dpo_run import DpoRun, resolve_run
+from llm.alignment.dpo.reference_rows import with_reference
 from llm.core.model.head.head_kinds import LM
 from llm.core.run.answer_format import AnswerFormat, read_format
 from llm.core.run.packed_rows import PackedRows
 from llm.core.run.task import Task
 from llm.core.text.reading import Reading, comparison_reading
 
+if TYPE_CHECKING:
+    from llm.core.run.work import Learner
+
 
 def rows_of_run(run: DpoRun, answer_format: AnswerFormat, paths: list[str], bar: bool) -> PackedRows:
     return rows_of(paths, run.data, answer_format, bar)
+
+
+def for_training(run: DpoRun, rows: PackedRows) -> PackedRows:
+    return with_reference(rows, run.reference_file) if run.reference_file else rows
+
+
+def learner_of(run: DpoRun, answer_format: AnswerFormat) -> Learner:
+    from llm.alignment.dpo import dpo_learner
+
+    return dpo_learner.learner_of(run, answer_format)
 
 
 def reading(run: DpoRun, answer_format: AnswerFormat | None) -> Reading:
@@ -32,9 +48,11 @@ TASK = Task(
     resolve_run=resolve_run,
     read_format=read_format,
     rows_of=rows_of_run,
+    learner_of=learner_of,
     reading=reading,
     of_records=(),
     of_text=("max_seq_len", "max_prompt_len", "use_chat_template"),
     learns_text=True,
+    for_training=for_training,
     holds_reference=lambda settings: reference_of(settings) is Reference.MODEL,
 )
