@@ -20,7 +20,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from llm.core.console import ArgumentParser, count_of, plain_errors
+from llm.core.console import ArgumentParser, bounded, count_of, plain_errors
 from llm.core.files import write_json, write_text
 from llm.evaluation import audits, processbench
 from llm.evaluation.evaluate import SUITES
@@ -49,10 +49,12 @@ def _parser() -> ArgumentParser:
     add_reading_flags(parser)
     parser.add_argument("DATA", help="a file, a folder or a pattern")
     parser.add_argument("--output", type=Path, required=True, help="folder for scores and results")
-    parser.add_argument("--threshold", type=float, default=THRESHOLD, help="a step is right above it (default 0.5)")
+    parser.add_argument(
+        "--threshold", type=bounded(float, 0, 1), default=THRESHOLD, help="a step is right above it (default 0.5)"
+    )
     parser.add_argument(
         "--confident",
-        type=float,
+        type=bounded(float, 0.5, 1),
         default=audits.CONFIDENT,
         help="a suspect label has a score this far on the other side (default 0.95)",
     )
@@ -78,8 +80,9 @@ def report(suite: Suite, judged: list[Judged], score: audits.Score, options: arg
     notes = [
         f"{count_of(len(suspects), 'step')} whose label a score above {options.confident:g} or below "
         f"{1 - options.confident:.2g} contradicts: suspects.jsonl",
-        f"{count_of(found['without_scores'], 'row')} could not be scored",
     ]
+    if found["without_scores"]:
+        notes.append(f"{count_of(found['without_scores'], 'row')} could not be scored")
     write_text(options.output / "audit.html", page_of(f"audit of {options.MODEL}", notes, [section_of("", tables)]))
     return "\n\n".join([*map(text_of, tables), *notes, f"results: {options.output}/audit.json and audit.html"])
 

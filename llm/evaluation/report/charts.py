@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 INK = "#010203"  # replaced by the page's colour
 RIGHT, WRONG, OTHER = "#2f9e6e", "#d9584a", "#4c7fd0"
 SIZE = 4.2, 3.1  # inches
+MOST_INSIDE = 4  # entries of a legend that leave room for the lines
 
 
 def chart(title: str, draw: Any, *values: Any) -> str:
@@ -31,7 +32,9 @@ def chart(title: str, draw: Any, *values: Any) -> str:
         axes = figure.add_subplot()
         draw(axes, *values)
         axes.set_title(title, fontsize=10)
-        if axes.get_legend_handles_labels()[0]:
+        if (count := len(axes.get_legend_handles_labels()[0])) > MOST_INSIDE:
+            figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=3)
+        elif count:
             axes.legend(frameon=False, fontsize=8)
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
@@ -83,7 +86,7 @@ def reliability(axes: Axes, p: np.ndarray, y: np.ndarray) -> None:
     counts, scores, labels = by_score(p, p, y)
     axes.plot([0, 1], [0, 1], color=INK, alpha=0.3, linewidth=0.8)
     axes.plot(scores, labels, color=OTHER, linewidth=1)
-    axes.scatter(scores, labels, s=8 + 120 * np.sqrt(counts / counts.max()), color=OTHER, alpha=0.7)
+    axes.scatter(scores, labels, s=8 + 120 * np.sqrt(counts / counts.max()), color=OTHER, alpha=0.7, clip_on=False)
     axes.set(xlabel="mean score", ylabel="mean label", xlim=(0, 1), ylim=(0, 1.02))
 
 
@@ -93,7 +96,13 @@ def intervals(axes: Axes, p: np.ndarray, y: np.ndarray, low: np.ndarray, high: n
     axes.fill_between(medians, lower, upper, color=OTHER, alpha=0.25, linewidth=0, label="mean interval")
     axes.plot(medians, medians, color=OTHER, linewidth=1, label="median")
     axes.scatter(
-        medians, labels, s=8 + 120 * np.sqrt(counts / counts.max()), color=RIGHT, alpha=0.7, label="mean label"
+        medians,
+        labels,
+        s=8 + 120 * np.sqrt(counts / counts.max()),
+        color=RIGHT,
+        alpha=0.7,
+        clip_on=False,
+        label="mean label",
     )
     axes.set(xlabel="median", ylabel="label", xlim=(0, 1), ylim=(-0.02, 1.02))
 
