@@ -27,6 +27,7 @@ from llm.alignment.rm.flashmask.reward_metrics import (
 from llm.core.model.sizes import KNOWN
 from llm.core.records.comparisons import Comparison, parse_comparison
 from llm.core.records.dialogues import Dialogue, parse_dialogue
+from llm.core.records.judged_answers import JudgedAnswer, parse_judged
 from llm.core.records.records import (
     BadRecords,
     Preference,
@@ -179,7 +180,10 @@ def test_json_snippets_are_records_or_configurations_that_are_accepted(page, tmp
                 if page.name == "finetune.md":
                     assert isinstance(parse_dialogue(record, ""), Dialogue), record
                 elif page.name == "dpo.md":
-                    assert isinstance(parse_comparison(record, ""), Comparison), record
+                    found = (
+                        parse_judged(record, "") if {"label", "labels"} & {*record} else parse_comparison(record, "")
+                    )
+                    assert isinstance(found, Comparison | JudgedAnswer), record
                 elif "sort" in record:
                     assert isinstance(parse_preference(record, ""), Preference), record
                 else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from llm.core.console import listed
-from llm.core.rows.answer_payload import AnswerTokens, ComparedAnswers, NextTokens
+from llm.core.rows.answer_payload import AnswerTokens, ComparedAnswers, JudgedAnswers, NextTokens
 from llm.core.rows.payload import Labels, Pairs
 from llm.core.rows.row import Row
 from llm.inspection.row_runs import places_of
@@ -73,6 +73,10 @@ def _broken_answers(payload: AnswerTokens, places: np.ndarray) -> list[str]:
         same = np.isin(payload.solutions, payload.chosen[payload.chosen == payload.rejected])
         broken = np.unique(places[same]).tolist()
         return [f"an answer is compared with itself at {listed(broken)}"] if broken else []
+    if isinstance(payload, JudgedAnswers):
+        right = (payload.labels >= 0) & (payload.labels <= 1) & (payload.weights > 0)
+        broken = np.unique(places[~right[payload.solutions]]).tolist()
+        return [f"label outside 0 to 1 or weight not above 0 at {listed(broken)}"] if broken else []
     assert isinstance(payload, NextTokens)
     broken = np.unique(places[payload.weights <= 0]).tolist()
     return [f"learnt with a weight that is not above 0 at {listed(broken)}"] if broken else []

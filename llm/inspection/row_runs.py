@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llm.core.rows.answer_payload import AnswerTokens, ComparedAnswers, NextTokens
+from llm.core.rows.answer_payload import AnswerTokens, ComparedAnswers, JudgedAnswers, NextTokens
 from llm.core.rows.payload import Labels, Pairs
 from llm.core.rows.row import Row
 
@@ -130,6 +130,9 @@ def _verdicts_of_tokens(row: Row, payload: AnswerTokens) -> dict[int, tuple[str,
             answers = payload.solutions[marks]
             chosen, rejected = np.isin(payload.chosen, answers), np.isin(payload.rejected, answers)
             target, weight = f"+{chosen.sum()} -{rejected.sum()}", payload.weights[chosen | rejected].sum()
+        elif isinstance(payload, JudgedAnswers):
+            answers = payload.solutions[marks]
+            target, weight = f"{payload.labels[answers].mean():.4g}", payload.weights[answers].sum()
         else:
             assert isinstance(payload, NextTokens)
             target, weight = "learnt", payload.weights[marks].sum()

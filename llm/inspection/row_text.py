@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from llm.core.console import count_of
-from llm.core.rows.answer_payload import ComparedAnswers, NextTokens
+from llm.core.rows.answer_payload import ComparedAnswers, JudgedAnswers, NextTokens
 from llm.core.rows.payload import Labels, Pairs
 from llm.core.rows.row import Row
 from llm.inspection.row_runs import (
@@ -33,6 +33,7 @@ MARKS: dict[type, tuple[str, str]] = {
     Pairs: ("pair", "pairs"),
     NextTokens: ("token to learn", "tokens to learn"),
     ComparedAnswers: ("pair", "pairs"),
+    JudgedAnswers: ("labelled answer", "labelled answers"),
 }
 NARROWEST_TEXT = 40  # deep branches are indented no further than leaves this much
 
@@ -56,6 +57,7 @@ def head_lines(row: Row, number: int, rows: str, max_seq_len: int) -> list[str]:
     solutions = f"{count_of(row.solution_count, 'solution')} in {count_of(len(tree_bounds(row)), 'tree')}"
     payload = row.payload
     marks = len(payload.chosen) if isinstance(payload, Pairs | ComparedAnswers) else len(payload.at)
+    marks = len(payload.labels) if isinstance(payload, JudgedAnswers) else marks
     judged = count_of(marks, *MARKS[type(payload)])
     labels = f"{judged} at {count_of(len(payload.scored), 'scored position')}"
     return [

@@ -13,11 +13,13 @@ import paddle
 
 from llm.alignment.rm.flashmask.reward_format import FORMAT_FILE
 from llm.core.model import load, weights
+from llm.core.model.adapters import lora
 from llm.core.model.config import load_backbone_config
 from llm.core.model.folder import find_model
 from llm.core.model.head import heads, reward_head
 from llm.core.model.head.chunked_logsumexp import log_normaliser
 from llm.core.model.head.head_kinds import LM, NAMES
+from llm.core.run.answer_format import is_language_model, load_answer_format
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.scoring.conventions import implicit
 from llm.scoring.conventions.convention import Convention, Reader
@@ -45,12 +47,24 @@ def load_published(
     models = []
     for each in filter(None, (folder, reference)):
         head = PUBLISHED[name].HEAD
-        config, sizes = load_backbone_config(find_model(str(each)), LM if head in MODEL_HEADS else head)
+        is_adapter = name == implicit.NAME and lora.is_adapter(each)
+        path = str(each) if is_adapter else find_model(str(each))
+        config, sizes = load_backbone_config(path, LM if head in MODEL_HEADS else head)
         if each is folder:
-            convention = PUBLISHED[name].convention_of(load_tokenizer(str(folder)), sizes.longest_solution)
-        model = _load(str(each), config, dtype)
+            convention = _convention_of(folder, name, sizes.longest_solution)
+        model = lora.load(path, dtype, tokens=None) if is_adapter else load.load_model(path, config, dtype)
+        model.eval()
+        compute_in_float32_on_a_cpu(model, dtype)
         models.append((model, _reader(model, head, convention)))
     return convention, tuple(models)
+
+
+def _convention_of(folder: Path, name: str, limit: int) -> Convention:
+    if name == implicit.NAME and is_language_model(folder):
+        trained = load_answer_format(folder)
+        if trained.implicit_beta is not None:
+            return implicit.of_training(trained, limit)
+    return PUBLISHED[name].convention_of(load_tokenizer(str(folder)), limit)
 
 
 def _check_folder(folder: Path) -> None:
@@ -59,13 +73,6 @@ def _check_folder(folder: Path) -> None:
             f"{folder} has no {FORMAT_FILE} and no config.json, so it is neither a model of this project nor a "
             "published one. Give the output_dir of a training, or a model's folder."
         )
-
-
-def _load(folder: str, config: Any, dtype: str) -> Any:
-    model = load.load_model(folder, config, dtype)
-    model.eval()
-    compute_in_float32_on_a_cpu(model, dtype)
-    return model
 
 
 def _reader(model: Any, head: str, convention: Convention) -> Reader:

@@ -22,7 +22,6 @@ from llm.core.console import count_of
 from llm.core.model import attention, language_model
 from llm.core.parallel import rank_failure, ranks
 from llm.core.parallel.ranks import say
-from llm.core.rows.answer_payload import ComparedAnswers
 from llm.core.rows.batch import collate
 from llm.core.rows.row import Row
 from llm.core.run.language_model import load_language_model
@@ -113,7 +112,7 @@ def _log_p_of(run: DpoRun, model, rows: Iterable[Row]) -> Iterator[tuple[np.ndar
     """(keys, log-probabilities) of the answers of some rows at a time."""
     rows = iter(rows)
     while some := list(islice(rows, run.training.per_device_eval_batch_size)):
-        arrays = collate(some, pad_id=0, multiple=run.row_multiple, kind=ComparedAnswers)
+        arrays = collate(some, pad_id=0, multiple=run.row_multiple, kind=type(some[0].payload))
         batch = {name: paddle.to_tensor(array) for name, array in arrays.items()}
         log_p_M = language_model.outputs(model, batch)[:, 0].astype("float64")
         log_p_A = paddle.geometric.segment_sum(log_p_M, batch["answers"])

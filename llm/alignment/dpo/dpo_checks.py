@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from enum import Enum
 
+from llm.alignment.dpo import outcome_metrics
 from llm.alignment.dpo.dpo_metrics import METRICS, NOT_FOR_BEST
 from llm.alignment.dpo.loss_kinds import KINDS, ORPO, SIMPO
 from llm.core.model.config import read_sizes
@@ -35,7 +36,9 @@ def reference_of(settings: Settings) -> Reference:
 
 
 def note_problems(settings: Settings, ranks: int, has_cuda: bool) -> None:
-    checks.note_problems(settings, ranks, has_cuda, [name for name in METRICS if name not in NOT_FOR_BEST])
+    of_labels = KINDS[settings["loss_type"]].of_labels
+    metrics, others = (outcome_metrics.METRICS, outcome_metrics.NOT_FOR_BEST) if of_labels else (METRICS, NOT_FOR_BEST)
+    checks.note_problems(settings, ranks, has_cuda, [name for name in metrics if name not in others])
     _check_loss(settings)
     _check_reference(settings)
 
@@ -55,6 +58,11 @@ def _check_loss(settings: Settings) -> None:
         settings.refuse("sft_loss_ratio", f"{name} has such a term already; leave it out")
     if kind.over_batch:
         _check_batch(settings, name)
+    if kind.of_labels:
+        for other in ("normalize_logps", "sft_loss_ratio", "reference_free"):
+            if settings[other]:
+                why = f"{name} makes rewards of whole log-ratios and of nothing else"
+                settings.refuse(other, f"{why}; leave it out")
 
 
 def _check_batch(settings: Settings, name: str) -> None:

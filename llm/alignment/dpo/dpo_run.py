@@ -9,6 +9,7 @@ from typing import ClassVar
 from llm.alignment.dpo import dpo_checks
 from llm.alignment.dpo.dpo_argument import CLASSES, IDENTITY, DataArgument, ModelArgument, TrainingArguments
 from llm.alignment.dpo.dpo_checks import Reference
+from llm.alignment.dpo.loss_kinds import KINDS
 from llm.core.model.folder import find_model
 from llm.core.model.head.head_kinds import LM
 from llm.core.run.resolve import resolve_settings
@@ -21,6 +22,11 @@ class DpoRun(Run):
     data: DataArgument
     model: ModelArgument
     identity_settings: ClassVar[tuple[str, ...]] = IDENTITY
+
+    @property
+    def of_labels(self) -> bool:
+        """Learns from answers with a label each, not from pairs."""
+        return KINDS[self.training.loss_type].of_labels
 
     @property
     def reference(self) -> Reference:

@@ -9,20 +9,21 @@ parallelism.
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[3])
 
 from llm.alignment.dpo.dpo_checks import AHEAD, Reference
-from llm.alignment.dpo.dpo_data import rows_of
 from llm.alignment.dpo.dpo_run import resolve_run
+from llm.alignment.dpo.dpo_task import rows_of_run
 from llm.core.console import count_of, plain_errors, refuse
 from llm.core.cpu import environment
 from llm.core.parallel import layout, ranks
 from llm.core.parallel.ranks import say
 from llm.core.run.answer_format import read_format
-from llm.core.run.run import read_data_sets
+from llm.core.run.run import read_data_sets, read_test_sets
 
 
 def main(argv: list[str]) -> None:
@@ -33,8 +34,8 @@ def main(argv: list[str]) -> None:
             refuse(f"give --{AHEAD} FILE, or write {AHEAD} in the configuration")
         if layout.degree(run.values, layout.PIPELINE) > 1:
             refuse(f"a pipeline cannot be asked; give --{layout.PIPELINE} -1, which changes no log-probability")
-        answer_format = read_format(run)
-        data_sets = read_data_sets(run, lambda paths, bar: rows_of(paths, run.data, answer_format, bar))
+        read = partial(rows_of_run, run, read_format(run))
+        data_sets = [*read_data_sets(run, read), *read_test_sets(run, read).values()]
         from llm.alignment.dpo.ask_reference import ask_reference
 
         answers = ask_reference(run, [packed.rows for packed in data_sets if packed])

@@ -10,7 +10,7 @@ from pathlib import Path
 from llm.alignment.dpo import reference_store
 from llm.alignment.dpo.dpo_checks import AHEAD
 from llm.alignment.dpo.reference_store import Known
-from llm.core.rows.answer_payload import ComparedAnswers
+from llm.core.rows.answer_payload import ComparedAnswers, JudgedAnswers
 from llm.core.rows.row import Row
 from llm.core.run.packed_rows import PackedRows, weighed
 from llm.core.run.row_stream import RowStream
@@ -39,7 +39,7 @@ def with_reference(packed: PackedRows, path: Path) -> PackedRows:
 
 def row_with_reference(row: Row, known: Known, path: Path) -> Row:
     payload = row.payload
-    assert isinstance(payload, ComparedAnswers)
+    assert isinstance(payload, ComparedAnswers | JudgedAnswers)
     log_p, is_known = known.look_up(payload.keys)
     if not is_known.all():
         raise ValueError(

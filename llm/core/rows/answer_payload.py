@@ -129,6 +129,46 @@ class ComparedAnswers(AnswerTokens):
         }
 
 
+@dataclass(frozen=True, slots=True)
+class JudgedAnswers(AnswerTokens):
+    """A answers with a label each."""
+
+    labels: np.ndarray  # [A] float32
+    weights: np.ndarray  # [A] float32
+    keys: np.ndarray  # [A] int64, as of compared answers
+    reference: np.ndarray  # [A] float64, or [0]
+
+    @property
+    def weight(self) -> float:
+        return float(self.weights.sum(dtype="float64"))
+
+    @classmethod
+    def of_trees(cls, trees: list[Tree], places: list[np.ndarray]) -> JudgedAnswers:
+        answers = [answer for tree in trees for answer in tree.solutions]
+        return cls(
+            **_tokens_of(trees, places),
+            labels=np.concatenate([answer.labels for answer in answers]),
+            weights=np.array([answer.weight for answer in answers], "float32"),
+            keys=np.array([key_of(answer) for answer in answers], "int64"),
+            reference=UNKNOWN,
+        )
+
+    @classmethod
+    def blank(cls) -> JudgedAnswers:
+        nothing = np.zeros(1, "float32")
+        return cls(**_blank_tokens(), labels=nothing, weights=nothing, keys=np.zeros(1, "int64"), reference=np.zeros(1))
+
+    @classmethod
+    def batch(cls, payloads: Several[JudgedAnswers], first_scored: np.ndarray, first_solution: np.ndarray) -> Arrays:
+        return _batch_of_tokens(payloads, first_scored) | {
+            "answers": moved(payloads, "solutions", first_solution),  # [M] numbered through the batch, rising
+            "labels": joined(payloads, "labels"),  # [A]
+            "answer_weights": joined(payloads, "weights"),  # [A]
+            "keys": joined(payloads, "keys"),  # [A]
+            "reference": joined(payloads, "reference"),  # [A], or less where it is not known
+        }
+
+
 def key_of(answer: Sequence) -> int:
     """A checksum of the prompt, the answer, and where one ends."""
     checksum = xxhash.xxh3_64_intdigest(answer.ids.tobytes(), seed=len(answer.scored))

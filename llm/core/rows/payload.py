@@ -15,10 +15,10 @@ from typing import Protocol
 
 import numpy as np
 
-from llm.core.rows.answer_payload import Arrays, ComparedAnswers, NextTokens
+from llm.core.rows.answer_payload import Arrays, ComparedAnswers, JudgedAnswers, NextTokens
 from llm.core.rows.marks import joined, moved, positions_of
 from llm.core.rows.prefix_tree import Tree
-from llm.core.text.answers import Answer
+from llm.core.text.answers import Answer, LabelledAnswer
 from llm.core.text.encoding import Sequence
 
 
@@ -152,7 +152,7 @@ class Pairs:
         }
 
 
-Some = Labels | Pairs | NextTokens | ComparedAnswers  # kind of payload
+Some = Labels | Pairs | NextTokens | ComparedAnswers | JudgedAnswers  # kind of payload
 
 
 def _texts(solution: Sequence) -> np.ndarray:
@@ -167,9 +167,16 @@ def _texts(solution: Sequence) -> np.ndarray:
 
 
 def payload_of(trees: list[Tree], places: list[np.ndarray]) -> Some:
-    of_pairs, of_each = (ComparedAnswers, NextTokens) if isinstance(trees[0].solutions[0], Answer) else (Pairs, Labels)
-    kind: type[Some] = of_pairs if trees[0].links else of_each
-    return kind.of_trees(trees, places)
+    return kind_of(trees[0]).of_trees(trees, places)
+
+
+def kind_of(tree: Tree) -> type[Some]:
+    one = tree.solutions[0]
+    if isinstance(one, LabelledAnswer):
+        return JudgedAnswers
+    if isinstance(one, Answer):
+        return ComparedAnswers if tree.links else NextTokens
+    return Pairs if tree.links else Labels
 
 
 def arrays_of(payload: Some) -> list[np.ndarray]:

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from llm.core.rows.answer_payload import ComparedAnswers, NextTokens
+from llm.core.rows.answer_payload import ComparedAnswers, JudgedAnswers, NextTokens
 from llm.core.rows.payload import Labels, Pairs, Some
 from llm.core.rows.row import Row
 
 ROWS_AT_ONCE = 256  # of a record batch
 OF_ROW = ("ids", "positions", "end_row")
-KINDS = {kind.__name__: kind for kind in (Labels, Pairs, NextTokens, ComparedAnswers)}
+KINDS = {kind.__name__: kind for kind in (Labels, Pairs, NextTokens, ComparedAnswers, JudgedAnswers)}
 KIND = b"kind"
 
 

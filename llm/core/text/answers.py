@@ -17,6 +17,7 @@ import numpy as np
 
 from llm.core.records.comparisons import AnswerPair
 from llm.core.records.dialogues import ASSISTANT, USER, Dialogue, Message
+from llm.core.records.judged_answers import JudgedAnswer
 from llm.core.text.chat_template import compile_template
 from llm.core.text.encoding import EncodeCounts, Pair, Sequence, cut_in_proportion
 from llm.core.text.prompts import start_ids
@@ -32,6 +33,11 @@ Messages = tuple[Message, ...]
 @dataclass(frozen=True, slots=True)
 class Answer(Sequence):
     """A sequence that is learnt as text: at each scored position the token after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledAnswer(Answer):
+    """An answer that is judged as a whole: it has one label."""
 
 
 class Prompt(NamedTuple):
@@ -50,6 +56,10 @@ class Texts(Protocol):
         """The last message, with what ends it."""
 
 
+def texts_of(tokenizer: Tokenizer, max_prompt_len: int, use_chat_template: bool) -> Texts:
+    return (TemplateTexts if use_chat_template else PlainTexts)(tokenizer, max_prompt_len)
+
+
 class AnswerEncoder:
     """Encodes dialogues for one tokenizer and one set of limits, and counts what it had to cut."""
 
@@ -57,8 +67,7 @@ class AnswerEncoder:
         self.counts = EncodeCounts()
         self.max_seq_len = max_seq_len
         self.warns_of_open_prompts = not use_chat_template
-        texts: Texts = (TemplateTexts if use_chat_template else PlainTexts)(tokenizer, max_prompt_len)
-        self._texts = texts
+        texts = texts_of(tokenizer, max_prompt_len, use_chat_template)
         self._prompt = lru_cache(CACHED_PROMPTS)(texts.prompt)
         self._answer = lru_cache(CACHED_ANSWERS)(texts.answer)
 
@@ -81,6 +90,14 @@ class AnswerEncoder:
         self._count_prompt(dialogue.messages[:-1], prompt, dialogue.place)
         self._count_answer(found, len(answer) - len(kept))
         return found
+
+    def encode_judged(self, judged: JudgedAnswer) -> LabelledAnswer | None:
+        """As `encode`, with the label. Answers are grouped by their whole prompt, so that equal ones are learnt from
+        the same tokens on."""
+        if (answer := self.encode(judged)) is None:
+            return None
+        label, prompt_len = np.array([judged.label], "float32"), int(answer.scored[0]) + 1
+        return LabelledAnswer(answer.ids, answer.scored, label, prompt_len, answer.weight, answer.place)
 
     def encode_pair(self, pair: AnswerPair) -> Pair | None:
         """Both answers behind their prompt, together at most max_seq_len tokens, or None (counted) if what is left of

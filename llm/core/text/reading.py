@@ -9,6 +9,7 @@ from typing import Any
 
 from llm.core.records.comparisons import COMPARISON, Comparison, parse_comparison
 from llm.core.records.dialogues import DIALOGUE, Dialogue, parse_dialogue
+from llm.core.records.judged_answers import JUDGED, parse_judged
 from llm.core.records.problem import Problem
 from llm.core.records.records import LABELLED, PREFERENCES, parser_of
 from llm.core.text.answers import AnswerEncoder
@@ -46,6 +47,11 @@ def dialogue_reading(last_only: bool = False, make_encoder: Callable[[], AnswerE
     """Of dialogues, each up to every answer that is learnt."""
     parts = partial(Dialogue.up_to_answers, last_only=last_only)
     return Reading(DIALOGUE, parse_dialogue, parts, make_encoder, AnswerEncoder.encode)
+
+
+def judged_reading(make_encoder: Callable[[], AnswerEncoder] | None = None) -> Reading:
+    """Of answers that were judged as a whole."""
+    return Reading(JUDGED, parse_judged, as_it_is, make_encoder, AnswerEncoder.encode_judged)
 
 
 def comparison_reading(make_encoder: Callable[[], AnswerEncoder] | None = None) -> Reading:

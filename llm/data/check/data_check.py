@@ -12,6 +12,7 @@ from llm.core.console import count_of
 from llm.core.records.comparisons import COMPARISON, Comparison
 from llm.core.records.dialogues import DIALOGUE, Dialogue
 from llm.core.records.json_stream import no_progress, read_values
+from llm.core.records.judged_answers import JUDGED
 from llm.core.records.problem import Problem
 from llm.core.records.records import LABELLED, PREFERENCES, Preference, ReadCounts, Record, forms_of
 from llm.core.text.encoding import Pair
@@ -156,7 +157,7 @@ def _measure(check: DataCheck, read: Read, seen: object) -> bool:
 
 
 def _measures_of(reading: Reading, against: Sequence[Path]) -> Iterator[Measure]:
-    if reading.form == DIALOGUE:
+    if reading.form in (DIALOGUE, JUDGED):
         yield Dialogues()
     elif reading.form == COMPARISON:
         yield Comparisons()

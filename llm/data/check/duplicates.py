@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from llm.core.console import count_of
 from llm.core.records.comparisons import Comparison
 from llm.core.records.dialogues import Dialogue
+from llm.core.records.judged_answers import JudgedAnswer
 from llm.core.records.records import Preference, Record
 from llm.data.check.finding import Chart, Examples, Finding
 from llm.data.questions import key_of
@@ -67,7 +68,7 @@ def _text_and_judgement(record: Record | Preference | Dialogue | Comparison) -> 
     if isinstance(record, Dialogue | Comparison):
         before = [part for message in record.messages for part in message]
         if isinstance(record, Dialogue):
-            return "\0".join(before), 0
+            return "\0".join(before), hash(record.label) if isinstance(record, JudgedAnswer) else 0
         ranked = sorted(zip(record.answers, record.ranks, strict=True))
         return "\0".join((*before, "\0", *(answer for answer, _ in ranked))), hash(tuple(rank for _, rank in ranked))
     if isinstance(record, Record):

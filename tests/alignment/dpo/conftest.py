@@ -40,7 +40,7 @@ def compared_answers(tiny, made_once) -> dict[str, Path]:
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def other_model(compared_answers) -> Path:
     """With other random weights."""
     return compared_answers["train_dataset_path"].parent / "other"
@@ -55,3 +55,15 @@ def flags_of(tiny, tmp_path, compared_answers):
         return factories.six_updates(tiny, tmp_path / name, **compared_answers | few | changes)
 
     return flags
+
+
+@pytest.fixture(scope="module")
+def models(tiny, other_model):
+    """(policy, reference)"""
+    from llm.core import patches
+    from llm.core.model import attention, config, language_model
+
+    attend = attention.choose(False, False)[0]
+    folders = str(tiny / "model"), str(other_model)
+    loaded = [patches.load_model(folder, config.load_config(folder), attend, "float32") for folder in folders]
+    return tuple(map(language_model.as_language_model, loaded))

@@ -8,6 +8,7 @@ import numpy as np
 import paddle
 
 from llm.core.model import forward
+from llm.core.rows.batch import collate
 from llm.core.rows.packing import choose_packing
 from llm.core.rows.prefix_tree import grow_trees
 from llm.core.text.answers import NO_TARGET, Answer
@@ -35,9 +36,9 @@ def random_pairs(seed: int) -> list[Pair]:
     return pairs
 
 
-def rows_of(pairs: list[Pair], packing) -> list:
+def rows_of(examples: list, packing) -> list:
     prefix_sharing, zero_padding, greedy = packing
-    trees = grow_trees(pairs, MAX_SEQ_LEN, prefix_sharing)
+    trees = grow_trees(examples, MAX_SEQ_LEN, prefix_sharing)
     return list(choose_packing(zero_padding, greedy, stream=False)(trees, MAX_SEQ_LEN))
 
 
@@ -54,3 +55,15 @@ def log_p_of(model, answer: Answer):
 
 def gradients_of(model) -> np.ndarray:
     return np.concatenate([p.grad.numpy().reshape(-1) for p in model.parameters() if p.grad is not None])
+
+
+def packed(policy, rows, batch_size: int, objective) -> tuple[float, np.ndarray]:
+    policy.clear_gradients()
+    total = 0.0
+    for start in range(0, len(rows), batch_size):
+        arrays = collate(rows[start : start + batch_size], pad_id=0)
+        batch = {name: paddle.to_tensor(array) for name, array in arrays.items()}
+        loss, _ = objective.loss_and_statistics(objective.outputs(policy, batch), batch)
+        loss.backward()
+        total += float(loss)
+    return total, gradients_of(policy)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from llm.alignment.dpo import outcome_metrics
 from llm.alignment.dpo.dpo_argument import IDENTITY
 from llm.alignment.dpo.dpo_metrics import METRICS
 from llm.alignment.dpo.loss_kinds import KINDS
@@ -18,5 +19,5 @@ def test_every_loss_is_there_with_its_formula():
 def test_every_setting_and_metric_is_there():
     for name in {*IDENTITY} - {*arguments.IDENTITY}:
         assert f"| `{name}` |" in PAGE
-    for name in METRICS:
+    for name in {*METRICS, *outcome_metrics.METRICS}:
         assert f"`{name}`" in PAGE or name == "loss"

@@ -11,32 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llm.alignment.dpo.dpo_objective import PairObjective
-from llm.alignment.dpo.loss_kinds import KINDS
+from llm.alignment.dpo.loss_kinds import KINDS, OF_PAIRS
 from llm.alignment.dpo.losses import LossSettings
-from llm.core import patches
-from llm.core.model import attention, config, language_model
-from llm.core.rows.batch import collate
+from llm.core.model import language_model
 from llm.core.rows.row_store import StoredRows, write_rows
-from tests import factories
 from tests.alignment.dpo.direct_losses import loss_of
-from tests.alignment.dpo.random_pairs import PACKINGS, gradients_of, log_p_of, random_pairs, rows_of
+from tests.alignment.dpo.random_pairs import PACKINGS, gradients_of, log_p_of, packed, random_pairs, rows_of
 
 BETA, SMOOTHING, GAMMA = 0.4, 0.2, 0.6
 STEP = 1e-6
 few = settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-@pytest.fixture(scope="module")
-def models(tiny, made_once):
-    """(policy, reference)"""
-
-    def make(folder):
-        factories.save_model(factories.random_model("Llama", 640, seed=8), folder / "model", tiny / "model")
-
-    attend = attention.choose(False, False)[0]
-    folders = [str(folder / "model") for folder in (tiny, made_once("dpo reference", make))]
-    loaded = [patches.load_model(folder, config.load_config(folder), attend, "float32") for folder in folders]
-    return tuple(map(language_model.as_language_model, loaded))
 
 
 def directly(models, pairs, loss_type: str, by_mean: bool, sft_loss_ratio: float, means=()) -> tuple[float, np.ndarray]:
@@ -65,19 +49,6 @@ def directly(models, pairs, loss_type: str, by_mean: bool, sft_loss_ratio: float
     return total, gradients_of(policy)
 
 
-def packed(models, rows, batch_size: int, objective: PairObjective) -> tuple[float, np.ndarray]:
-    policy, _ = models
-    policy.clear_gradients()
-    total = 0.0
-    for start in range(0, len(rows), batch_size):
-        arrays = collate(rows[start : start + batch_size], pad_id=0)
-        batch = {name: paddle.to_tensor(array) for name, array in arrays.items()}
-        loss, _ = objective.loss_and_statistics(objective.outputs(policy, batch), batch)
-        loss.backward()
-        total += float(loss)
-    return total, gradients_of(policy)
-
-
 @paddle.no_grad()
 def mean_ratios(models, pairs) -> tuple[float, float]:
     def mean(answers):
@@ -93,10 +64,11 @@ def assert_as_alone(models, pairs, loss_type, by_mean, sft_loss_ratio, batch_siz
     objective = PairObjective(asked, has_reference=KINDS[loss_type].needs_reference)
     if objective.has_reference:
         objective.reference = partial(language_model.outputs, models[1])
+    policy, _ = models
     for packing in PACKINGS:
         rows = rows_of(pairs, packing)
         assert sum(row.weight for row in rows) == pytest.approx(sum(pair.weight for pair in pairs))
-        mine, my_gradients = packed(models, rows, batch_size, objective)
+        mine, my_gradients = packed(policy, rows, batch_size, objective)
         assert mine == pytest.approx(loss, rel=1e-5), packing
         assert np.linalg.norm(my_gradients - gradients) < 1e-5 * np.linalg.norm(gradients), packing
 
@@ -109,7 +81,7 @@ def test_any_packing_gives_loss_and_gradients_of_each_pair_alone(models, seed, b
         assert_as_alone(models, pairs, "sigmoid", by_mean, 0.5, batch_size)
 
 
-@pytest.mark.parametrize("loss_type", [name for name, kind in KINDS.items() if not kind.over_batch])
+@pytest.mark.parametrize("loss_type", [name for name in OF_PAIRS if not KINDS[name].over_batch])
 def test_every_loss_is_that_of_each_pair_alone(models, loss_type):
     by_mean = KINDS[loss_type].by_mean or loss_type == "ipo"
     assert_as_alone(models, random_pairs(7), loss_type, by_mean, 0.0, batch_size=2)

@@ -6,7 +6,7 @@ import numpy as np
 import paddle
 import pytest
 
-from llm.alignment.dpo.loss_kinds import KINDS
+from llm.alignment.dpo.loss_kinds import OF_PAIRS
 from llm.alignment.dpo.losses import LOSSES, LossSettings
 from tests.alignment.dpo.direct_losses import loss_of
 
@@ -22,7 +22,7 @@ def ratios(loss_type: str) -> tuple[np.ndarray, np.ndarray]:
     return (-abs(u) - 0.01, -abs(v) - 0.01) if loss_type == "orpo" else (u, v)
 
 
-@pytest.mark.parametrize("loss_type", KINDS)
+@pytest.mark.parametrize("loss_type", OF_PAIRS)
 def test_loss_and_gradient_are_those_of_the_formula(loss_type):
     u, v = ratios(loss_type)
     means = MEANS.get(loss_type, ())
@@ -50,7 +50,7 @@ def test_the_robust_loss_is_unbiased():
     np.testing.assert_allclose(mean.numpy(), LOSSES["sigmoid"](u, v, settings).numpy(), rtol=1e-12)
 
 
-@pytest.mark.parametrize("loss_type", KINDS)
+@pytest.mark.parametrize("loss_type", OF_PAIRS)
 def test_far_pairs_have_a_finite_loss_and_gradient(loss_type):
     if loss_type == "orpo":
         far = paddle.to_tensor([[0.0, -1e4], [-1e4, 0.0]], dtype="float64")
