@@ -7,7 +7,7 @@ from pathlib import Path
 
 from llm.benchmark.answers.workloads import WORKLOADS
 from llm.benchmark.scaling.layouts import LAYOUTS
-from llm.core.console import ArgumentParser
+from llm.core.console import ArgumentParser, bounded
 from llm.core.cpu import environment
 from llm.core.model.families import FAMILIES, GRANULARITIES
 from llm.core.paths import REPOSITORY
@@ -208,11 +208,7 @@ def _model_sizes(parser: ArgumentParser) -> None:
         parser.add_argument(f"--{name}", type=whole, default=size, help="of the model (default: %(default)s)")
 
 
-def whole(text: str) -> int:
-    """A type for argparse: a whole number of 1 or more."""
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
-    return number
+whole = bounded(int, 1)
 
 
 def wholes(text: str) -> list[int]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import re
 import signal
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 # Invisible letters and marks that Python itself calls printable.
@@ -53,6 +54,20 @@ class ArgumentParser(argparse.ArgumentParser):
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
         words = sys.argv[1:] if args is None else args
         return super().parse_args([_with_underscores(word) for word in words], namespace)
+
+
+def bounded(kind: type[int] | type[float], least: float, most: float = math.inf) -> Callable[[str], Any]:
+    """The type of a flag: a number of this kind within bounds."""
+
+    def parse(text: str) -> int | float:
+        value = kind(text)
+        if not least <= value <= most:  # nor is NaN
+            bounds = f"at least {least}" if most == math.inf else f"between {least} and {most}"
+            raise argparse.ArgumentTypeError(f"{text} is not {bounds}")
+        return value
+
+    parse.__name__ = "whole number" if kind is int else "number"  # argparse names it in its message
+    return parse
 
 
 def _with_underscores(word: str) -> str:

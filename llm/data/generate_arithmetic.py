@@ -36,10 +36,10 @@ if __name__ == "__main__":
 import argparse
 import hashlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 
-from llm.core.console import ArgumentParser, refuse
+from llm.core.console import ArgumentParser, bounded, refuse
 from llm.data.arithmetic_problem import Problem, Step, make_exercise, make_problem, make_solutions, responses
 from llm.data.output import new_file
 
@@ -209,14 +209,17 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser = ArgumentParser("python -m llm generate", description=__doc__.split("\n\n")[0])
     parser.add_argument("--output", type=Path, help="file of training records, .jsonl or .jsonl.gz")
     parser.add_argument(
-        "--problems", type=_whole(1), default=1000, help="number of training problems (default: %(default)s)"
+        "--problems", type=bounded(int, 1), default=1000, help="number of training problems (default: %(default)s)"
     )
     parser.add_argument("--dev_output", type=Path, help="file of held-out records")
     parser.add_argument(
-        "--dev_problems", type=_whole(1), default=200, help="number of held-out problems (default: %(default)s)"
+        "--dev_problems", type=bounded(int, 1), default=200, help="number of held-out problems (default: %(default)s)"
     )
     parser.add_argument(
-        "--solutions_per_problem", type=_whole(1, 64), default=4, help="records per problem (default: %(default)s)"
+        "--solutions_per_problem",
+        type=bounded(int, 1, 64),
+        default=4,
+        help="records per problem (default: %(default)s)",
     )
     parser.add_argument(
         "--labels",
@@ -226,10 +229,13 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         "(default: %(default)s)",
     )
     parser.add_argument(
-        "--largest_number", type=_whole(6, 99), default=LARGEST_NUMBER, help="largest total (default: %(default)s)"
+        "--largest_number",
+        type=bounded(int, 6, 99),
+        default=LARGEST_NUMBER,
+        help="largest total (default: %(default)s)",
     )
     parser.add_argument(
-        "--seed", type=_whole(0), default=0, help="another seed gives other problems (default: %(default)s)"
+        "--seed", type=bounded(int, 0), default=0, help="another seed gives other problems (default: %(default)s)"
     )
     arguments = parser.parse_args(argv)
     if not (arguments.output or arguments.dev_output):
@@ -241,20 +247,6 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     if arguments.output == arguments.dev_output:
         parser.error(f"--output and --dev_output are the same file, {arguments.output}: give two names")
     return arguments
-
-
-def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    """A type for argparse: a whole number within bounds."""
-
-    def parse(text: str) -> int:
-        number = int(text)
-        if number < least or (most is not None and number > most):
-            bounds = f"at least {least}" if most is None else f"between {least} and {most}"
-            raise argparse.ArgumentTypeError(f"{number} is not {bounds}")
-        return number
-
-    parse.__name__ = "whole number"  # argparse names it in its message
-    return parse
 
 
 def _rows(wanted: tuple[int, int, str, int, int], labels: str) -> Iterator[dict]:

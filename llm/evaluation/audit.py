@@ -20,7 +20,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from llm.core.console import ArgumentParser, count_of, plain_errors
+from llm.core.console import ArgumentParser, bounded, count_of, plain_errors
 from llm.core.files import write_json, write_text
 from llm.evaluation import audits, processbench
 from llm.evaluation.evaluate import SUITES
@@ -49,10 +49,12 @@ def _parser() -> ArgumentParser:
     add_reading_flags(parser)
     parser.add_argument("DATA", help="a file, a folder or a pattern")
     parser.add_argument("--output", type=Path, required=True, help="folder for scores and results")
-    parser.add_argument("--threshold", type=float, default=THRESHOLD, help="a step is right above it (default 0.5)")
+    parser.add_argument(
+        "--threshold", type=bounded(float, 0, 1), default=THRESHOLD, help="a step is right above it (default 0.5)"
+    )
     parser.add_argument(
         "--confident",
-        type=float,
+        type=bounded(float, 0.5, 1),
         default=audits.CONFIDENT,
         help="a suspect label has a score this far on the other side (default 0.95)",
     )

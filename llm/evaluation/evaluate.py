@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm.core.console import ArgumentParser, count_of, plain_errors, refuse
+from llm.core.console import ArgumentParser, bounded, count_of, plain_errors, refuse
 from llm.core.files import checksum, write_json, write_text
 from llm.core.paths import find_files
 from llm.core.records.reading_bar import reading_bar
@@ -84,7 +84,9 @@ def _parser() -> ArgumentParser:
     parser.add_argument("names", nargs="+", metavar="MODEL ... DATA", help="folders of reward models, then the data")
     parser.add_argument("--output", type=Path, required=True, help="folder for scores and results")
     parser.add_argument("--scores", type=Path, action="append", default=[], help="a file of scores instead of a model")
-    parser.add_argument("--threshold", type=float, default=THRESHOLD, help="a step is right above it (default 0.5)")
+    parser.add_argument(
+        "--threshold", type=bounded(float, 0, 1), default=THRESHOLD, help="a step is right above it (default 0.5)"
+    )
     parser.add_argument("--fit_threshold", metavar="DATA", help="data of the same form, to find the best threshold on")
     parser.add_argument(
         "--fit_scores", type=Path, action="append", default=[], help="with --scores: those of that data"

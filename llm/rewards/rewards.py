@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 from collections import defaultdict
 from pathlib import Path
 
-from llm.core.console import ArgumentParser, count_of, plain_errors
+from llm.core.console import ArgumentParser, bounded, count_of, plain_errors
 from llm.core.files import write_text
 from llm.core.paths import find_files
 from llm.core.records.json_stream import read_values
@@ -32,8 +31,6 @@ def main(argv: list[str]) -> None:
             raise ValueError("give --model FOLDER, or --url of a server of `python -m llm serve`")
         if not options.separator:
             raise ValueError("--separator is empty, and separates nothing. Give the text between two steps.")
-        if not 0 < options.temperature < math.inf:
-            raise ValueError(f"--temperature {options.temperature}: write a number above 0")
         if options.OUTPUT.exists():
             raise ValueError(f"OUTPUT: {options.OUTPUT} exists. Give another file, or delete this one.")
         rows = [_checked(place, value) for file in find_files(options.INPUT) for place, value in read_values(file)]
@@ -53,7 +50,9 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--model", help="a reward model, in this process")
     parser.add_argument("--url", help="a server of python -m llm serve")
     parser.add_argument("--form", choices=FORMS, default="min", help="default min")
-    parser.add_argument("--temperature", type=float, default=0.1, help="of the min form (default 0.1)")
+    parser.add_argument(
+        "--temperature", type=bounded(float, 1e-6, 1e6), default=0.1, help="of the min form (default 0.1)"
+    )
     parser.add_argument("--separator", default="\n\n", help="what separates steps (default a blank line)")
     return parser
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from llm.core.console import ArgumentParser, count_of, listed, plain_errors
+from llm.core.console import ArgumentParser, bounded, count_of, listed, plain_errors
 from llm.core.files import checksum
 from llm.core.paths import find_files
 from llm.core.records.json_stream import read_values
@@ -72,7 +72,9 @@ def _parser() -> ArgumentParser:
     parser.add_argument("INPUT", nargs="?", help="the solutions: a file, a folder or a pattern")
     parser.add_argument("OUTPUT", nargs="?", type=Path, help="where the scores are written")
     parser.add_argument("--split_steps", choices=SPLITS, help="what separates the steps of a solution that is one text")
-    parser.add_argument("--threshold", type=float, default=THRESHOLD, help="a step is right above it (default 0.5)")
+    parser.add_argument(
+        "--threshold", type=bounded(float, 0, 1), default=THRESHOLD, help="a step is right above it (default 0.5)"
+    )
     parser.add_argument(
         "--conventions",
         type=_conventions,

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from llm.core.console import ArgumentParser, count_of, plain_errors
+from llm.core.console import ArgumentParser, bounded, count_of, plain_errors
 from llm.core.paths import find_files
 from llm.core.records.problem import excerpt
 from llm.scoring.result_file import rows_done, write_row
@@ -75,7 +75,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("OUTPUT", type=Path, help="where labelled records are written")
     add_generator_flags(parser)
     parser.add_argument("--method", choices=METHODS, default="estimate", help="default estimate")
-    parser.add_argument("--n", type=int, default=8, help="completions from a step (default 8)")
+    parser.add_argument("--n", type=bounded(int, 1), default=8, help="completions from a step (default 8)")
     parser.add_argument("--rule", choices=HARD, default="soft", help="of estimate (default soft)")
     parser.add_argument("--behind_error", choices=("keep", "drop"), default="keep", help="default keep")
     parser.add_argument("--judge", help="a process reward model, whose verdicts labels must agree with")

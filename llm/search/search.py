@@ -29,7 +29,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from llm.core.console import ArgumentParser, count_of, plain_errors
+from llm.core.console import ArgumentParser, bounded, count_of, plain_errors
 from llm.core.paths import find_files
 from llm.scoring.result_file import rows_done, write_row
 from llm.scoring.score import add_model_flags, load
@@ -86,10 +86,14 @@ def _parser() -> ArgumentParser:
     parser.add_argument("OUTPUT", type=Path, help="where solutions are written")
     add_generator_flags(parser)
     parser.add_argument("--strategy", choices=("best-of-n", *TREES), default="best-of-n", help="default best-of-n")
-    parser.add_argument("--n", type=int, default=16, help="solutions, or steps that are tried at a time (default 16)")
-    parser.add_argument("--width", type=int, default=4, help="of beam and dvts: beginnings that are kept (default 4)")
     parser.add_argument(
-        "--lookahead", type=int, default=0, help="of beam and dvts: further steps to judge by (default 0)"
+        "--n", type=bounded(int, 1), default=16, help="solutions, or steps that are tried at a time (default 16)"
+    )
+    parser.add_argument(
+        "--width", type=bounded(int, 1), default=4, help="of beam and dvts: beginnings that are kept (default 4)"
+    )
+    parser.add_argument(
+        "--lookahead", type=bounded(int, 0), default=0, help="of beam and dvts: further steps to judge by (default 0)"
     )
     parser.add_argument(
         "--stop_at",
@@ -97,7 +101,9 @@ def _parser() -> ArgumentParser:
         help="of best-of-n and a model with a quantile head: no more solutions once the lower end of the best one's "
         "interval is so high",
     )
-    parser.add_argument("--at_a_time", type=int, default=1, help="with --stop_at: new solutions a round (default 1)")
+    parser.add_argument(
+        "--at_a_time", type=bounded(int, 1), default=1, help="with --stop_at: new solutions a round (default 1)"
+    )
     parser.add_argument("--aggregate", choices=AGGREGATES, default="min", help="of the steps' scores (default min)")
     parser.add_argument("--keep", choices=KEEP, default="best", help="default best")
     return parser
@@ -115,7 +121,6 @@ def check(options: argparse.Namespace) -> None:
             f"--stop_at: --strategy {options.strategy} has no number of solutions to spare. Write best-of-n.",
         ),
         (options.stop_at is None and options.at_a_time != 1, "--at_a_time: without --stop_at there is one round"),
-        (options.at_a_time < 1, f"--at_a_time {options.at_a_time}: write 1 or more"),
     ]
     if found := [text for is_wrong, text in problems if is_wrong]:
         raise ValueError("\n".join(found))

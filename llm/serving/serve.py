@@ -18,7 +18,7 @@ import os
 import signal
 from pathlib import Path
 
-from llm.core.console import ArgumentParser, plain_errors
+from llm.core.console import ArgumentParser, bounded, plain_errors
 from llm.scoring.score import add_model_flags, load
 from llm.scoring.scores import AGGREGATES
 from llm.serving.limits import Limits
@@ -75,7 +75,7 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_model_flags(parser)
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=8000, help="default 8000")
+    parser.add_argument("--port", type=bounded(int, 0, 65535), default=8000, help="default 8000")
     parser.add_argument(
         "--aggregate",
         choices=AGGREGATES,
@@ -84,21 +84,23 @@ def _parser() -> ArgumentParser:
     )
     limits = Limits()
     parser.add_argument(
-        "--max_body_bytes", type=int, default=limits.body_bytes, help="of a request (default %(default)s)"
+        "--max_body_bytes", type=bounded(int, 1), default=limits.body_bytes, help="of a request (default %(default)s)"
     )
     parser.add_argument(
-        "--max_solutions", type=int, default=limits.solutions, help="of a request (default %(default)s)"
+        "--max_solutions", type=bounded(int, 1), default=limits.solutions, help="of a request (default %(default)s)"
     )
-    parser.add_argument("--max_tokens", type=int, default=limits.tokens, help="of a request (default %(default)s)")
+    parser.add_argument(
+        "--max_tokens", type=bounded(int, 1), default=limits.tokens, help="of a request (default %(default)s)"
+    )
     parser.add_argument(
         "--max_waiting_tokens",
-        type=int,
+        type=bounded(int, 1),
         default=limits.waiting_tokens,
         help="of all requests that wait; then the answer is 503 (default %(default)s)",
     )
     parser.add_argument(
         "--timeout",
-        type=float,
+        type=bounded(float, 0.001, 86400),
         default=limits.answer_seconds,
         help="seconds until a request that waits is given up (default %(default)s)",
     )

@@ -55,5 +55,5 @@ def test_data_that_cannot_be_found_is_an_error_in_a_paragraph(capsys):
 
 def test_numbers_of_things_are_1_or_more():
     assert whole("3") == 3
-    with pytest.raises(Exception, match="0 is not 1 or more"):
+    with pytest.raises(Exception, match="0 is not at least 1"):
         whole("0")

@@ -1,10 +1,11 @@
 """Counts and lists as a person reads them."""
 
+import argparse
 import ast
 
 import pytest
 
-from llm.core.console import WIDTH, count_of, folded, in_short, listed, visible
+from llm.core.console import WIDTH, bounded, count_of, folded, in_short, listed, visible
 
 
 def test_one_is_singular():
@@ -42,3 +43,19 @@ def test_long_lines_are_continued_and_paths_stay_whole():
     assert lines[:2] == ["short", "  left  right"] and lines[-1].strip() == path
     assert all(len(line) <= WIDTH for line in lines[:-1]) and all(line.startswith("      ") for line in lines[3:])
     assert " ".join(folded(text).split()) == " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("kind", "least", "most", "good", "bad"),
+    [
+        (int, 1, 64, ["1", "64"], ["0", "65", "-1", "1.5", "x", "", "9" * 5000]),
+        (int, 0, float("inf"), ["0", "9" * 400], ["-1", "nan"]),
+        (float, 0, 1, ["0", "1", "1e-300"], ["nan", "inf", "-inf", "1e400", "1.1", ""]),
+    ],
+)
+def test_the_number_of_a_flag_is_within_its_bounds(kind, least, most, good, bad):
+    read = bounded(kind, least, most)
+    assert [read(text) for text in good] == [kind(text) for text in good]
+    for text in bad:
+        with pytest.raises((ValueError, argparse.ArgumentTypeError)):  # argparse makes a message of both
+            read(text)

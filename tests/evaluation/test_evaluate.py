@@ -113,6 +113,9 @@ def test_what_is_refused(data, tmp_path, capsys):
     assert "no threshold" in refusal(capsys, "best-of-n", data, "--scores", data, "--fit_threshold", data, *out)
     assert "nothere" in refusal(capsys, "processbench", tmp_path / "nothere", data, *out)
     assert "given twice" in refusal(capsys, "processbench", data, *["--scores", data] * 2, *out)
+    for value in ("nan", "-0.1", "1.1"):
+        message = refusal(capsys, "processbench", data, "--scores", data, f"--threshold={value}", *out)
+        assert f"{value} is not between 0 and 1" in message
 
 
 @pytest.fixture(scope="module")

@@ -17,14 +17,14 @@ from tests.faults.outcomes import Row, table
 from tests.faults.readers import READERS
 
 
-def tests_of(base: Path, seed: int, count: int) -> Iterator[tuple[str, Callable[[Path], list[Row]]]]:
+def tests_of(base: Path, seed: int, count: int, every: int) -> Iterator[tuple[str, Callable[[Path], list[Row]]]]:
     """By name, what is done in an empty folder."""
     tiny = base / "tiny"
     for name in kills.WRITERS:
-        yield f"kills: {name}", lambda folder, name=name: [kills.sweep(tiny, folder, name)]
-    yield f"kills: {kills.REPLACED}", lambda folder: [kills.sweep_replacement(tiny, folder)]
+        yield f"kills: {name}", lambda folder, name=name: [kills.sweep(tiny, folder, name, every)]
+    yield f"kills: {kills.REPLACED}", lambda folder: [kills.sweep_replacement(tiny, folder, every)]
     for name in COMMANDS:
-        yield f"damage: {name}", lambda folder, name=name: list(damage.sweep(tiny, folder, name, seed))
+        yield f"damage: {name}", lambda folder, name=name: list(damage.sweep(tiny, folder, name, seed, every))
     for name in READERS:
         yield name, lambda _, name=name: [mutations.sweep(base, name, seed, range(count))]
 
@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10_000, help="changed files for each reader")
     parser.add_argument("--only", default="", help="tests whose names begin so")
     parser.add_argument("--number", type=int, help="with --only READER: this changed file alone")
+    parser.add_argument("--every", type=int, default=1, help="of kills and damaged files each so many-th")
     parser.add_argument("--at_once", type=int, default=2, help="tests that run at the same time")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
@@ -43,7 +44,8 @@ def main() -> None:
         if options.number is not None:
             print(mutations.shown(base, options.only, options.seed, options.number))
             return
-        chosen = [test for test in tests_of(base, options.seed, options.count) if test[0].startswith(options.only)]
+        tests = tests_of(base, options.seed, options.count, options.every)
+        chosen = [test for test in tests if test[0].startswith(options.only)]
         with ThreadPoolExecutor(options.at_once) as pool:
             rows = [row for found in pool.map(lambda test: carry_out(base, *test), chosen) for row in found]
     print("\n" + table(rows))

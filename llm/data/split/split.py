@@ -16,7 +16,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from llm.core.console import ArgumentParser, count_of, plain_errors
+from llm.core.console import ArgumentParser, bounded, count_of, plain_errors
 from llm.core.paths import find_files
 from llm.core.records.reading_bar import reading_bar
 from llm.core.records.records import LABELLED, ReadCounts, find_form, iter_records
@@ -167,9 +167,15 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     for name, what in (("dev", "held-out data (dev.jsonl)"), ("test", "test data (test.jsonl)")):
         size = parser.add_mutually_exclusive_group()
         size.add_argument(f"--{name}_ratio", metavar="R", type=_ratio, help=f"share of the records for {what}")
-        size.add_argument(f"--{name}_count", metavar="N", type=_count, help=f"at most so many records for {what}")
-    parser.add_argument("--limit", metavar="N", type=_count, help="use at most N records in all: a cut to try code on")
-    parser.add_argument("--seed", metavar="N", type=_seed, default=0, help="another seed gives other files (0)")
+        size.add_argument(
+            f"--{name}_count", metavar="N", type=bounded(int, 1), help=f"at most so many records for {what}"
+        )
+    parser.add_argument(
+        "--limit", metavar="N", type=bounded(int, 1), help="use at most N records in all: a cut to try code on"
+    )
+    parser.add_argument(
+        "--seed", metavar="N", type=bounded(int, 0, 2**64 - 1), default=0, help="another seed gives other files (0)"
+    )
     parser.add_argument("--reward_tokens", metavar="P,N", default="+,-", help="labels of right and wrong steps (+,-)")
     parser.add_argument("--skip_bad_records", action="store_true", help="leave out and count records that are bad")
     parser.add_argument("--gzip", action="store_true", help="write .jsonl.gz")
@@ -181,18 +187,4 @@ def _ratio(text: str) -> float:
     value = float(text)
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 1")
-    return value
-
-
-def _seed(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 1 << 64:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 2^64 - 1")
     return value
