@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]  # of an installed package, sit
 IS_CLONE = (REPOSITORY / "pyproject.toml").is_file()
 # Where the demo and downloads write: nothing belongs into site-packages.
 WORKSPACE = REPOSITORY if IS_CLONE else Path.cwd()
-SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
+SUFFIXES = tuple(kind + packed for packed in ("", ".gz", ".zst") for kind in (".json", ".jsonl"))
 
 PathSetting = str | os.PathLike | Sequence[str | os.PathLike]
 

@@ -12,6 +12,7 @@ INPUT has a question a row (question, or src), and may have its answer. Strategi
   best        the chosen solution, as a record for fine-tuning (prompt, response) with its value
   worst       the solution with the lowest value, likewise
   pairs       both, as a preference (src, response, sort); not where all solutions are equally good
+  groups      all of them as ranked answers (src, response, sort), for `python -m llm dpo`; likewise
   candidates  all of them, for `python -m llm evaluate best-of-n`; needs answers
 The same command continues a run that was broken off.
 """
@@ -38,7 +39,7 @@ from llm.search.arguments import add_generator_flags, generator_of, made_of, row
 from llm.search.generator import Generator
 from llm.search.strategies import TREES, Judge, Solution, best_of_n, until_sure
 
-KEEP = ("best", "worst", "pairs", "candidates")
+KEEP = ("best", "worst", "pairs", "candidates", "groups")
 Found = list[tuple[Solution, float]]
 
 
@@ -111,7 +112,10 @@ def _parser() -> ArgumentParser:
 def check(options: argparse.Namespace) -> None:
     """ValueError with all settings that cannot hold."""
     problems = [
-        (options.width > options.n, f"--width {options.width} is more than --n {options.n}; write {options.n} or less"),
+        (
+            options.strategy in TREES and options.width > options.n,
+            f"--width {options.width} is more than --n {options.n}; write {options.n} or less",
+        ),
         (
             options.stop_at is not None and options.strategy != "best-of-n",
             f"--stop_at: --strategy {options.strategy} has no number of solutions to spare. Write best-of-n.",
@@ -144,9 +148,19 @@ def written(question: str, row: dict, found: Found, keep: str) -> Iterator[dict[
         else:
             answers = ["\n".join(best), "\n".join(worst)]
             yield {"src": [question], "tgt": [], "response": answers, "sort": [1, 0], "margin": high - low}
+    elif keep == "groups":
+        yield group(question, found)
     else:
         steps, value = found[0 if keep == "best" else -1]
         yield {"prompt": f"{question}\n", "response": "\n".join(steps), "steps": list(steps), "value": value}
+
+
+def group(question: str, found: Found) -> dict[str, Any]:
+    """All solutions that differ, ranked. Values that are alike to one decimal are no preference."""
+    values = {"\n".join(solution): round(value, 1) for solution, value in found}
+    if len(set(values.values())) < 2:
+        return {"question": question, "error": "all solutions are equally good, so there is no pair"}
+    return {"src": [f"{question}\n"], "tgt": [], "response": list(values), "sort": list(values.values())}
 
 
 def candidate(solution: Solution, value: float, answer: Any) -> dict[str, Any]:

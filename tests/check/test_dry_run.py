@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from llm.alignment.rm.flashmask import run_reward
+from llm.alignment.rm.flashmask.reward_task import TASK
 from llm.check.check import main
 from llm.core.text.encoding import StepEncoder
 from tests.data.check.records import line, write
@@ -46,8 +46,8 @@ def test_a_training_that_would_run_is_clean_and_nothing_is_made(tiny, tmp_path, 
 def test_rows_and_lengths_are_those_of_training(tiny, tmp_path, capsys):
     argv = config_of(tmp_path, tiny, max_seq_len=160, max_prompt_len=80, bf16=False, sharding="")
     _, outcome = checked(capsys, *argv)
-    run = run_reward.resolve_run([argv[1], "--overwrite_output_dir"], "")
-    train = run_reward.rows_of_run(run, run_reward.read_format(run), run.data.train_dataset_path, False)
+    run = TASK.resolve_run([argv[1], "--overwrite_output_dir"], "")
+    train = TASK.rows_of(run, TASK.read_format(run), run.data.train_dataset_path, False)
     assert outcome["rows"] == {"rows": train.counted.rows, "tokens": train.counted.tokens, "updates": 6}
     tokens = outcome["train_dataset_path"]["tokens"]
     assert 0 < tokens["records cut"] == train.encoded.solutions_cut

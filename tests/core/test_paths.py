@@ -9,7 +9,7 @@ import pytest
 from llm.core import paths
 from llm.core.paths import REPOSITORY, find_files, resolve_path
 
-NAMES = ["b.json", "a.jsonl", "c.JSON.gz", "d.jsonl.gz", "e.txt", ".f.json", "more/g.json", "x,y.json"]
+NAMES = ["b.json", "a.jsonl", "c.JSON.gz", "d.jsonl.gz", "e.txt", ".f.json", "more/g.json", "x,y.json", "z.jsonl.zst"]
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def folder(tmp_path, monkeypatch) -> Path:
         (["data/b.json", "data/a.jsonl", "data/b.json"], ["b.json", "a.jsonl", "b.json"]),
         ("data/b.json, data/a.jsonl,", ["b.json", "a.jsonl"]),
         ("data/x,y.json", ["x,y.json"]),
-        ("data", ["a.jsonl", "b.json", "c.JSON.gz", "d.jsonl.gz", "x,y.json"]),
+        ("data", ["a.jsonl", "b.json", "c.JSON.gz", "d.jsonl.gz", "x,y.json", "z.jsonl.zst"]),
         ("data/*.json", ["b.json", "x,y.json"]),
         ("data/**/*.json", ["b.json", "more/g.json", "x,y.json"]),
         ("data/[de]*", ["d.jsonl.gz", "e.txt"]),

@@ -22,7 +22,7 @@ import paddle
 from llm.alignment.rm.flashmask.reward_format import load_format, make_format
 from llm.alignment.rm.flashmask.reward_run import resolve_run
 from llm.alignment.rm.flashmask.reward_start import learner_of
-from llm.alignment.rm.flashmask.run_reward import read_format
+from llm.alignment.rm.flashmask.reward_task import read_format
 from llm.core import patches, pickles
 from llm.core.checkpoint import checkpoints, contents, loop_state
 from llm.core.console import listed

@@ -61,10 +61,10 @@ def two_solutions(tmp_path):
 def test_the_rows_of_a_configuration_are_those_of_its_training(settings_of, changes):
     """With every way of packing; also of a configuration for more and other devices than there are here."""
     _, run = read_run(TASK, settings_of(**changes))
-    rows = read_rows(TASK, run, run_reward.read_format(run))
+    rows = read_rows(TASK, run, TASK.read_format(run))
     here = {name: 1 for name in changes if name.endswith("degree")}
     trained = resolve_run(settings_of(**changes | here), "")
-    train = TASK.rows_of(trained, run_reward.read_format(trained), trained.data.train_dataset_path, False)
+    train = TASK.rows_of(trained, TASK.read_format(trained), trained.data.train_dataset_path, False)
     assert run.data.max_seq_len == trained.data.max_seq_len
     assert [row.ids.tolist() for row in rows.rows] == [row.ids.tolist() for row in train.rows]
     assert rows.fingerprint == train.fingerprint
@@ -105,7 +105,7 @@ def test_data_with_a_tokenizer_alone(tiny, two_solutions, capsys):
         ["0", "1", "1", "2"],
     ]
     _, run = read_run(TASK, [str(two_solutions), *map(str, flags)])
-    rows = read_rows(TASK, run, run_reward.read_format(run))
+    rows = read_rows(TASK, run, TASK.read_format(run))
     assert [line.split()[1] for line in tokens.splitlines()] == [str(number) for number in rows.rows[0].ids]
 
 

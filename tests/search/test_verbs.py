@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from llm.alignment.rm.flashmask.run_reward import main as train
+from llm.core.records.comparisons import parse_comparison
 from llm.core.records.records import read_records
 from llm.data.generate_arithmetic import problems
 from llm.evaluation.evaluate import main as evaluate
@@ -43,9 +44,10 @@ def test_what_search_keeps(model, tmp_path, capsys):
         search.main([model, questions, str(tmp_path / keep), *WORDS, "--n", "6", "--keep", keep])
         found[keep] = read_lines(tmp_path / keep)
     assert "chosen" in capsys.readouterr().out
-    for best, worst, pair, several in zip(*found.values(), strict=True):
+    for best, worst, pair, several, group in zip(*found.values(), strict=True):
         assert best["value"] >= worst["value"] and len(several["candidates"]) == 6
         assert "error" in pair or pair["response"] == [best["response"], worst["response"]]
+        assert "error" in group or parse_comparison(group, "").answers[0] == best["response"]
     evaluate(["best-of-n", model, str(tmp_path / "candidates"), "--output", str(tmp_path / "out")])
     assert len(read_lines(tmp_path / "out/out.scores.jsonl")) == 5
 

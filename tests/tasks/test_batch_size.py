@@ -7,7 +7,7 @@ import pytest
 
 from llm.alignment.rm.flashmask.data import rows_of
 from llm.alignment.rm.flashmask.reward_run import resolve_run
-from llm.alignment.rm.flashmask.run_reward import read_format
+from llm.alignment.rm.flashmask.reward_task import read_format
 from llm.core.rows.batch import collate
 from llm.core.rows.update_loader import StepLoader
 from llm.tasks.batch_size import choice, main, rows_for

@@ -1,24 +1,48 @@
-"""Training on pairs of answers for the verbs around it. No paddle here."""
+"""Training on pairs of answers, for its script and the verbs around it. No paddle here."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from llm.alignment.dpo.dpo_argument import CLASSES
 from llm.alignment.dpo.dpo_checks import Reference, note_problems, reference_of
 from llm.alignment.dpo.dpo_data import rows_of
 from llm.alignment.dpo.dpo_run import DpoRun, resolve_run
+from llm.alignment.dpo.reference_rows import with_reference
 from llm.core.model.head.head_kinds import LM
-from llm.core.run.answer_format import AnswerFormat, read_format
+from llm.core.run import answer_format
+from llm.core.run.answer_format import AnswerFormat
 from llm.core.run.packed_rows import PackedRows
 from llm.core.run.task import Task
 from llm.core.text.reading import Reading, comparison_reading, judged_reading
 
+if TYPE_CHECKING:
+    from llm.core.run.work import Learner
 
-def rows_of_run(run: DpoRun, answer_format: AnswerFormat, paths: list[str], bar: bool) -> PackedRows:
-    return rows_of(paths, run.data, answer_format, run.of_labels, bar)
+
+def read_format(run: DpoRun) -> AnswerFormat:
+    """With what makes rewards of log-ratios, if that is what they become."""
+    found = answer_format.read_format(run)
+    return replace(found, implicit_beta=run.training.beta) if run.of_labels else found
 
 
-def reading(run: DpoRun, answer_format: AnswerFormat | None) -> Reading:
-    make_encoder = answer_format.encoder_of(run.data) if answer_format else None
+def rows_of_run(run: DpoRun, text_format: AnswerFormat, paths: list[str], bar: bool) -> PackedRows:
+    return rows_of(paths, run.data, text_format, run.of_labels, bar)
+
+
+def for_training(run: DpoRun, rows: PackedRows) -> PackedRows:
+    return with_reference(rows, run.reference_file) if run.reference_file else rows
+
+
+def learner_of(run: DpoRun, text_format: AnswerFormat) -> Learner:
+    from llm.alignment.dpo import dpo_learner
+
+    return dpo_learner.learner_of(run, text_format)
+
+
+def reading(run: DpoRun, text_format: AnswerFormat | None) -> Reading:
+    make_encoder = text_format.encoder_of(run.data) if text_format else None
     return judged_reading(make_encoder) if run.of_labels else comparison_reading(make_encoder)
 
 
@@ -33,9 +57,11 @@ TASK = Task(
     resolve_run=resolve_run,
     read_format=read_format,
     rows_of=rows_of_run,
+    learner_of=learner_of,
     reading=reading,
     of_records=(),
     of_text=("max_seq_len", "max_prompt_len", "use_chat_template"),
     learns_text=True,
+    for_training=for_training,
     holds_reference=lambda settings: reference_of(settings) is Reference.MODEL,
 )

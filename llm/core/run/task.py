@@ -1,12 +1,12 @@
-"""What a task is to the verbs around its training: check, inspect, estimate, tokenize, batch-size, schema. No paddle
-here."""
+"""What a task is to its script, and to the verbs around its training: check, inspect, estimate, tokenize, batch-size,
+schema. No paddle here."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, make_dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm.core.model.sizes import Sizes
 from llm.core.run.arguments import setting
@@ -15,12 +15,19 @@ from llm.core.run.run import Run
 from llm.core.settings.settings import Settings, collect
 from llm.core.text.reading import Reading
 
+if TYPE_CHECKING:
+    from llm.core.run.work import Learner
+
 # (settings, the data sets by the names of their settings) -> the form of the data
 FormOf = Callable[[Settings, dict[str, list[str]]], str]
 
 
 def rows_as_they_are(run: Any, train: PackedRows) -> Rows:
     return train.rows
+
+
+def rows_for_training(run: Any, rows: PackedRows) -> PackedRows:
+    return rows
 
 
 def no_form(settings: Settings, sets: dict[str, list[str]]) -> str:
@@ -43,6 +50,7 @@ class Task:
     resolve_run: Callable[[list[str], str], Any]  # (argv, description)
     read_format: Callable[[Any], Any]  # how text becomes rows
     rows_of: Callable[[Any, Any, list[str], bool], PackedRows]  # (run, format, paths, whether a bar is shown)
+    learner_of: Callable[[Any, Any], Learner]  # (run, format); imports paddle, which takes seconds
     reading: Callable[[Any, Any], Reading]  # (run, format); without a tokenizer the format is None
     of_records: tuple[str, ...]  # settings that decide what a record is
     of_text: tuple[str, ...]  # and how it becomes tokens
@@ -50,7 +58,8 @@ class Task:
     holds_reference: Callable[[Settings], bool] = lambda settings: False  # a second model of the same sizes
     form_of: FormOf = no_form
     fit_to_form: Callable[[Settings, str], None] = fits_every_form
-    training_rows: Callable[[Any, PackedRows], Rows] = rows_as_they_are
+    for_training: Callable[[Any, PackedRows], PackedRows] = rows_for_training  # rows of every data set of a training
+    training_rows: Callable[[Any, PackedRows], Rows] = rows_as_they_are  # with what they count in training
 
     @property
     def names(self) -> set[str]:

@@ -13,7 +13,8 @@ from safetensors.numpy import load_file
 
 from llm.alignment.rm.flashmask.reward_run import resolve_run
 from llm.alignment.rm.flashmask.reward_start import learner_of
-from llm.alignment.rm.flashmask.run_reward import main, read_format
+from llm.alignment.rm.flashmask.reward_task import read_format
+from llm.alignment.rm.flashmask.run_reward import main
 from llm.core.checkpoint import checkpoints, contents
 from llm.core.run.work import needed_of_checkpoint
 from tests.factories import six_updates

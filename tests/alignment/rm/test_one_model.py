@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from llm.alignment.rm.flashmask.reward_task import TASK
 from llm.alignment.rm.flashmask.run_reward import main
 from llm.core.model.whole import LIST, READY
 from llm.scoring.scorer import Scorer
@@ -94,14 +96,12 @@ def test_a_model_that_appears_after_the_settings_were_checked_is_not_replaced(ti
     """As of a run that ends while this one reads its data."""
     from llm.alignment.rm.flashmask import run_reward
 
-    rows_of_run = run_reward.rows_of_run
-
     def slowly(*args):
         (tmp_path / "out").mkdir(exist_ok=True)
         (tmp_path / "out/model.safetensors").write_text("of another run")
-        return rows_of_run(*args)
+        return TASK.rows_of(*args)
 
-    monkeypatch.setattr(run_reward, "rows_of_run", slowly)
+    monkeypatch.setattr(run_reward, "TASK", replace(TASK, rows_of=slowly))
     assert "holds a finished model" in refusal(capsys, run_of(tiny, tmp_path, save_strategy="no"))
     assert (tmp_path / "out/model.safetensors").read_text() == "of another run"
 

@@ -11,7 +11,8 @@ import pytest
 
 from llm.alignment.rm.flashmask import data
 from llm.alignment.rm.flashmask.reward_run import resolve_run
-from llm.alignment.rm.flashmask.run_reward import main, read_format
+from llm.alignment.rm.flashmask.reward_task import read_format
+from llm.alignment.rm.flashmask.run_reward import main
 from llm.core.rows.row_store import StoredRows
 from llm.core.run import row_cache
 from llm.tasks import build_cache
