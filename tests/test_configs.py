@@ -27,7 +27,10 @@ MODELS = {
 EXPECTED = {
     f"llm/config/{folder}/{kind}_{form}_argument.json": (folder, kind, form)
     for folder, kind, form in product(MODELS, ("prm", "orm", "rm"), ("flashmask", "lora"))
-} | {"llm/config/tiny/prm_mlp_head_argument.json": ("tiny", "prm", "mlp_head")}
+} | {
+    "llm/config/tiny/prm_mlp_head_argument.json": ("tiny", "prm", "mlp_head"),
+    "llm/config/tiny/prm_quantile_argument.json": ("tiny", "prm", "quantile"),
+}
 # [name, command, GPUs, millions trained, GiB], of tiny ones the first two
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if SCRIPT in line]
 OF_CONFIG = {row[1].strip("`").split()[-1]: row for row in ROWS}
@@ -65,7 +68,7 @@ def test_its_command_is_accepted(config):
         MISPRINTS,
     )
     reward_checks.resolve(settings, ranks=ranks, has_cuda=folder != "tiny")
-    assert settings["model_name_or_path"] == MODELS[folder]
+    assert settings["model_name_or_path"] == ("./checkpoints/tiny/prm" if form == "quantile" else MODELS[folder])
     assert settings["process_reward"] == (kind == "prm")
     assert settings["lora"] == (form == "lora")
     assert "preferences" in str(settings["train_dataset_path"]) or kind != "rm"

@@ -52,6 +52,7 @@ def test_one_logit_is_the_reward_where_that_has_no_bias(head, bias, tokenizer, t
         ("llama 3", "value", "causal-lm", "Give another form: token-classification, sequence-classification."),
         ("qwen2", "mlp", "token-classification", "a head of the kind mlp, which this form cannot hold. Give another"),
         ("llama 3", "mlp", "token-classification", "No form can hold it."),
+        ("qwen2", "quantile", "qwen-prm", "a head of the kind quantile, which this form cannot hold. No form can"),
     ],
 )
 def test_a_form_that_cannot_hold_a_head_is_refused(family, head, form, reason, tokenizer, tmp_path, capsys):
