@@ -43,6 +43,14 @@ def text_of(content: bytes, name: str) -> str:
 
 def object_of(content: bytes, name: str, most_bytes: int = MOST_BYTES, with_nan: bool = False) -> dict[str, Any]:
     """The same of a file's content. `with_nan` numbers may be NaN or infinite, as in what the library writes."""
+    value = value_of(content, name, most_bytes, with_nan)
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} is {KINDS.get(type(value), 'a number')}, not an object")
+    return value
+
+
+def value_of(content: bytes, name: str, most_bytes: int = MOST_BYTES, with_nan: bool = False) -> Any:
+    """Whatever JSON value a file's content is."""
     if len(content) > most_bytes:
         raise ValueError(f"{name} has {len(content):,} bytes, more than {most_bytes:,}: this is another file")
     text = text_of(content, name)
@@ -60,8 +68,6 @@ def object_of(content: bytes, name: str, most_bytes: int = MOST_BYTES, with_nan:
         raise ValueError(f"{name} is nested too deeply") from None
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{name} is {KINDS.get(type(value), 'a number')}, not an object")
     if HALF_OF_A_CHARACTER.search(content):
         _check_characters(value, name)
     return value
@@ -84,7 +90,7 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
-def _check_characters(value: dict[str, Any], name: str) -> None:
+def _check_characters(value: Any, name: str) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except (UnicodeEncodeError, RecursionError) as error:

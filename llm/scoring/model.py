@@ -36,6 +36,7 @@ def fingerprint_of(folder: str | Path) -> str:
 
 def compute_in_float32_on_a_cpu(model: Any, dtype: str) -> None:
     if dtype == "bfloat16" and not paddle.is_compiled_with_cuda():
+        widen.freeze(model)
         widen.compute_in_float32(model)
 
 

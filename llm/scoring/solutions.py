@@ -7,8 +7,15 @@ import re
 from collections.abc import Callable
 
 from llm.core.console import listed
-from llm.core.records.fields import TYPE_NAMES, Bad, answers_of, check_characters, dialogue_of, steps_of
-from llm.core.records.problem import Problem, excerpt
+from llm.core.records.fields import (
+    Bad,
+    answers_of,
+    check_characters,
+    collector,
+    dialogue_of,
+    is_object,
+    steps_of,
+)
 from llm.core.records.records import Record
 
 QUESTION, TEXTS = "question", ("solution", "response", "answer")
@@ -27,16 +34,10 @@ SPLITS: dict[str, Callable[[str], list[str]]] = {
 def solutions_of(value: object, place: str, split: str | None = None) -> list[Record]:
     """One solution, or both answers of a preference record; ValueError with all that is wrong with it. `split` says how
     one text becomes steps; without it the text is one step."""
-    found: list[str] = []
-
-    def bad(shown: object, reason: str, detail: str, remedy: str) -> None:
-        found.append(str(Problem(place, excerpt(shown), reason, detail, remedy)))
-
-    solutions = _read(value, place, split, bad) if isinstance(value, dict) else []
-    if not isinstance(value, dict):
-        bad(value, "not an object", f"it is {TYPE_NAMES[type(value)]}", f"write {{...}} with {FORMS}")
+    found, bad = collector(place)
+    solutions = _read(value, place, split, bad) if is_object(value, FORMS, bad) else []
     if found:
-        raise ValueError("\n".join(found))
+        raise ValueError("\n".join(map(str, found)))
     return solutions
 
 

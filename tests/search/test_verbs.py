@@ -65,6 +65,21 @@ def test_a_broken_search_continues(model, tmp_path, strategy):
     assert (tmp_path / "broken").read_text() == (tmp_path / "whole").read_text()
 
 
+@pytest.mark.runs
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (["--stop_at", "0.5"], "gives no intervals. Train one with reward_head quantile"),
+        (["--stop_at", "0.5", "--strategy", "beam"], "--stop_at: --strategy beam has no number of solutions to spare"),
+        (["--at_a_time", "4"], "--at_a_time: without --stop_at there is one round"),
+        (["--temperature", "1"], "--temperature: arithmetic has no such setting"),
+    ],
+)
+def test_settings_that_would_have_no_effect_are_refused(model, tmp_path, capsys, words, told):
+    questions = write(tmp_path / "q.jsonl", QUESTIONS)
+    assert told in refusal(capsys, [model, questions, str(tmp_path / "out"), *WORDS, *words], search.main)
+
+
 def test_labels_become_records(tmp_path, capsys):
     generator = arithmetic.for_questions([row["question"] for row in QUESTIONS], 0.4, 1)
     rows = [{**row, "steps": generator.complete(row["question"], (), 1)[0]} for row in QUESTIONS]

@@ -24,7 +24,7 @@ from llm.core.parallel import rank_failure, ranks
 from llm.core.parallel.ranks import say
 from llm.core.rows.batch import collate
 from llm.core.rows.row import Row
-from llm.core.run.language_model import load_language_model
+from llm.core.run.language_model import load_reference
 from llm.core.run.packed_rows import Rows
 from llm.core.run.work import meet_ranks
 
@@ -44,8 +44,7 @@ def ask_reference(run: DpoRun, data_sets: list[Rows]) -> int:
         if next(_missing(data_sets, known), None):
             say(f"{len(known.keys):,} answers are known")
             attend, _ = attention.choose(run.model.use_flash_attention, run.model.flash_mask)
-            model = load_language_model(run, run.reference_path, attend, arguments)
-            model.eval()
+            model = load_reference(run, run.reference_path, attend, arguments)
             mine = islice(
                 _missing(data_sets, known), arguments.dataset_rank, None, max(arguments.dataset_world_size, 1)
             )

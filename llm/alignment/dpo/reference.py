@@ -8,7 +8,7 @@ from llm.alignment.dpo.dpo_checks import Reference
 from llm.alignment.dpo.dpo_run import DpoRun
 from llm.core.model import language_model
 from llm.core.parallel.ranks import say
-from llm.core.run.language_model import load_language_model
+from llm.core.run.language_model import load_reference
 from llm.core.train.library_arguments import LibraryArguments
 
 
@@ -18,8 +18,7 @@ def reference_of(run: DpoRun, model, attend, arguments: LibraryArguments):
         return partial(outputs_without_adapters, model)
     if run.reference is not Reference.MODEL:
         return None
-    reference = load_language_model(run, run.reference_path, attend, arguments)
-    reference.eval()
+    reference = load_reference(run, run.reference_path, attend, arguments)
     say(f"reference: {run.reference_path}, a second model in memory")
     return partial(language_model.outputs, reference)
 

@@ -16,11 +16,12 @@ from paddle.distributed import fleet
 
 from llm.core import pickles
 from llm.core.console import UserError, in_short
-from llm.core.files import read_json, write_json
-from llm.core.strict_json import read_object
+from llm.core.files import write_json
+from llm.core.strict_json import read_object, value_of
 
 RANDOM, SCHEDULE = "random_state.json", "scheduler.json"
 PICKLED_SCHEDULE = "scheduler.pdparams"
+MOST_BYTES = 1 << 30  # of the states of all ranks, some 30,000 each
 PYTHON_WORDS, NUMPY_WORDS, PADDLE_WORDS = 625, 624, 313  # of the generators' states
 
 
@@ -62,7 +63,8 @@ def restore_random(folder: Path, rank: int, ranks: int) -> None:
     if not file.is_file():
         return
     try:
-        states = read_json(file) if file.suffix == ".json" else _unpickled(file, ranks)
+        is_json = file.suffix == ".json"
+        states = value_of(file.read_bytes(), file.name, MOST_BYTES) if is_json else _unpickled(file, ranks)
         if len(states) == ranks:
             _restore(states[rank])
     except Exception as error:  # numbers that fit nowhere fail in any way

@@ -36,10 +36,10 @@ def grow_vocabulary(model, size: int) -> None:
 @paddle.no_grad()
 def _with_rows(weight, size: int, axis: int):
     """A parameter like this one, with the mean along the axis in the places up to `size`."""
-    mean = weight.astype("float32").mean(axis, keepdim=True).astype(weight.dtype)
+    mean = weight.astype("float32").mean(axis, keepdim=True)  # in float32, as a CPU repeats no bfloat16
     places = [1, 1]
     places[axis] = size - weight.shape[axis]
-    grown = paddle.concat([weight, mean.tile(places)], axis)
+    grown = paddle.concat([weight, mean.tile(places).astype(weight.dtype)], axis)
     parameter = paddle.create_parameter(grown.shape, grown.dtype, default_initializer=paddle.nn.initializer.Constant())
     parameter.set_value(grown)
     parameter.stop_gradient = weight.stop_gradient

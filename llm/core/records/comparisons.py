@@ -15,8 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm.core.records.dialogues import ASSISTANT, USER, Message, chat_of, chat_of_prompt
-from llm.core.records.fields import TYPE_NAMES, Bad, check_characters, dialogue_of, is_number, number_of, texts_of
-from llm.core.records.problem import Problem, excerpt
+from llm.core.records.fields import (
+    Bad,
+    check_characters,
+    collector,
+    dialogue_of,
+    is_number,
+    is_object,
+    number_of,
+    texts_of,
+)
+from llm.core.records.problem import Problem
 from llm.core.records.records import LEAST_WEIGHT, MISSING_KEY, ReadCounts, stream_records
 
 COMPARISON = "comparison"  # the form of these records
@@ -67,13 +76,9 @@ def parse_comparison(value: object, place: str) -> Comparison | list[Problem]:
     """The comparison that a JSON value is, or all that is wrong with it."""
     if isinstance(value, Problem):
         return [value]
-    if not isinstance(value, dict):
-        detail = f"it is {TYPE_NAMES[type(value)]}"
-        return [Problem(place, excerpt(value), "not an object", detail, f"write {{...}} with {FIELDS}")]
-    found: list[Problem] = []
-
-    def bad(shown: object, reason: str, detail: str, remedy: str) -> None:
-        found.append(Problem(place, excerpt(shown), reason, detail, remedy))
+    found, bad = collector(place)
+    if not is_object(value, FIELDS, bad):
+        return found
 
     begun = [form for form in (RANKED, PAIR) if any(key in value for key in form[-2:])]
     if len(begun) > 1:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from llm.core.records.fields import TYPE_NAMES, Bad, check_characters, number_of, texts_of
+from llm.core.records.fields import TYPE_NAMES, Bad, check_characters, collector, is_object, number_of, texts_of
 from llm.core.records.problem import Problem, excerpt
 from llm.core.records.records import LEAST_WEIGHT, MISSING_KEY, ReadCounts, stream_records
 
@@ -66,13 +66,9 @@ def parse_dialogue(value: object, place: str) -> Dialogue | list[Problem]:
     """The dialogue that a JSON value is, or all that is wrong with it."""
     if isinstance(value, Problem):
         return [value]
-    if not isinstance(value, dict):
-        detail = f"it is {TYPE_NAMES[type(value)]}"
-        return [Problem(place, excerpt(value), "not an object", detail, f"write {{...}} with {FIELDS}")]
-    found: list[Problem] = []
-
-    def bad(shown: object, reason: str, detail: str, remedy: str) -> None:
-        found.append(Problem(place, excerpt(shown), reason, detail, remedy))
+    found, bad = collector(place)
+    if not is_object(value, FIELDS, bad):
+        return found
 
     begun = [form for form in FORMS if any(key in value for key in form)]
     forms = [form for form in begun if all(key in value for key in form)]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeGuard, TypeVar
 
 from llm.core.console import listed
-from llm.core.records.problem import excerpt
+from llm.core.records.problem import Problem, excerpt
 
 TYPE_NAMES = {
     dict: "an object",
@@ -22,6 +22,24 @@ TYPE_NAMES = {
 LARGEST = 1e6  # of weights and margins; much larger ones make a loss infinite or NaN
 Default = TypeVar("Default", float, None)
 Bad = Callable[[object, str, str, str], None]  # value, reason, detail, remedy
+
+
+def collector(place: str) -> tuple[list[Problem], Bad]:
+    """An empty list, and what adds to it a problem of the record in this place."""
+    found: list[Problem] = []
+
+    def bad(shown: object, reason: str, detail: str, remedy: str) -> None:
+        found.append(Problem(place, excerpt(shown), reason, detail, remedy))
+
+    return found, bad
+
+
+def is_object(value: object, fields: str, bad: Bad) -> TypeGuard[dict]:
+    """A record is one, with these fields."""
+    if isinstance(value, dict):
+        return True
+    bad(value, "not an object", f"it is {TYPE_NAMES[type(value)]}", f"write {{...}} with {fields}")
+    return False
 
 
 def label_values(reward_tokens: Sequence[str]) -> dict[object, float | None]:

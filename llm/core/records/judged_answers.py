@@ -14,8 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm.core.records.dialogues import ASSISTANT, USER, Dialogue, Message
-from llm.core.records.fields import TYPE_NAMES, check_characters, is_number, label_values, number_of, texts_of
-from llm.core.records.problem import Problem, excerpt
+from llm.core.records.fields import (
+    check_characters,
+    collector,
+    is_number,
+    is_object,
+    label_values,
+    number_of,
+    texts_of,
+)
+from llm.core.records.problem import Problem
 from llm.core.records.records import LEAST_WEIGHT, MISSING_KEY, ReadCounts, Record, parse_record, stream_records
 
 JUDGED = "judged answer"
@@ -63,13 +71,8 @@ def messages_of(record: Record) -> tuple[Message, ...]:
 
 
 def _of_texts(value: object, place: str) -> JudgedAnswer | list[Problem]:
-    found: list[Problem] = []
-
-    def bad(shown: object, reason: str, detail: str, remedy: str) -> None:
-        found.append(Problem(place, excerpt(shown), reason, detail, remedy))
-
-    if not isinstance(value, dict):
-        bad(value, "not an object", f"it is {TYPE_NAMES[type(value)]}", f"write {{...}} with {', '.join(FIELDS)}")
+    found, bad = collector(place)
+    if not is_object(value, ", ".join(FIELDS), bad):
         return found
     if missing := [key for key in FIELDS if key not in value]:
         bad(list(value), MISSING_KEY, f"no {', '.join(missing)}", f"a record has {', '.join(FIELDS)}")

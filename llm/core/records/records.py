@@ -20,12 +20,13 @@ from typing import TypeGuard, TypeVar
 from llm.core.console import count_of
 from llm.core.paths import PathSetting, find_files
 from llm.core.records.fields import (
-    TYPE_NAMES,
     Bad,
     answers_of,
     check_characters,
     chosen_of,
+    collector,
     dialogue_of,
+    is_object,
     label_values,
     labels_of,
     number_of,
@@ -287,13 +288,9 @@ def parse_preference(value: object, place: str) -> Preference | list[Problem]:
 
 
 def _parse(form: str, value: object, place: str, build: Callable[[dict, str, Bad], Parsed]) -> Parsed | list[Problem]:
-    if not isinstance(value, dict):
-        detail = f"it is {TYPE_NAMES[type(value)]}"
-        return [Problem(place, excerpt(value), "not an object", detail, f"write {{...}} with {FIELDS[form]}")]
-    found: list[Problem] = []
-
-    def bad(shown: object, reason: str, detail: str, remedy: str) -> None:
-        found.append(Problem(place, excerpt(shown), reason, detail, remedy))
+    found, bad = collector(place)
+    if not is_object(value, FIELDS[form], bad):
+        return found
 
     if missing := [key for key in REQUIRED[form] if key not in value]:
         bad(list(value), MISSING_KEY, f"no {', '.join(missing)}", f"a record has {FIELDS[form]}")

@@ -71,7 +71,9 @@ class TrainingArguments:
     )
     eval_steps: int = setting(100, "Updates between two evaluations.", range=COUNT)
     save_steps: int = setting(500, "Updates between two checkpoints.", range=COUNT)
-    bf16: bool = setting(True, "Train in bfloat16. On a CPU the default changes to false, and true is refused.")
+    bf16: bool = setting(
+        True, "Train in bfloat16. On a CPU the default is false; true needs lora and holds frozen weights in 16 bits."
+    )
     fp16_opt_level: str = setting(
         "O2", "With bf16: O1 is mixed precision, O2 keeps the weights in bfloat16, too.", choices=["O1", "O2"]
     )

@@ -147,9 +147,17 @@ def _resolve_precision(settings: Settings, has_cuda: bool) -> None:
     if has_cuda:
         return
     settings.change_default("device", "cpu", "this PaddlePaddle is a CPU build")
-    settings.change_default(
-        "bf16", False, "a CPU has no bfloat16 matrix kernel; float32 is used, without fp16_opt_level"
-    )
+    kernel = "a CPU has no bfloat16 matrix kernel"
+    if not (settings.is_written("bf16") and settings["bf16"]):
+        settings.change_default("bf16", False, f"{kernel}; float32 is used, without fp16_opt_level")
+    elif not settings["lora"]:
+        why = "with lora true it holds the frozen weights in 16 bits, and nothing else is in bfloat16"
+        settings.refuse("bf16", f"{kernel}; {why}. Write false or leave it out")
+    elif settings["fp16_opt_level"] == "O1":
+        settings.refuse("fp16_opt_level", f"{kernel}, and O1 is about products; write O2 or leave it out")
+    elif divided := [name for name in (layout.TENSOR, layout.PIPELINE) if layout.degree(settings, name) > 1]:
+        why = f"on a CPU frozen weights are held in 16 bits only where they are whole, and {divided[0]} divides them"
+        settings.refuse("bf16", f"{why}. Write false or leave it out")
 
 
 def _resolve_data(settings: Settings) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from paddlenlp.trainer import set_seed
 
 from llm.core import patches
-from llm.core.model import shapes
+from llm.core.model import shapes, widen
 from llm.core.model.adapters import lora
 from llm.core.model.config import load_config
 from llm.core.model.head.head_kinds import LM
@@ -36,9 +36,22 @@ def build_model(run: Run, attend, arguments: LibraryArguments):
         alpha=asked.lora_alpha,
         targets=asked.lora_target_modules,
         seed=run.training.seed,
+        dtype=run.trained_dtype,
     )
+    if run.only_holds_bfloat16:
+        widen.compute_in_float32(adapted.model, whole_head=True)
     say(lora.describe(adapted))
     return adapted
+
+
+def load_reference(run: Run, path: str, attend, arguments: LibraryArguments):
+    """A second model, which does not train."""
+    model = load_language_model(run, path, attend, arguments)
+    model.eval()
+    widen.freeze(model)
+    if run.only_holds_bfloat16:
+        widen.compute_in_float32(model, whole_head=True)
+    return model
 
 
 def load_language_model(run: Run, path: str, attend, arguments: LibraryArguments):

@@ -63,6 +63,15 @@ class Run:
         return "bfloat16" if self.training.bf16 and self.training.fp16_opt_level == "O2" else "float32"
 
     @property
+    def only_holds_bfloat16(self) -> bool:
+        """On a CPU bf16 is about the frozen matrices under adapters: held in 16 bits, computed with in float32."""
+        return self.training.bf16 and not environment.paddle_has_cuda()
+
+    @property
+    def trained_dtype(self) -> str:
+        return "float32" if self.only_holds_bfloat16 else self.weight_dtype
+
+    @property
     def keeps_checkpoints(self) -> bool:
         return not (self.data.benchmark or self.data.autotuner_benchmark)
 

@@ -113,6 +113,7 @@ def meet_ranks(run: Run) -> LibraryArguments:
         greater_is_better=run.more_is_better,
         disable_tqdm=not run.shows_bars,
         pipeline_parallel_config=pipeline.CONFIG,
+        bf16=run.training.bf16 and not run.only_holds_bfloat16,
     )
 
 
@@ -147,7 +148,7 @@ def needed_of_checkpoint(run: Run, learner: Learner) -> contents.Needed:
         weights=learner.weights,
         is_adapter=run.model.lora,
         is_tied=run.sizes.tie_word_embeddings,
-        bfloat16=run.weight_dtype == "bfloat16",
+        bfloat16=run.trained_dtype == "bfloat16",
         unified=run.training.unified_checkpoint,
         sums=(*COUNTED_BY_ALL, *names_of_sums(learner.objective)),
         best_at_end=run.training.load_best_model_at_end,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 INK = "#010203"  # replaced by the page's colour
 RIGHT, WRONG, OTHER = "#2f9e6e", "#d9584a", "#4c7fd0"
 SIZE = 4.2, 3.1  # inches
-MOST_INSIDE = 4  # entries of a legend that leave room for the lines
+MOST_INSIDE = 3  # entries of a legend that leave room for the lines
 
 
 def chart(title: str, draw: Any, *values: Any) -> str:

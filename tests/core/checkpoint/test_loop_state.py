@@ -91,6 +91,15 @@ def test_a_damaged_state_is_a_message(saved, name, value):
         loop_state.restore_random(folder, rank=1, ranks=2)
 
 
+def test_a_state_that_is_given_twice_is_a_message(saved):
+    """The library would take the last one."""
+    folder, _ = saved
+    text = (folder / loop_state.RANDOM).read_text()
+    (folder / loop_state.RANDOM).write_text(text.replace('"python":', '"python": 1, "python":'))
+    with pytest.raises(ValueError, match="'python' is given twice"):
+        loop_state.restore_random(folder, rank=1, ranks=2)
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000, b"5", b"[1, 2]", b'{"a": 1, "b": 2}'])
 def test_a_file_that_holds_no_states_is_a_message(saved, content):
     folder, _ = saved

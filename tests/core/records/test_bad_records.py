@@ -130,3 +130,10 @@ def test_a_set_without_usable_record_is_an_error(tmp_path, skip_bad):
     report = problems(write(tmp_path / "a", lines(row(labels=[]), row(src=3), row(src=4))), skip_bad=skip_bad)
     assert report.startswith("3 of 3 records cannot be used:")
     assert report.endswith("By reason: wrong type 2, no labels 1\nNo usable record is left.")
+
+
+def test_a_key_given_twice_is_found_among_hundreds_of_thousands(tmp_path):
+    """Looking through all the keys before it, for each of them, would take hours."""
+    keys = ", ".join(f'"{number}": 1' for number in (*range(400_000), 399_999))
+    path = write(tmp_path / "a", lines(GOOD, json.dumps(GOOD)[:-1] + f", {keys}}}"))
+    assert '"399999" - key given twice' in problems(path)

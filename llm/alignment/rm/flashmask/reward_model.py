@@ -10,7 +10,7 @@ from llm.alignment.rm.flashmask.reward_format import RewardFormat
 from llm.alignment.rm.flashmask.reward_run import RewardRun
 from llm.core import patches
 from llm.core.model import forward as forward_module
-from llm.core.model import pipeline, weights
+from llm.core.model import pipeline, weights, widen
 from llm.core.model.adapters import lora
 from llm.core.model.config import load_config
 from llm.core.model.grow_vocabulary import grow_vocabulary
@@ -79,7 +79,10 @@ def build_model(run: RewardRun, reward_format: RewardFormat, attend, arguments: 
         targets=run.model.lora_target_modules,
         new_placeholder=trains_placeholder_row(run, reward_format),
         seed=run.training.seed,
+        dtype=run.trained_dtype,
     )
+    if run.only_holds_bfloat16:
+        widen.compute_in_float32(adapted.model)
     say(lora.describe(adapted))
     return adapted
 

@@ -51,16 +51,17 @@ def attach(
     targets=None,
     new_placeholder=False,
     seed: int = 0,
+    dtype: str = "float32",
 ):
-    """A reward model with adapters, or without `tokens` a causal LM, of which nothing but what this module adds will
-    train. `base` is where its weights came from; a `new_placeholder` was added to the vocabulary."""
+    """A reward model with adapters of this `dtype`, or without `tokens` a causal LM, of which nothing but what this
+    module adds will train. `base` is where its weights came from; a `new_placeholder` was added to the vocabulary."""
     kind = kind_of(model.config)
     config = LoRAConfig(
         r=rank,
         lora_alpha=alpha,
         target_modules=[target_of(name) for name in dict.fromkeys(targets or PROJECTIONS)],
         trainable_modules=trainable_with(kind.name if kind else LM),
-        dtype=str(model.get_input_embeddings().weight.dtype).removeprefix("paddle."),
+        dtype=dtype,
         tensor_parallel_degree=model.config.tensor_parallel_degree,
         base_model_name_or_path=base,
     )
@@ -102,7 +103,7 @@ def _adapted(model, tokens: RewardTokens | None, config: LoRAConfig, new_placeho
     if new_placeholder:
         embedding = model.get_input_embeddings()
         _add_rows(model, PLACEHOLDER_ROW, embedding(paddle.to_tensor([tokens.placeholder])))
-        _embed_with(embedding, getattr(model, PLACEHOLDER_ROW), tokens.placeholder)
+        _embed_with(model, embedding, tokens.placeholder)
     adapted = LoRAModel(model, config)
     adapters = sum(name.endswith("lora_A") for name in adapted.get_trainable_state_dict())
     assert adapters == model.config.num_hidden_layers * len(config.target_modules), (adapters, config.target_modules)
@@ -115,12 +116,13 @@ def _add_rows(model, name: str, rows) -> None:
     setattr(model, name, parameter)
 
 
-def _embed_with(embedding, row_1E, token: int) -> None:
-    """The embedding gives this row for the token, and trains it, although its own weight is frozen."""
+def _embed_with(model, embedding, token: int) -> None:
+    """The embedding gives the placeholder its row, and trains it, although its own weight is frozen."""
     frozen = embedding.forward
 
     def forward(ids):
-        return paddle.where((ids == token).unsqueeze(-1), row_1E, frozen(ids))
+        row_1E = getattr(model, PLACEHOLDER_ROW)  # which may have been widened since
+        return paddle.where((ids == token).unsqueeze(-1), row_1E, frozen(ids).astype(row_1E.dtype))
 
     embedding.forward = forward
 

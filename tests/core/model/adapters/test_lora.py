@@ -7,6 +7,7 @@ import numpy as np
 import paddle
 import pytest
 from paddlenlp.transformers.llama import modeling
+from safetensors.numpy import save_file
 
 from llm.alignment.rm.flashmask import reward_argument
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
@@ -209,6 +210,15 @@ def test_weights_of_another_size_are_refused(saved, tokens):
         load(folder, tokens)
     file.unlink()
     with pytest.raises(ValueError, match="lora_A"):
+        load(folder, tokens)
+
+
+def test_a_tensor_in_two_files_is_refused(saved, tokens):
+    """One of the two would be left out, and nobody knows which is meant."""
+    folder, _ = saved
+    state = paddle.load(str(folder / "lora_model_state.pdparams"), return_numpy=True)
+    save_file({"reward_rows": state["reward_rows"]}, folder / "peft_model-00001-of-00001.safetensors")
+    with pytest.raises(ValueError, match="reward_rows is in two of its files"):
         load(folder, tokens)
 
 
