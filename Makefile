@@ -2,13 +2,17 @@
 PYTHON ?= python3
 VENV ?= .venv
 INSTALLED := $(VENV)/installed-$(shell cat requirements.txt requirements-shared.txt requirements-direct.txt pyproject.toml | cksum | cut -d' ' -f1)
-WORKERS ?= 2
+WORKERS ?= 3
 PYTEST := $(VENV)/bin/python -m pytest -q -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
-.PHONY: demo test test-fast test-peer test-faults lint docs install peer
+.PHONY: demo demo-dpo test test-fast test-peer test-faults lint docs install peer
 
 demo: install
 	$(VENV)/bin/python -m llm demo
+
+# After make demo: a policy is fine-tuned, and trained on pairs that the reward model ranks.
+demo-dpo: install
+	$(VENV)/bin/python -m llm demo-dpo
 
 # All tests. Those of a file stay in one process, where they share what its fixtures made; the long files come first.
 test: install

@@ -21,6 +21,10 @@ VERBS = {
         "what the reference of a DPO training says of its data, ahead of it",
     ),
     "demo": ("llm.demo.run_demo", "generate data, train a tiny process reward model on a CPU, score three solutions"),
+    "demo-dpo": (
+        "llm.demo.run_dpo_demo",
+        "after demo: fine-tune a policy, train it on pairs that the reward model ranks, measure its answers",
+    ),
     "generate": ("llm.data.generate_arithmetic", "write arithmetic word problems with labelled solutions"),
     "convert": ("llm.data.convert.convert", "write other data sets' files as this project's records"),
     "check": ("llm.check.check", "what training would refuse, drop or cut of a data set; with --config a dry run"),

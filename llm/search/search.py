@@ -156,8 +156,8 @@ def written(question: str, row: dict, found: Found, keep: str) -> Iterator[dict[
 
 
 def group(question: str, found: Found) -> dict[str, Any]:
-    """All solutions that differ, ranked. Values that are alike to one decimal are no preference."""
-    values = {"\n".join(solution): round(value, 1) for solution, value in found}
+    """All solutions that differ, ranked by whole numbers: of probabilities, those above one half before the others."""
+    values = {"\n".join(solution): round(value) for solution, value in found}
     if len(set(values.values())) < 2:
         return {"question": question, "error": "all solutions are equally good, so there is no pair"}
     return {"src": [f"{question}\n"], "tgt": [], "response": list(values), "sort": list(values.values())}
