@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 INSTALLED := $(VENV)/installed-$(shell cat requirements.txt requirements-shared.txt requirements-direct.txt pyproject.toml | cksum | cut -d' ' -f1)
-WORKERS ?= 2
+WORKERS ?= 3
 PYTEST := $(VENV)/bin/python -m pytest -q -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .PHONY: demo demo-dpo test test-fast test-peer test-faults lint docs install peer

@@ -7,6 +7,7 @@ are where the tiny configuration looks for them; an earlier demo's are written o
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -40,6 +41,7 @@ def main(argv: list[str]) -> None:
     output_dir = (WORKSPACE / settings["output_dir"]).resolve()
     show_scores(output_dir, WORKSPACE / dev)
     report = f"{settings['output_dir']}/report"
+    shutil.rmtree(WORKSPACE / report, ignore_errors=True)  # of an earlier demo, whose scores are not continued
     run("a report on the held-out data", "evaluate", "steps", settings["output_dir"], dev, "--output", report)
     print(f"\ndata {Path(train).parent}, base model {base}, reward model and its log {settings['output_dir']}")
     print(f"picture: {settings['output_dir']}/demo.svg, report: {report}/report.html")
