@@ -27,16 +27,10 @@ from llm.alignment.rm.flashmask.reward_metrics import (
 from llm.core.model.sizes import KNOWN
 from llm.core.records.comparisons import Comparison, parse_comparison
 from llm.core.records.dialogues import Dialogue, parse_dialogue
+from llm.core.records.fields import label_values
 from llm.core.records.judged_answers import JudgedAnswer, parse_judged
-from llm.core.records.records import (
-    BadRecords,
-    Preference,
-    Record,
-    label_values,
-    parse_preference,
-    parse_record,
-    read_records,
-)
+from llm.core.records.records import BadRecords, read_records
+from llm.core.records.reward_records import Preference, Record, parse_preference, parse_record
 from llm.core.run import checks
 from llm.core.run.arguments import MISPRINTS, is_unobeyed
 from llm.core.settings.parse import parse

@@ -13,7 +13,8 @@ from llm.benchmark.arguments import PADDED_BATCH
 from llm.benchmark.report import progress
 from llm.core import patches
 from llm.core.model import folder as folder_module
-from llm.core.records.records import ReadCounts, Record, iter_records
+from llm.core.records.records import ReadCounts, iter_records
+from llm.core.records.reward_records import Record
 from llm.core.rows.packing import choose_packing
 from llm.core.rows.prefix_tree import grow_trees
 from llm.core.rows.row import Row

@@ -9,7 +9,7 @@ import xxhash
 
 from llm.core.records.comparisons import Comparison
 from llm.core.records.dialogues import Dialogue
-from llm.core.records.records import Preference, Record
+from llm.core.records.reward_records import Preference, Record
 
 # Parts of Math-Shepherd are published with a blank src and the question before this, inside the first step.
 FIRST_STEP = re.compile(r"\bstep 1\s*:", re.IGNORECASE)

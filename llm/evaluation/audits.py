@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from llm.core.records.records import Record
+from llm.core.records.reward_records import Record
 from llm.evaluation.suite import Judged, Labels, ratio
 from llm.scoring.scores import Scores
 

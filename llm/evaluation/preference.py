@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from llm.core.records.records import Preference, Record, parse_preference
+from llm.core.records.reward_records import Preference, Record, parse_preference
 from llm.evaluation.suite import (
     Item,
     Judged,

@@ -12,7 +12,8 @@ import numpy as np
 
 from llm.alignment.rm.flashmask.reward_metrics import interval_metrics, step_metrics
 from llm.core.paths import SUFFIXES
-from llm.core.records.records import Record, iter_records
+from llm.core.records.records import iter_records
+from llm.core.records.reward_records import Record
 from llm.evaluation.suite import BadData, Item, Judged, Outcome, Progress, Suite, Table, mean
 
 LAST_PLACE, LENGTHS = 10, (1, 2, 4, 8, 16, 32)  # places from the last on are one; lengths up to each bound

@@ -10,7 +10,7 @@ from typing import Any
 
 from llm.core.records.json_stream import no_progress
 from llm.core.records.problem import Problem, excerpt
-from llm.core.records.records import Record
+from llm.core.records.reward_records import Record
 from llm.data.reading.rows import ROW_SUFFIXES, read_rows
 from llm.scoring.scores import Scores
 from llm.scoring.solutions import solutions_of

@@ -36,7 +36,7 @@ from llm.scoring.scores import THRESHOLD
 from llm.scoring.solutions import SPLITS, solutions_of
 
 if TYPE_CHECKING:
-    from llm.core.records.records import Record
+    from llm.core.records.reward_records import Record
     from llm.scoring.scorer import Scorer
 
 DTYPES = ("float32", "bfloat16")

@@ -22,7 +22,7 @@ from llm.alignment.rm.flashmask.reward_format import load_format
 from llm.core.cpu import environment
 from llm.core.model.head.head_kinds import LM, QUANTILE
 from llm.core.model.whole import read_whole
-from llm.core.records.records import Record
+from llm.core.records.reward_records import Record
 from llm.core.text.encoding import Sequence
 from llm.scoring import calibration as calibrations
 from llm.scoring.calibration import Calibration

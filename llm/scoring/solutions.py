@@ -16,7 +16,7 @@ from llm.core.records.fields import (
     is_object,
     steps_of,
 )
-from llm.core.records.records import Record
+from llm.core.records.reward_records import Record
 
 QUESTION, TEXTS = "question", ("solution", "response", "answer")
 FORMS = (

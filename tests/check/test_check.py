@@ -11,7 +11,7 @@ import pytest
 
 from llm.check.check import main
 from llm.core.records.json_stream import LONGEST
-from llm.core.records.records import LABELLED
+from llm.core.records.reward_records import LABELLED
 from llm.core.text.reading import reward_reading
 from llm.data.check.data_check import check_data
 from tests.data.check.records import line, write

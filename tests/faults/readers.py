@@ -32,7 +32,8 @@ from llm.core.model.attention import block_attention
 from llm.core.model.whole import LIST
 from llm.core.records.dialogues import iter_dialogues
 from llm.core.records.json_stream import no_progress
-from llm.core.records.records import LABELLED, PREFERENCES, ReadCounts, read_records
+from llm.core.records.records import ReadCounts, read_records
+from llm.core.records.reward_records import LABELLED, PREFERENCES
 from llm.core.run.work import needed_of_checkpoint
 from llm.core.strict_json import object_of
 from llm.core.text.load_tokenizer import load_tokenizer

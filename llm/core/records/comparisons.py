@@ -26,7 +26,8 @@ from llm.core.records.fields import (
     texts_of,
 )
 from llm.core.records.problem import Problem
-from llm.core.records.records import LEAST_WEIGHT, MISSING_KEY, ReadCounts, stream_records
+from llm.core.records.records import ReadCounts, stream_records
+from llm.core.records.reward_records import LEAST_WEIGHT, MISSING_KEY
 
 COMPARISON = "comparison"  # the form of these records
 RANKED, PAIR = ("src", "response", "sort"), ("chosen", "rejected")

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from llm.core.records.fields import TYPE_NAMES, Bad, check_characters, collector, is_object, number_of, texts_of
 from llm.core.records.problem import Problem, excerpt
-from llm.core.records.records import LEAST_WEIGHT, MISSING_KEY, ReadCounts, stream_records
+from llm.core.records.records import ReadCounts, stream_records
+from llm.core.records.reward_records import LEAST_WEIGHT, MISSING_KEY
 
 DIALOGUE = "dialogue"  # the form of these records
 SYSTEM, USER, ASSISTANT = ROLES = ("system", "user", "assistant")

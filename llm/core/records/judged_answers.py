@@ -24,7 +24,8 @@ from llm.core.records.fields import (
     texts_of,
 )
 from llm.core.records.problem import Problem
-from llm.core.records.records import LEAST_WEIGHT, MISSING_KEY, ReadCounts, Record, parse_record, stream_records
+from llm.core.records.records import ReadCounts, stream_records
+from llm.core.records.reward_records import LEAST_WEIGHT, MISSING_KEY, Record, parse_record
 
 JUDGED = "judged answer"
 FIELDS = ("prompt", "response", "label")

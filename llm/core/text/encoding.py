@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from llm.core.records.records import Preference, Record
+from llm.core.records.reward_records import Preference, Record
 from llm.core.text.prompts import prompts_of
 from llm.core.text.reward_tokens import RewardTokens, ids_in_context
 from llm.core.text.tokenizer import Tokenizer

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from functools import lru_cache
 from typing import NamedTuple
 
-from llm.core.records.records import Preference, Record
+from llm.core.records.reward_records import Preference, Record
 from llm.core.text.chat_template import compile_template
 from llm.core.text.reward_tokens import CONTEXT, ids_in_context
 from llm.core.text.tokenizer import Tokenizer

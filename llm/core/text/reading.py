@@ -11,7 +11,7 @@ from llm.core.records.comparisons import COMPARISON, Comparison, parse_compariso
 from llm.core.records.dialogues import DIALOGUE, Dialogue, parse_dialogue
 from llm.core.records.judged_answers import JUDGED, parse_judged
 from llm.core.records.problem import Problem
-from llm.core.records.records import LABELLED, PREFERENCES, parser_of
+from llm.core.records.reward_records import LABELLED, PREFERENCES, parser_of
 from llm.core.text.answers import AnswerEncoder
 from llm.core.text.encoding import StepEncoder
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from llm.core.console import count_of
 from llm.core.records.problem import Problem
-from llm.core.records.records import MISSING_KEY, OF_OTHER_FORM
+from llm.core.records.reward_records import MISSING_KEY, OF_OTHER_FORM
 from llm.data.check.finding import Examples, Finding
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from llm.core.records.dialogues import DIALOGUE, Dialogue
 from llm.core.records.json_stream import no_progress, read_values
 from llm.core.records.judged_answers import JUDGED
 from llm.core.records.problem import Problem
-from llm.core.records.records import LABELLED, PREFERENCES, Preference, ReadCounts, Record, forms_of
+from llm.core.records.records import ReadCounts
+from llm.core.records.reward_records import LABELLED, PREFERENCES, Preference, Record, forms_of
 from llm.core.text.encoding import Pair
 from llm.core.text.encoding import Sequence as Encoding
 from llm.core.text.parallel_encoding import encode_all

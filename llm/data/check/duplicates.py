@@ -9,7 +9,7 @@ from llm.core.console import count_of
 from llm.core.records.comparisons import Comparison
 from llm.core.records.dialogues import Dialogue
 from llm.core.records.judged_answers import JudgedAnswer
-from llm.core.records.records import Preference, Record
+from llm.core.records.reward_records import Preference, Record
 from llm.data.check.finding import Chart, Examples, Finding
 from llm.data.questions import key_of
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from llm.core.console import count_of
-from llm.core.records.records import Preference, Record
+from llm.core.records.reward_records import Preference, Record
 from llm.data.check.finding import Chart, Examples, Finding
 
 POSITIONS = 10  # shown one by one

@@ -17,7 +17,7 @@ from typing import Any
 from llm.core.console import count_of, visible
 from llm.core.records.comparisons import Comparison
 from llm.core.records.dialogues import Dialogue
-from llm.core.records.records import Preference, Record
+from llm.core.records.reward_records import Preference, Record
 from llm.data.check.finding import Chart, Examples, Finding
 from llm.data.questions import key_of, question_of
 

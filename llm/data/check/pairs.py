@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from llm.core.records.records import Preference, Record
+from llm.core.records.reward_records import Preference, Record
 from llm.data.check.finding import Chart, Finding
 from llm.data.check.histogram import Histogram
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from llm.core.console import count_of
 from llm.core.records.problem import Problem, excerpt
-from llm.core.records.records import Preference, Record
+from llm.core.records.reward_records import Preference, Record
 from llm.data.convert.form import Note
 
 SHOWN_PROBLEMS = 20

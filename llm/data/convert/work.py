@@ -12,7 +12,7 @@ from llm.core.console import listed
 from llm.core.records.fields import check_characters, label_values
 from llm.core.records.json_stream import no_progress
 from llm.core.records.problem import Problem, excerpt
-from llm.core.records.records import Preference, Record, parse_preference, parse_record
+from llm.core.records.reward_records import Preference, Record, parse_preference, parse_record
 from llm.data.convert.counts import Counts
 from llm.data.convert.finish import finished
 from llm.data.convert.form import RIGHT, WRONG, Format, Note, Options, Row, Unfit, Unusable

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import xxhash
 
-from llm.core.records.records import Preference, Record
+from llm.core.records.reward_records import Preference, Record
 from llm.data.questions import key_of, question_of
 
 WITHOUT_LABELS = -1.0

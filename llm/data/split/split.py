@@ -19,7 +19,8 @@ from pathlib import Path
 from llm.core.console import ArgumentParser, bounded, count_of, plain_errors
 from llm.core.paths import find_files
 from llm.core.records.reading_bar import reading_bar
-from llm.core.records.records import LABELLED, ReadCounts, find_form, iter_records
+from llm.core.records.records import ReadCounts, find_form, iter_records
+from llm.core.records.reward_records import LABELLED
 from llm.data.output import check_outputs
 from llm.data.split.draw import Questions, draw
 from llm.data.written_records import NOWHERE, copy_records, stamps

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from llm.core.records.records import Record
+from llm.core.records.reward_records import Record
 from llm.core.text.encoding import Sequence
 
 # (hidden states [K, E], which of them each mark is at [M], the token after each mark [M]) -> [M, C]

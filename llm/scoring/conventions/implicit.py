@@ -13,7 +13,7 @@ import numpy as np
 
 from llm.core.records.dialogues import ASSISTANT, Message
 from llm.core.records.judged_answers import messages_of
-from llm.core.records.records import Record
+from llm.core.records.reward_records import Record
 from llm.core.run.answer_format import AnswerFormat
 from llm.core.text.answers import texts_of
 from llm.core.text.encoding import Sequence

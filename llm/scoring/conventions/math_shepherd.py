@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 
 from llm.alignment.rm.flashmask.reward_format import FormatValues, make_format
-from llm.core.records.records import Record
+from llm.core.records.reward_records import Record
 from llm.core.text.encoding import Sequence
 from llm.core.text.tokenizer import Tokenizer
 from llm.scoring.conventions import own

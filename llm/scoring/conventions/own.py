@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from llm.alignment.rm.flashmask.reward_format import RewardFormat, as_outcome
-from llm.core.records.records import Record
+from llm.core.records.reward_records import Record
 from llm.core.text.encoding import Sequence, StepEncoder
 from llm.scoring.conventions.convention import Convention, first_minus_second
 

@@ -6,7 +6,7 @@ which a head of two layers tells two classes apart; class 1 is right.
 
 from __future__ import annotations
 
-from llm.core.records.records import Record
+from llm.core.records.reward_records import Record
 from llm.core.text.encoding import Sequence
 from llm.core.text.tokenizer import Tokenizer
 from llm.scoring.conventions.convention import Convention, second_minus_first

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from llm.core.records.records import Record
+from llm.core.records.reward_records import Record
 from llm.core.text.chat_template import compile_template
 from llm.core.text.encoding import Sequence
 from llm.core.text.tokenizer import Tokenizer

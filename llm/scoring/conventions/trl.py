@@ -6,7 +6,7 @@ right. PURE-PRM-7B is the same with a blank line as the separator.
 
 from __future__ import annotations
 
-from llm.core.records.records import Record
+from llm.core.records.reward_records import Record
 from llm.core.text.encoding import Sequence
 from llm.core.text.tokenizer import Tokenizer
 from llm.scoring.conventions.convention import Convention, second_minus_first

@@ -6,7 +6,7 @@ output at the end token behind them is the score's log-odds. All prefixes share 
 
 from __future__ import annotations
 
-from llm.core.records.records import Record
+from llm.core.records.reward_records import Record
 from llm.core.text.encoding import Sequence
 from llm.core.text.tokenizer import Tokenizer
 from llm.scoring.conventions.convention import Convention, only_column

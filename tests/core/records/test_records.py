@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm.core.records.records import BadRecords, ReadCounts, Record, iter_records, read_records
+from llm.core.records.records import BadRecords, ReadCounts, iter_records, read_records
+from llm.core.records.reward_records import Record
 from tests.core.records.files import GOOD, SAMPLE, check_records, lines, problems, row, write
 
 TEXT = st.text(max_size=12)

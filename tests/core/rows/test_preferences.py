@@ -6,15 +6,8 @@ import json
 
 import pytest
 
-from llm.core.records.records import (
-    LABELLED,
-    PREFERENCES,
-    BadRecords,
-    Preference,
-    find_form,
-    parse_preference,
-    read_records,
-)
+from llm.core.records.records import BadRecords, find_form, read_records
+from llm.core.records.reward_records import LABELLED, PREFERENCES, Preference, parse_preference
 
 GOOD = {"src": ["q"], "tgt": [], "response": ["better ", "worse"], "sort": [1, 0]}
 STEPS = {"src": ["q"], "responses": ["s"], "labels": ["+"]}

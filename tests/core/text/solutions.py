@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from llm.core.records.records import Record
+from llm.core.records.reward_records import Record
 from llm.core.text.encoding import StepEncoder
 
 PLACEHOLDER = "ки"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from llm.core.records.records import Preference, Record
+from llm.core.records.reward_records import Preference, Record
 from llm.core.rows.prefix_tree import lone_tree
 from llm.core.text.encoding import StepEncoder
 

@@ -9,7 +9,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from llm.core.records.records import Record
+from llm.core.records.reward_records import Record
 from llm.core.text import parallel_encoding
 from llm.core.text.answers import Answer
 from llm.core.text.encoding import EncodeCounts, Sequence, StepEncoder

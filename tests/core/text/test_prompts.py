@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llm.core.records.records import Record
+from llm.core.records.reward_records import Record
 from llm.core.text.chat_template import compile_template
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.core.text.prompts import messages_of, prompts_of, start_ids

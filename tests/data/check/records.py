@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from llm.core.records.records import Preference, Record
+from llm.core.records.reward_records import Preference, Record
 
 
 def record(*labels: float | None, question: str = "How many?", steps: tuple[str, ...] = (), number: int = 1) -> Record:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from llm.core.records.records import LABELLED, PREFERENCES, Preference
+from llm.core.records.reward_records import LABELLED, PREFERENCES, Preference
 from llm.core.text import parallel_encoding
 from llm.core.text.encoding import StepEncoder
 from llm.core.text.reading import reward_reading

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from llm.core.records.fields import label_values
-from llm.core.records.records import parse_preference, parse_record
+from llm.core.records.reward_records import parse_preference, parse_record
 from llm.data.convert.form import Options
 from llm.data.convert.registry import FORMATS, WRITABLE
 from llm.data.convert.work import Job, convert_files

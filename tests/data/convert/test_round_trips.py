@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from llm.core.records.fields import label_values
-from llm.core.records.records import parse_record
+from llm.core.records.reward_records import parse_record
 from llm.data.convert.form import Note, Options, Unfit
 from llm.data.convert.placeholders import INSEPARABLE, PLACEHOLDER
 from llm.data.convert.registry import FORMATS, WRITABLE

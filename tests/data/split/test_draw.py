@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm.core.records.records import Preference, Record
+from llm.core.records.reward_records import Preference, Record
 from llm.data.questions import question_of
 from llm.data.split.draw import Questions, draw
 

@@ -11,16 +11,8 @@ from llm.alignment.rm.flashmask.reward_argument import DataArgument
 from llm.alignment.rm.flashmask.reward_format import RewardFormat
 from llm.core.console import count_of
 from llm.core.paths import find_files
-from llm.core.records.records import (
-    FIELDS,
-    LABELLED,
-    PREFERENCES,
-    Preference,
-    ReadCounts,
-    Record,
-    find_form,
-    iter_records,
-)
+from llm.core.records.records import ReadCounts, find_form, iter_records
+from llm.core.records.reward_records import FIELDS, LABELLED, PREFERENCES, Preference, Record
 from llm.core.run import packed_rows, row_cache
 from llm.core.run.packed_rows import PackedRows
 from llm.core.text.encoding import StepEncoder

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from llm.core.model.head.head_kinds import LM, QUANTILE, TRAINED
 from llm.core.records.fields import LARGEST
-from llm.core.records.records import LEAST_WEIGHT
+from llm.core.records.reward_records import LEAST_WEIGHT
 from llm.core.run import arguments
 from llm.core.run.arguments import setting
 from llm.core.settings.ranges import Range

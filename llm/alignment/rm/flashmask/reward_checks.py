@@ -6,7 +6,7 @@ from __future__ import annotations
 from llm.alignment.rm.flashmask.reward_format import split_reward_tokens
 from llm.alignment.rm.flashmask.reward_metrics import OUTCOME_METRICS, PREFERENCE_METRICS, STEP_METRICS
 from llm.core.model.head.head_kinds import LM, QUANTILE
-from llm.core.records.records import LABELLED, PREFERENCES
+from llm.core.records.reward_records import LABELLED, PREFERENCES
 from llm.core.run import checks
 from llm.core.settings.settings import Settings
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_type_hints
 
 from llm.core.files import write_json
-from llm.core.records.records import Record
+from llm.core.records.reward_records import Record
 from llm.core.strict_json import read_object
 from llm.core.text.encoding import StepEncoder
 from llm.core.text.load_tokenizer import load_tokenizer

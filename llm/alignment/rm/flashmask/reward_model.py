@@ -18,7 +18,7 @@ from llm.core.model.head import heads, reward_head
 from llm.core.model.head.chunked_logsumexp import log_normaliser
 from llm.core.model.load import weight_files
 from llm.core.parallel.ranks import say
-from llm.core.records.records import PREFERENCES
+from llm.core.records.reward_records import PREFERENCES
 from llm.core.text.reward_tokens import RewardTokens
 from llm.core.train.library_arguments import LibraryArguments
 

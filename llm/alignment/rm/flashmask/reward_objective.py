@@ -25,7 +25,7 @@ from llm.core.model.head.losses import (
     rewards,
     vocabulary_cross_entropy,
 )
-from llm.core.records.records import PREFERENCES
+from llm.core.records.reward_records import PREFERENCES
 
 MODEL_INPUTS = ("input_ids", "position_ids", "end_row", "scored")
 

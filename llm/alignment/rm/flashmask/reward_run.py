@@ -17,7 +17,7 @@ from llm.alignment.rm.flashmask.reward_argument import (
 )
 from llm.alignment.rm.flashmask.reward_format import FormatValues
 from llm.core.parallel import layout
-from llm.core.records.records import LABELLED
+from llm.core.records.reward_records import LABELLED
 from llm.core.rows.label_weights import balancing_weight
 from llm.core.run.packed_rows import PackedRows
 from llm.core.run.resolve import resolve_settings

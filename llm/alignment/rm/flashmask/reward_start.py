@@ -11,7 +11,7 @@ from llm.alignment.rm.flashmask.reward_objective import objective_of
 from llm.alignment.rm.flashmask.reward_run import RewardRun
 from llm.core.model import shapes
 from llm.core.model.adapters import lora
-from llm.core.records.records import PREFERENCES
+from llm.core.records.reward_records import PREFERENCES
 from llm.core.rows.payload import Labels, Pairs
 from llm.core.run.work import Learner
 

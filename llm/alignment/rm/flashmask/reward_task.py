@@ -14,7 +14,7 @@ from llm.alignment.rm.flashmask.reward_format import FormatValues, RewardFormat,
 from llm.alignment.rm.flashmask.reward_run import RewardRun, fit_to_tokenizer, resolve_run
 from llm.core.parallel import ranks
 from llm.core.parallel.ranks import say
-from llm.core.records.records import Record
+from llm.core.records.reward_records import Record
 from llm.core.rows.label_weights import weigh_labels, weigh_solutions
 from llm.core.run.packed_rows import PackedRows, Rows, weighed
 from llm.core.run.start import note_on_saving, read_tokenizer
