@@ -39,7 +39,8 @@ def state(names):
 names = json.loads(sys.argv[1])
 moments = [state(names)]  # nothing of this project is imported yet
 for module in pkgutil.walk_packages(llm.__path__, "llm."):
-    if not module.name.endswith(("__main__", "answers_trl", "peer_trl", "scoring_peer")):  # which run in an environment of its own
+    of_other_environments = ("answers_trl", "peer_trl", "scoring_peer")
+    if not module.name.endswith(("__main__", *of_other_environments)):
         importlib.import_module(module.name)
 moments.append(state(names))
 
