@@ -129,7 +129,7 @@ def test_the_command(tiny, tmp_path, capsys):
     common = {"max_steps": 2, "save_strategy": "no", "evaluation_strategy": "no", "max_seq_len": 512}
     train(write_config(tmp_path / "run", **data_of(tiny), **common))
     words = ["steps", str(tmp_path / "run/out"), str(tiny / "dev.jsonl"), "--output", str(tmp_path / "audit")]
-    main([*words, "--confident", "0.4"])
+    main([*words, "--confident", "0.5"])
     found = json.loads((tmp_path / "audit/audit.json").read_text())
     assert found["suspects"] == len(read_lines(tmp_path / "audit/suspects.jsonl"))
     assert set(found["explained"]) == set(audits.PROPERTIES) and set(found["sensitivity"]) == set(audits.WRITINGS)

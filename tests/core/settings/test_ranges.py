@@ -42,14 +42,14 @@ def test_the_schema_of_a_range_accepts_what_parsing_accepts(case, number):
     owner = of_range(case[0])
     settings = parse((owner,), [f"--number={number!r}"], "")
     is_finite = abs(number) != float("inf")
-    valid = jsonschema.Draft202012Validator(json_schema((owner,))).is_valid({"number": number}) and is_finite
+    valid = jsonschema.Draft202012Validator(json_schema((owner,), "run.py")).is_valid({"number": number}) and is_finite
     assert valid is not bool(settings.problems)
 
 
 def test_null_is_no_number():
     settings = parse((of_range(Range(1, 2)),), ["--number=null"], "")
     assert settings["number"] is None and not settings.problems
-    jsonschema.validate({"number": None}, json_schema((of_range(Range(1, 2)),)))
+    jsonschema.validate({"number": None}, json_schema((of_range(Range(1, 2)),), "run.py"))
 
 
 def test_numbers_outside_are_reported_with_the_other_problems_and_nothing_more_is_said_of_them(tmp_path):
