@@ -184,7 +184,8 @@ CASES = (
 @pytest.mark.runs
 def test_measured_memory():
     """What PaddlePaddle allocates for a step: weights, gradients, moments and kept activations to 0.2 %, the peak never
-    more than estimated and at most 9 % less, of fine-tuning 10 %. In a process of its own, with PaddleNLP's layers as on a GPU."""
+    more than estimated and at most 9 % less, in fine-tuning 10 %. In a process of its own, with PaddleNLP's layers as
+    on a GPU."""
     cases = [case for case in CASES if "flash" not in case or kernels()[0] is not None]
     done = subprocess.run(
         [sys.executable, "tests/estimate/measured_memory.py", *cases], cwd=REPOSITORY, capture_output=True, text=True
