@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 from tqdm import tqdm
@@ -168,9 +168,9 @@ def _log_odds(place: str, values: object, steps: int) -> np.ndarray:
 
 
 def _is_probability(value: object) -> bool:
-    return _is_number(value) and 0 <= value <= 1  # type: ignore[operator]
+    return _is_number(value) and 0 <= value <= 1
 
 
-def _is_number(value: object) -> bool:
-    """That a float can hold."""
-    return type(value) in (int, float) and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
+def _is_number(value: object) -> TypeGuard[float]:
+    """That a float can hold; true and false are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

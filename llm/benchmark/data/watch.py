@@ -52,7 +52,7 @@ def watch(command: list[str], texts: tuple[str, ...] = ()) -> Watched:
                 looked = now
                 found.peak_bytes = _larger(found.peak_bytes, _bytes(process.pid))
     finally:
-        os.close(screen)  # a command that is still running is told that its terminal is gone
+        os.close(screen)  # a command that is still running gets a SIGHUP
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     found.seconds, found.cpu_seconds = time.perf_counter() - begin, usage.ru_utime + usage.ru_stime

@@ -28,7 +28,7 @@ def read_rows(
     where the file is not JSON.
 
     `columns` are those wanted of a Parquet file, which can leave the others unread. `progress` is called with the bytes
-    of the file that were read since its last call. Separated values (.csv, .tsv) and token ids (.idx, .bin) are told
+    of the file that were read since its last call. Separated values (.csv, .tsv) and token ids (.idx, .bin) are known
     by their names, all else by its content.
     """
     if path.suffix in INDEXED:

@@ -99,7 +99,7 @@ def test_a_file_that_mixes_both_forms_is_refused_with_both_names(tmp_path, form,
 
 @pytest.mark.parametrize("form, first", [(LABELLED, STEPS), (PREFERENCES, GOOD)])
 def test_a_record_of_both_forms_is_refused_with_both_names(tmp_path, form, first):
-    """Wherever it stands, and also where bad records are dropped: half of it would be passed over."""
+    """Wherever it stands, and also where bad records are dropped: half of it would be ignored."""
     with pytest.raises(BadRecords, match="record of both forms .* labelled record .* preference record"):
         find_form(write(tmp_path / "a.jsonl", STEPS | GOOD))
     report = report_of(write(tmp_path / "b.jsonl", first, STEPS | GOOD), form=form, skip_bad=True)

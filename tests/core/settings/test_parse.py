@@ -129,7 +129,7 @@ def test_words_of_the_command_line_mean(words, name, value):
     ],
 )
 def test_words_that_are_refused(words, parts):
-    """Nothing on a command line is guessed at or passed over; the line has key, value, reason and remedy."""
+    """Nothing on a command line is guessed or ignored; the line has key, value, reason and remedy."""
     line = one_problem(read, *words.split(" "))
     assert line.startswith("command line: ")
     assert [part for part in parts if part not in line] == []
