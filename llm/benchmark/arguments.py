@@ -12,7 +12,7 @@ from llm.core.cpu import environment
 from llm.core.model.families import FAMILIES, GRANULARITIES
 from llm.core.paths import REPOSITORY
 
-PEER_PYTHON = REPOSITORY / ".venv/peer/bin/python"  # where make peer puts it
+TRL_OF_PRM, TRL_OF_ANSWERS = "0.21.0", "1.16.0"  # the last that trains PRMs in its main part; the newest
 PADDED_BATCH = 8  # solutions that are padded to the longest of them; packed rows come one at a time
 
 
@@ -84,7 +84,7 @@ def answers(parser: ArgumentParser) -> None:
     parser.add_argument("--rounds", type=whole, default=2, help="times that each is measured (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=5.0, help="least time of a measurement (default: %(default)s)")
     _model_sizes(parser)
-    _peer_environment(parser)
+    _peer_environment(parser, TRL_OF_ANSWERS)
     parser.add_argument("--goal", type=float, help="say of each whether this project is so many times as fast")
 
 
@@ -109,14 +109,19 @@ def serving(parser: ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="that the clients ask (default: %(default)s)")
 
 
-def _peer_environment(parser: ArgumentParser) -> None:
+def _peer_environment(parser: ArgumentParser, trl: str = TRL_OF_PRM) -> None:
     parser.add_argument(
         "--peer_python",
         type=lambda text: Path(text).absolute(),  # not resolved: an environment's Python is a link
-        default=PEER_PYTHON,
-        help="Python of an environment with TRL (default: that of `make peer`)",
+        default=REPOSITORY / f".venv/trl-{trl}/bin/python",
+        help=f"Python of an environment with TRL (default: that of `make peer`, {trl})",
     )
     parser.add_argument("--threads", type=whole, default=environment.threads(), help="(default: %(default)s)")
+    parser.add_argument(
+        "--float32_only",
+        action="store_true",
+        help="leave out its bfloat16, which can take ten times as long on a processor without instructions for it",
+    )
 
 
 def scaling(parser: ArgumentParser) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from llm.benchmark import children, run_benchmark
-from llm.benchmark.arguments import parse
+from llm.benchmark.arguments import TRL_OF_ANSWERS, TRL_OF_PRM, parse
 from llm.benchmark.peer import peer
 from llm.benchmark.peer.fast_tokenizer import special_tokens, tokenizer_json
 from llm.benchmark.training import training
@@ -146,12 +146,13 @@ def test_a_folders_own_tokenizer_json_is_taken_as_it_is(tiny, tokenizer, tmp_pat
         tokenizer_json(object(), str(tmp_path))
 
 
-def test_the_requirements_of_trl_are_complete_and_pinned():
+@pytest.mark.parametrize(("trl", "transformers"), [(TRL_OF_PRM, "4.55.4"), (TRL_OF_ANSWERS, "5.24.0")])
+def test_the_requirements_of_trl_are_complete_and_pinned(trl, transformers):
     """The same `make peer` gives the same rival next year."""
-    lines = peer.PEER_SCRIPT.with_name("peer_requirements.txt").read_text(encoding="utf-8").splitlines()
+    lines = peer.PEER_SCRIPT.with_name(f"trl-{trl}.txt").read_text(encoding="utf-8").splitlines()
     pins = [line for line in lines if line and not line.startswith("#")]
     assert all(pin.count("==") == 1 for pin in pins)
-    assert {"trl==0.21.0", "transformers==4.55.4", "torch==2.13.0"} <= set(pins)
+    assert {f"trl=={trl}", f"transformers=={transformers}", "torch==2.13.0"} <= set(pins)
 
 
 @pytest.mark.skipif(not PEER_PYTHON, reason="LLM_PEER_PYTHON names no Python with TRL (make peer)")

@@ -41,12 +41,7 @@ class Counted:
 
     def __call__(self, features):
         batch = self.collator(features)
-        if "input_ids" in batch:
-            self.computed += batch["input_ids"].numel()
-        else:  # a pair: both answers behind the prompt, padded to the longest
-            rows, prompt = batch["prompt_input_ids"].shape
-            answer = max(batch[f"{side}_input_ids"].shape[1] for side in ("chosen", "rejected"))
-            self.computed += 2 * rows * (prompt + answer)
+        self.computed += batch["input_ids"].numel()
         return batch
 
 
@@ -92,7 +87,7 @@ def measure(job: dict) -> dict:
             callbacks=[clock],
         )
         rows = trainer.train_dataset
-        columns = [name for name in rows.column_names if name.endswith("input_ids")]
+        columns = [name for name in rows.column_names if name.endswith("_ids")]
         lengths = [sum(len(row[name]) for name in columns) for row in rows]
         trainer.train_dataset = rows.select(sorted(range(len(rows)), key=lengths.__getitem__)[-WARM_UP:])
         trainer.train()

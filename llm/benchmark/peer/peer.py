@@ -12,7 +12,7 @@ from llm.benchmark.peer.fast_tokenizer import special_tokens, tokenizer_json
 from llm.benchmark.report import ONE, TEXT, TIMES, WHOLE, describe, megabytes, show, table
 from llm.benchmark.training.training import CHILD, describe_model
 from llm.benchmark.training.training_run import job_of
-from llm.benchmark.turns import Ours, take_turns
+from llm.benchmark.turns import Ours, left_out, take_turns
 from llm.core.console import count_of
 
 PEER_SCRIPT = Path(__file__).with_name("peer_trl.py")
@@ -46,7 +46,7 @@ def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
     rows = [figures(trainer, runs, len(solutions.sequences)) for trainer, runs in results.items()]
     rows[0]["tokens"] = solutions.token_count
     ratios = compare(rows[0], rows[1:], arguments.goal)
-    peer, one = results[DEFAULT][0], results[OURS][0]
+    one, peer = (runs[0] for runs in list(results.values())[:2])
     cpu_settings = set_here | {"MKL_NUM_THREADS": str(arguments.threads)}
     show(
         "\n".join([*solutions.about, describe(cpu_settings), *describe_model(one, size)]),
@@ -56,6 +56,7 @@ def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
         f"{peer['parameters']:,}. TRL trains in bfloat16 by default. seconds: a pass over the "
         f"solutions after a warm-up, the best of {arguments.rounds} rounds in which the trainers take turns, each in a "
         f"process of its own with {arguments.threads} threads."
+        + left_out(arguments)
         + (f" goal: this project {arguments.goal:g} times as fast." if arguments.goal else ""),
         outcome={
             "benchmark": "peer",
@@ -64,7 +65,7 @@ def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
             "threads": arguments.threads,
             "sizes": size,
             "trainers": {row["trainer"]: {k: v for k, v in row.items() if k != "trainer"} for row in rows},
-            "ratio_to_default": ratios[DEFAULT],
+            "ratio_to_default": ratios.get(DEFAULT),
             "ratio_to_fastest_float32": min(ratio for name, ratio in ratios.items() if "float32" in name),
             "ratio_to_fastest": min(ratios.values()),
             "goal": arguments.goal,
