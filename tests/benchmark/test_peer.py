@@ -38,7 +38,8 @@ def faked(monkeypatch):
         calls.append((command, job, environment))
         result = {"updates": 2, "computed": 900, "parameters": 5000, "peak_bytes": 3_000_000}
         if command == training.CHILD:
-            return {**result, "seconds": 4.0, "attention": "some attention"}
+            floor = {"multiply_adds": 3e9, "matrix_rate": 1e9}
+            return {**result, **floor, "seconds": 4.0, "attention": "some attention"}
         trainer = next(
             name
             for name, settings in peer.VARIANTS.items()
@@ -76,6 +77,7 @@ def test_each_ratio_is_that_of_the_best_rounds_and_every_one_is_held_against_the
     verdicts = {name: result["trainers"][name]["verdict"] for name in SECONDS}
     assert verdicts == {name: "reached" if seconds / 4 >= 10 else "not reached" for name, seconds in SECONDS.items()}
     assert result["ratio_to_default"] == 10.0
+    assert result["trainers"][peer.OURS]["floor_share"] == 0.75
     assert result["ratio_to_fastest_float32"] == 15.0
     assert result["ratio_to_fastest"] == 7.5
     assert out.count("not reached") == 1 + 1  # in the table and in the JSON
