@@ -83,7 +83,7 @@ def ways_of_trl(workload: Workload, counted: int, arguments: argparse.Namespace)
         "per_device_train_batch_size": PADDED_BATCH,
         "gradient_accumulation_steps": of_update // PADDED_BATCH,
         "max_length": arguments.max_seq_len,
-        "gradient_checkpointing": False,  # on by default: all layers would be computed forward twice
+        "activation_checkpointing": False,  # TRL turns it on, which computes all layers forward twice
         **SILENT,
     }
     ways = {name: common | settings for name, settings in PRECISIONS.items()}

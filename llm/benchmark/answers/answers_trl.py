@@ -5,6 +5,7 @@ JSON; what was measured is one JSON line. Each word of the texts is one token, s
 end token, which this project's answers have, is added by TRL or written here.
 """
 
+import copy
 import json
 import re
 import sys
@@ -77,6 +78,8 @@ def measure(job: dict) -> dict:
     torch.manual_seed(0)
     model = LlamaForCausalLM(LlamaConfig(**job["sizes"], use_cache=False, tie_word_embeddings=True))
     trainer_of, config_of = (SFTTrainer, SFTConfig) if job["task"] == "sft" else (DPOTrainer, DPOConfig)
+    # its own copy of a model that comes from no folder fails: it looks for the folder
+    reference = {"ref_model": copy.deepcopy(model)} if job["task"] == "dpo" else {}
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         trainer = trainer_of(
@@ -85,6 +88,7 @@ def measure(job: dict) -> dict:
             train_dataset=Dataset.from_list(rows_of(job)),
             processing_class=make_tokenizer(job["sizes"]["vocab_size"]),
             callbacks=[clock],
+            **reference,
         )
         rows = trainer.train_dataset
         columns = [name for name in rows.column_names if name.endswith("_ids")]
