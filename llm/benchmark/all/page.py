@@ -26,7 +26,7 @@ def write_page(folder: Path, machine: str, text: str, rows: list[dict[str, Any]]
 
 
 def bars(axes: Axes, rows: list[dict[str, Any]]) -> None:
-    """Ratios on a logarithmic axis: where they are 1 both are as fast, and where the black line ends this project
+    """Ratios on a logarithmic axis: where they are 1 both are as fast, and the grey line is where this project
     would be if it did nothing but its matrix products."""
     places = range(len(rows))
     for shift, (precision, colour) in zip((-BAR / 2, BAR / 2), PRECISIONS.items(), strict=True):
