@@ -11,8 +11,8 @@ import contextlib
 import numpy as np
 import paddle
 from paddle.distributed.fleet.meta_optimizers.dygraph_optimizer import HybridParallelOptimizer
-from paddlenlp.trainer import PrinterCallback, ProgressCallback, TrainerCallback
 from paddlenlp.trainer.integrations import TensorBoardCallback, VisualDLCallback
+from paddlenlp.trainer.trainer_callback import PrinterCallback, ProgressCallback, TrainerCallback
 
 from llm.core.console import listed
 from llm.core.model import pipeline

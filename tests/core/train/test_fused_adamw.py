@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(build.kernels()[0] is None, reason=build.kernels
 UPDATES = 5
 SHAPES = {"embedding": [300, 64], "matrix": [1025, 70], "bias": [1025], "norm": [1], "frozen": [8]}
 DECAYED = ("embedding", "matrix", "frozen")
-MAX_NORM = 1.0
+MAX_NORM, RATE = 1.0, 0.01
 
 
 def library_clip(pairs) -> list:
@@ -32,10 +32,10 @@ def start(fused: bool, dtype: str = "float32", **settings):
     weights = {}
     for name, shape in SHAPES.items():
         numbers = draw.standard_normal(shape).astype("float32")
-        weights[name] = paddle.create_parameter(shape, dtype)
+        weights[name] = paddle.create_parameter(shape, dtype, default_initializer=paddle.nn.initializer.Constant(0.0))
         weights[name].set_value(paddle.to_tensor(numbers).astype(dtype))
         weights[name].stop_gradient = name == "frozen"
-    schedule = paddle.optimizer.lr.LinearWarmup(paddle.optimizer.lr.CosineAnnealingDecay(0.01, 10), 2, 0.0, 0.01)
+    schedule = paddle.optimizer.lr.LinearWarmup(paddle.optimizer.lr.CosineAnnealingDecay(RATE, 10), 2, 0.0, RATE)
     decayed = [weights[name].name for name in DECAYED]
     parameters = [weight for weight in weights.values() if not weight.stop_gradient]
     optimizer = paddle.optimizer.AdamW(
@@ -79,9 +79,10 @@ def state_of(weights: dict, optimizer) -> dict[str, np.ndarray]:
 
 
 def assert_equal(one: dict, other: dict) -> None:
+    """But for the rounding of single numbers, which in Paddle depends on the processor."""
     assert one.keys() == other.keys()
     for name, value in one.items():
-        np.testing.assert_array_equal(value, other[name], name)
+        np.testing.assert_allclose(other[name], value, rtol=5e-7, atol=5e-7 * RATE, err_msg=name)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def assert_equal(one: dict, other: dict) -> None:
     ],
     ids=["usual", "other betas", "no epsilon"],
 )
-def test_every_number_is_that_of_the_library(settings):
+def test_weights_and_moments_are_those_of_the_library(settings):
     expected, fused = start(False, **settings), start(True, **settings)
     for run in (expected, fused):
         train(*run)

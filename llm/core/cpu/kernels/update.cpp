@@ -7,13 +7,6 @@
 #include <numeric>
 #include <vector>
 
-// Paddle rounds products before it adds them, and the weights are to be the same to the last bit.
-#if defined(__clang__)
-#pragma clang fp contract(off)
-#else
-#pragma GCC optimize("fp-contract=off")
-#endif
-
 namespace {
 
 constexpr int64_t BLOCK = 1024;     // numbers of which four arrays fit into the first cache
