@@ -8,7 +8,7 @@ import pytest
 
 from llm.core.cpu.kernels import build, operators
 from llm.core.train.fused_adamw import fuse
-from llm.core.train.gradient_clip import ExactClip, UpdateSkipped
+from llm.core.train.gradient_clip import ExactClip, UpdateSkipped, squares_of
 
 pytestmark = pytest.mark.skipif(build.kernels()[0] is None, reason=build.kernels()[1])
 
@@ -19,8 +19,8 @@ MAX_NORM, RATE = 1.0, 0.01
 
 
 def library_clip(pairs) -> list:
-    """By the sum of squares that the kernel gives, with an operation of Paddle's for each gradient."""
-    norm = sum(operators.sum_of_squares(gradient) for _, gradient in pairs) ** 0.5
+    """An operation of Paddle's for each gradient."""
+    norm = squares_of([(gradient, 1) for _, gradient in pairs]) ** 0.5
     for _, gradient in pairs:
         gradient.scale_(MAX_NORM / norm if norm > MAX_NORM else 1.0)
     return pairs
