@@ -7,14 +7,15 @@ gradient, too. Numbers, names of the optimiser's state and checkpoints are Paddl
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
-from paddle.optimizer import AdamW
+from paddle.optimizer import AdamW, Optimizer
 
 from llm.core.cpu.kernels import operators
 from llm.core.train.gradient_clip import ExactClip
 
 
-def fuse(optimizer, clip: ExactClip) -> None:
+def fuse(optimizer: Optimizer, clip: ExactClip) -> None:
     """Clipping and updating, if the optimiser is Paddle's AdamW. Weights that the kernel is not for are clipped by it
     and updated by Paddle's operator."""
     optimizer._grad_clip = clip
@@ -23,7 +24,7 @@ def fuse(optimizer, clip: ExactClip) -> None:
         optimizer._append_optimize_op = partial(_update, optimizer, clip)
 
 
-def _update(optimizer: AdamW, clip: ExactClip, block, parameter_and_gradient) -> None:
+def _update(optimizer: AdamW, clip: ExactClip, block: Any, parameter_and_gradient: tuple) -> None:
     """In the place of AdamW's method of that name."""
     parameter, gradient = parameter_and_gradient
     if not operators.can_update(parameter, gradient):
