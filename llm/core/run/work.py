@@ -114,6 +114,7 @@ def meet_ranks(run: Run) -> LibraryArguments:
         disable_tqdm=not run.shows_bars,
         pipeline_parallel_config=pipeline.CONFIG,
         bf16=run.training.bf16 and not run.only_holds_bfloat16,
+        release_grads=run.ranks == 1,  # after an update; it would fill them with zeros, and add the next ones to these
     )
 
 
