@@ -235,7 +235,7 @@ def test_the_changed_defaults_are_those_that_are_shown():
     "flags",
     [
         "--max_seq_le 512 --learning_rat 1e-5 --dataloader_num_workers 4",
-        "--bf16 true --sharding_parallel_degree 2 --flash_mask true --eval_steps 0",
+        "--bf16 true --fp16_opt_level O2 --sharding_parallel_degree 2 --flash_mask true --eval_steps 0",
     ],
 )
 def test_refusals_are_those_that_are_shown(flags):
