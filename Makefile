@@ -46,10 +46,13 @@ lint: install
 docs: install
 	$(VENV)/bin/python docs/generate_reference.py
 
-# TRL in an environment of its own, for python -m llm benchmark peer.
-peer:
-	$(PYTHON) -m venv $(VENV)/peer
-	$(VENV)/peer/bin/python -m pip install -r llm/benchmark/peer/peer_requirements.txt
+# TRL, each release in an environment of its own, for python -m llm benchmark peer, scoring and answers.
+peer: $(VENV)/trl-0.21.0/installed $(VENV)/trl-1.16.0/installed
+
+$(VENV)/trl-%/installed: llm/benchmark/peer/trl-%.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install -r $<
+	touch $@
 
 install: $(INSTALLED)
 

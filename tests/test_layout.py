@@ -47,7 +47,8 @@ MAY_IMPORT = {
     "data": PLAIN,
     "check": TASK | {"tasks", "data", "estimate"},
     "demo": TASK | {"alignment.rm", "data", "scoring"},
-    "benchmark": TASK | {"alignment.dpo", "alignment.rm", "data", "estimate", "finetune", "scoring", "search"},
+    "benchmark": TASK
+    | {"alignment.dpo", "alignment.rm", "data", "estimate", "evaluation", "finetune", "scoring", "search"},
 }
 WITHOUT_PADDLE = (
     "benchmark/run_benchmark",

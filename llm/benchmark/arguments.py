@@ -12,7 +12,14 @@ from llm.core.cpu import environment
 from llm.core.model.families import FAMILIES, GRANULARITIES
 from llm.core.paths import REPOSITORY
 
-PEER_PYTHON = REPOSITORY / ".venv/peer/bin/python"  # where make peer puts it
+TRL_OF_PRM, TRL_OF_ANSWERS = "0.21.0", "1.16.0"  # the last that trains PRMs in its main part; the newest
+MODEL_SIZES = {
+    "vocab_size": 32000,
+    "hidden_size": 512,
+    "intermediate_size": 1376,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 8,
+}
 PADDED_BATCH = 8  # solutions that are padded to the longest of them; packed rows come one at a time
 
 
@@ -84,8 +91,21 @@ def answers(parser: ArgumentParser) -> None:
     parser.add_argument("--rounds", type=whole, default=2, help="times that each is measured (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=5.0, help="least time of a measurement (default: %(default)s)")
     _model_sizes(parser)
-    _peer_environment(parser)
+    _peer_environment(parser, TRL_OF_ANSWERS)
     parser.add_argument("--goal", type=float, help="say of each whether this project is so many times as fast")
+
+
+def all_of_them(parser: ArgumentParser) -> None:
+    parser.add_argument("DATA", nargs="*", help="files of records, each trained and scored by both sides")
+    parser.add_argument("--output", required=True, help="folder for the results; what it has already is not repeated")
+    parser.add_argument(
+        "--solutions", type=whole, default=64, help="of each file, from its first (default: %(default)s)"
+    )
+    parser.add_argument("--updates", type=whole, default=2, help="of SFT and DPO (default: %(default)s)")
+    parser.add_argument("--rounds", type=whole, default=1, help="times that each is measured (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="least time of a measurement (default: %(default)s)")
+    _model_sizes(parser)
+    _float32_only(parser)
 
 
 def _described_workloads() -> str:
@@ -109,14 +129,23 @@ def serving(parser: ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="that the clients ask (default: %(default)s)")
 
 
-def _peer_environment(parser: ArgumentParser) -> None:
+def _peer_environment(parser: ArgumentParser, trl: str = TRL_OF_PRM) -> None:
     parser.add_argument(
         "--peer_python",
         type=lambda text: Path(text).absolute(),  # not resolved: an environment's Python is a link
-        default=PEER_PYTHON,
-        help="Python of an environment with TRL (default: that of `make peer`)",
+        default=REPOSITORY / f".venv/trl-{trl}/bin/python",
+        help=f"Python of an environment with TRL (default: that of `make peer`, {trl})",
     )
     parser.add_argument("--threads", type=whole, default=environment.threads(), help="(default: %(default)s)")
+    _float32_only(parser)
+
+
+def _float32_only(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--float32_only",
+        action="store_true",
+        help="leave out its bfloat16, which can take ten times as long on a processor without instructions for it",
+    )
 
 
 def scaling(parser: ArgumentParser) -> None:
@@ -166,6 +195,7 @@ KINDS = {
     "labels": (labels, "how right labels of steps are that are made without people"),
     "answers": (answers, "fine-tuning and DPO by this project and by TRL's trainers"),
     "scoring": (scoring, "the same solutions scored by this project and by a batched forward of transformers"),
+    "all": (all_of_them, "all comparisons with TRL and transformers, on one page with a picture"),
     "serving": (serving, "throughput of a server under many clients, and whether its answers are right"),
 }
 
@@ -198,13 +228,7 @@ def _measured_model(parser: ArgumentParser, seconds: float, data_needed: bool = 
 
 
 def _model_sizes(parser: ArgumentParser) -> None:
-    for name, size in (
-        ("vocab_size", 32000),
-        ("hidden_size", 512),
-        ("intermediate_size", 1376),
-        ("num_hidden_layers", 6),
-        ("num_attention_heads", 8),
-    ):
+    for name, size in MODEL_SIZES.items():
         parser.add_argument(f"--{name}", type=whole, default=size, help="of the model (default: %(default)s)")
 
 

@@ -26,6 +26,8 @@ def take_turns(
     as_given = {name: value for name, value in os.environ.items() if name not in set_here}
     peer_command = [str(arguments.peer_python), "-I", str(peer_script)]
     threads = str(arguments.threads)
+    if arguments.float32_only:
+        peer_jobs = {name: job for name, job in peer_jobs.items() if "bfloat16" not in name}
     sides = {ours.name: (ours.command, ours.job, os.environ | {"MKL_NUM_THREADS": threads})} | {
         name: (peer_command, job, as_given | {"OMP_NUM_THREADS": threads}) for name, job in peer_jobs.items()
     }
@@ -35,3 +37,7 @@ def take_turns(
             progress(f"round {number} of {arguments.rounds}: {name}")
             results[name].append(children.run(command, job | {"started": time.time()}, environment))
     return results
+
+
+def left_out(arguments: argparse.Namespace) -> str:
+    return " Its bfloat16 was left out." if arguments.float32_only else ""

@@ -6,6 +6,7 @@ Everything follows from one number for each step: r = ln(p / (1 - p)), which for
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Scores:
     def high(self) -> Scores | None:
         return None if self.interval is None else Scores(self.interval[1], self.of_steps)
 
-    @property
+    @cached_property
     def steps(self) -> list[float]:
         """The probability of each step to be right."""
         return np.exp(-np.logaddexp(0.0, -self.log_odds)).tolist()

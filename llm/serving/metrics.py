@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from typing import Any
 
-from fastapi import Request
-from fastapi.responses import Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from llm.serving.batching import Batcher
+from llm.serving.limits import Message, Receive, Scope, Send
 
 PATHS = ("/score", "/get_reward", "/v1/score", "/health", "/metrics", "/")  # others are counted together
 
@@ -31,13 +30,32 @@ class Metrics:
         self._steps.inc(steps)
         self._tokens.inc(tokens)
 
-    async def watch(self, request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-        start, path = time.monotonic(), request.url.path if request.url.path in PATHS else "other"
-        status = 500
+    def answered(self, path: str, status: int, seconds: float) -> None:
+        path = path if path in PATHS else "other"
+        self._requests.labels(path, status).inc()
+        self._seconds.labels(path).observe(seconds)
+
+
+class Watch:
+    """Around the application: the status and the time of every answer. Plain ASGI, because Starlette's own wrapper of
+    functions starts tasks and streams for each request."""
+
+    def __init__(self, app: Any, metrics: Metrics):
+        self.app, self.metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        start, status = time.monotonic(), 500
+
+        async def note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
         try:
-            response = await answer(request)
-            status = response.status_code
-            return response
+            await self.app(scope, receive, note)
         finally:
-            self._requests.labels(path, status).inc()
-            self._seconds.labels(path).observe(time.monotonic() - start)
+            self.metrics.answered(scope["path"], status, time.monotonic() - start)

@@ -13,6 +13,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
 
 from llm.core.text.encoding import Sequence
 from llm.scoring.scorer import Scorer
@@ -21,7 +22,7 @@ from llm.scoring.solutions import solutions_of
 from llm.serving import schema
 from llm.serving.batching import Batcher, Encoded, Overloaded
 from llm.serving.limits import Guard, Limits, refuse
-from llm.serving.metrics import Metrics
+from llm.serving.metrics import Metrics, Watch
 
 PAGE = Path(__file__).with_name("page.html")
 BATCH_TOKENS = 1 << 14
@@ -91,7 +92,7 @@ def make_app(service: Service, token: str | None) -> FastAPI:
 
     app = FastAPI(title="paddle-reward", description=service.scorer.describe(), lifespan=lifespan)
     app.add_middleware(Guard, limits=service.limits, token=token)
-    app.middleware("http")(service.metrics.watch)
+    app.add_middleware(Watch, metrics=service.metrics)
     app.exception_handler(Refused)(lambda request, refused: refused.response)
     app.exception_handler(RequestValidationError)(_malformed)
     app.exception_handler(HTTPException)(lambda request, error: refuse(error.status_code, error.detail))
@@ -102,12 +103,12 @@ def make_app(service: Service, token: str | None) -> FastAPI:
 
 
 def _add_scores(app: FastAPI, service: Service) -> None:
-    @app.post("/score", response_model_exclude_none=True)
-    async def score(request: schema.ScoreRequest) -> schema.ScoreResponse:
+    @app.post("/score", response_model=schema.ScoreResponse)
+    async def score(request: schema.ScoreRequest) -> Response:
         """Probabilities of all steps, their aggregates, and the first step below the threshold."""
         scores = await service.scores_of(request.solutions, request.split_steps)
         found = [schema.Score(**one.as_dict(request.threshold)) for one in scores]
-        return schema.ScoreResponse(convention=service.scorer.convention.label, scores=found)
+        return _as_json(schema.ScoreResponse(convention=service.scorer.convention.label, scores=found))
 
     @app.post("/get_reward")
     async def get_reward(request: schema.RewardRequest) -> schema.RewardResponse:
@@ -126,6 +127,11 @@ def _add_scores(app: FastAPI, service: Service) -> None:
         scores = await service.scores_of(solutions, "blank_line")
         found = [schema.PairScore(index=n, score=service.one_number(one)) for n, one in enumerate(scores)]
         return schema.PairResponse(model=service.name, data=found)
+
+
+def _as_json(response: BaseModel) -> Response:
+    """Written by pydantic: FastAPI would validate the whole answer again and copy it value by value."""
+    return Response(response.model_dump_json(exclude_none=True), media_type="application/json")
 
 
 def _of_queries(request: schema.RewardRequest) -> list[dict[str, Any]]:

@@ -47,7 +47,9 @@ def test_trl_has_as_many_rows_in_an_update(name, counted, accumulation):
     assert found == counted and sum(map(len, job["updates"])) == 64
     ways = answers.ways_of_trl(WORKLOADS[name], counted, arguments)
     assert {way["gradient_accumulation_steps"] for way in ways.values()} == {accumulation}
-    assert sum("packing" in way for way in ways.values()) == sum("group_by_length" in way for way in ways.values())
+    assert sum("packing" in way for way in ways.values()) == sum(
+        "train_sampling_strategy" in way for way in ways.values()
+    )
     assert [way["bf16"] for way in ways.values()].count(True) == len(ways) // 2
 
 

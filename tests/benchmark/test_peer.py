@@ -10,7 +10,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from llm.benchmark import children, run_benchmark
-from llm.benchmark.arguments import parse
+from llm.benchmark.arguments import TRL_OF_ANSWERS, TRL_OF_PRM, parse
 from llm.benchmark.peer import peer
 from llm.benchmark.peer.fast_tokenizer import special_tokens, tokenizer_json
 from llm.benchmark.training import training
@@ -38,7 +38,8 @@ def faked(monkeypatch):
         calls.append((command, job, environment))
         result = {"updates": 2, "computed": 900, "parameters": 5000, "peak_bytes": 3_000_000}
         if command == training.CHILD:
-            return {**result, "seconds": 4.0, "attention": "some attention"}
+            floor = {"multiply_adds": 3e9, "matrix_rate": 1e9}
+            return {**result, **floor, "seconds": 4.0, "attention": "some attention"}
         trainer = next(
             name
             for name, settings in peer.VARIANTS.items()
@@ -76,6 +77,7 @@ def test_each_ratio_is_that_of_the_best_rounds_and_every_one_is_held_against_the
     verdicts = {name: result["trainers"][name]["verdict"] for name in SECONDS}
     assert verdicts == {name: "reached" if seconds / 4 >= 10 else "not reached" for name, seconds in SECONDS.items()}
     assert result["ratio_to_default"] == 10.0
+    assert result["trainers"][peer.OURS]["floor_share"] == 0.75
     assert result["ratio_to_fastest_float32"] == 15.0
     assert result["ratio_to_fastest"] == 7.5
     assert out.count("not reached") == 1 + 1  # in the table and in the JSON
@@ -146,12 +148,13 @@ def test_a_folders_own_tokenizer_json_is_taken_as_it_is(tiny, tokenizer, tmp_pat
         tokenizer_json(object(), str(tmp_path))
 
 
-def test_the_requirements_of_trl_are_complete_and_pinned():
+@pytest.mark.parametrize(("trl", "transformers"), [(TRL_OF_PRM, "4.55.4"), (TRL_OF_ANSWERS, "5.24.0")])
+def test_the_requirements_of_trl_are_complete_and_pinned(trl, transformers):
     """The same `make peer` gives the same rival next year."""
-    lines = peer.PEER_SCRIPT.with_name("peer_requirements.txt").read_text(encoding="utf-8").splitlines()
+    lines = peer.PEER_SCRIPT.with_name(f"trl-{trl}.txt").read_text(encoding="utf-8").splitlines()
     pins = [line for line in lines if line and not line.startswith("#")]
     assert all(pin.count("==") == 1 for pin in pins)
-    assert {"trl==0.21.0", "transformers==4.55.4", "torch==2.13.0"} <= set(pins)
+    assert {f"trl=={trl}", f"transformers=={transformers}", "torch==2.13.0"} <= set(pins)
 
 
 @pytest.mark.skipif(not PEER_PYTHON, reason="LLM_PEER_PYTHON names no Python with TRL (make peer)")

@@ -12,13 +12,13 @@ from llm.benchmark.answers.workloads import WORKLOADS, Workload, groups_of
 from llm.benchmark.arguments import PADDED_BATCH
 from llm.benchmark.peer.peer import OURS, SILENT, compare, figures
 from llm.benchmark.report import ONE, TEXT, TIMES, WHOLE, describe, show, table
-from llm.benchmark.turns import Ours, take_turns
+from llm.benchmark.turns import Ours, left_out, take_turns
 from llm.core.console import count_of
 
 CHILD = [sys.executable, "-m", "llm.benchmark.answers.answers_run"]
 PEER_SCRIPT = Path(__file__).with_name("answers_trl.py")
 PRECISIONS = {"TRL, float32": {"bf16": False}, "TRL, bfloat16": {"bf16": True}}
-MORE_OF_SFT = {", by length": {"group_by_length": True}, ", packed": {"packing": True}}
+MORE_OF_SFT = {", by length": {"train_sampling_strategy": "group_by_length"}, ", packed": {"packing": True}}
 COLUMNS = {
     "trainer": ("trainer", TEXT),
     "solutions_per_second": ("answers or pairs/s", ONE),
@@ -47,7 +47,7 @@ def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
         f"updates: {one['updates']}, of TRL {of_peer['updates']}; parameters: {one['parameters']:,}, of TRL "
         f"{of_peer['parameters']:,}. seconds: a pass after a warm-up, the best of {arguments.rounds} rounds in which "
         "the trainers take turns. Both ask the reference while they train. packed: on a CPU TRL's packed answers see "
-        "each other, so it computes something else.",
+        "each other, so it computes something else." + left_out(arguments),
         outcome={
             "benchmark": "answers",
             "workload": arguments.workload,
@@ -83,10 +83,11 @@ def ways_of_trl(workload: Workload, counted: int, arguments: argparse.Namespace)
         "per_device_train_batch_size": PADDED_BATCH,
         "gradient_accumulation_steps": of_update // PADDED_BATCH,
         "max_length": arguments.max_seq_len,
+        "activation_checkpointing": False,  # TRL turns it on, which computes all layers forward twice
         **SILENT,
     }
     ways = {name: common | settings for name, settings in PRECISIONS.items()}
     if workload.task == "dpo":
-        return {name: settings | {"max_prompt_length": None} for name, settings in ways.items()}
+        return ways
     more = {name + kind: ways[name] | change for name in PRECISIONS for kind, change in MORE_OF_SFT.items()}
     return ways | more

@@ -5,6 +5,7 @@ JSON; what was measured is one JSON line. Each word of the texts is one token, s
 end token, which this project's answers have, is added by TRL or written here.
 """
 
+import copy
 import json
 import re
 import sys
@@ -41,12 +42,7 @@ class Counted:
 
     def __call__(self, features):
         batch = self.collator(features)
-        if "input_ids" in batch:
-            self.computed += batch["input_ids"].numel()
-        else:  # a pair: both answers behind the prompt, padded to the longest
-            rows, prompt = batch["prompt_input_ids"].shape
-            answer = max(batch[f"{side}_input_ids"].shape[1] for side in ("chosen", "rejected"))
-            self.computed += 2 * rows * (prompt + answer)
+        self.computed += batch["input_ids"].numel()
         return batch
 
 
@@ -82,6 +78,8 @@ def measure(job: dict) -> dict:
     torch.manual_seed(0)
     model = LlamaForCausalLM(LlamaConfig(**job["sizes"], use_cache=False, tie_word_embeddings=True))
     trainer_of, config_of = (SFTTrainer, SFTConfig) if job["task"] == "sft" else (DPOTrainer, DPOConfig)
+    # its own copy of a model that comes from no folder fails: it looks for the folder
+    reference = {"ref_model": copy.deepcopy(model)} if job["task"] == "dpo" else {}
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         trainer = trainer_of(
@@ -90,9 +88,10 @@ def measure(job: dict) -> dict:
             train_dataset=Dataset.from_list(rows_of(job)),
             processing_class=make_tokenizer(job["sizes"]["vocab_size"]),
             callbacks=[clock],
+            **reference,
         )
         rows = trainer.train_dataset
-        columns = [name for name in rows.column_names if name.endswith("input_ids")]
+        columns = [name for name in rows.column_names if name.endswith("_ids")]
         lengths = [sum(len(row[name]) for name in columns) for row in rows]
         trainer.train_dataset = rows.select(sorted(range(len(rows)), key=lengths.__getitem__)[-WARM_UP:])
         trainer.train()

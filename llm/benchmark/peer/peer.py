@@ -9,10 +9,10 @@ from pathlib import Path
 from llm.benchmark import examples, model
 from llm.benchmark.arguments import PADDED_BATCH
 from llm.benchmark.peer.fast_tokenizer import special_tokens, tokenizer_json
-from llm.benchmark.report import ONE, TEXT, TIMES, WHOLE, describe, megabytes, show, table
+from llm.benchmark.report import ONE, SHARE, TEXT, TIMES, WHOLE, describe, megabytes, show, table
 from llm.benchmark.training.training import CHILD, describe_model
 from llm.benchmark.training.training_run import job_of
-from llm.benchmark.turns import Ours, take_turns
+from llm.benchmark.turns import Ours, left_out, take_turns
 from llm.core.console import count_of
 
 PEER_SCRIPT = Path(__file__).with_name("peer_trl.py")
@@ -32,6 +32,7 @@ COLUMNS = {
     "tokens": ("tokens", WHOLE),
     "computed": ("computed tokens", WHOLE),
     "seconds": ("seconds", ONE),
+    "floor_share": ("floor/seconds", SHARE),
     "peak_megabytes": ("peak MB", WHOLE),
     "ratio": ("this project / it", TIMES),
     "verdict": ("goal", TEXT),
@@ -41,12 +42,17 @@ COLUMNS = {
 def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
     solutions = examples.read(arguments)
     size = model.sizes(arguments, solutions.tokenizer)
-    ours = job_of(solutions, size, arguments.update, arguments.max_seq_len, arguments.seconds) | {"packing": "forest"}
+    ours = job_of(solutions, size, arguments.update, arguments.max_seq_len, arguments.seconds) | {
+        "packing": "forest",
+        "profile": True,
+    }
     results = run_rounds(ours, peer_job(arguments, solutions, size), arguments, set_here)
     rows = [figures(trainer, runs, len(solutions.sequences)) for trainer, runs in results.items()]
     rows[0]["tokens"] = solutions.token_count
+    rate = max(run["matrix_rate"] for run in results[OURS])
+    rows[0]["floor_share"] = results[OURS][0]["multiply_adds"] / rate / rows[0]["seconds"]
     ratios = compare(rows[0], rows[1:], arguments.goal)
-    peer, one = results[DEFAULT][0], results[OURS][0]
+    one, peer = (runs[0] for runs in list(results.values())[:2])
     cpu_settings = set_here | {"MKL_NUM_THREADS": str(arguments.threads)}
     show(
         "\n".join([*solutions.about, describe(cpu_settings), *describe_model(one, size)]),
@@ -56,6 +62,7 @@ def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
         f"{peer['parameters']:,}. TRL trains in bfloat16 by default. seconds: a pass over the "
         f"solutions after a warm-up, the best of {arguments.rounds} rounds in which the trainers take turns, each in a "
         f"process of its own with {arguments.threads} threads."
+        + left_out(arguments)
         + (f" goal: this project {arguments.goal:g} times as fast." if arguments.goal else ""),
         outcome={
             "benchmark": "peer",
@@ -64,7 +71,7 @@ def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
             "threads": arguments.threads,
             "sizes": size,
             "trainers": {row["trainer"]: {k: v for k, v in row.items() if k != "trainer"} for row in rows},
-            "ratio_to_default": ratios[DEFAULT],
+            "ratio_to_default": ratios.get(DEFAULT),
             "ratio_to_fastest_float32": min(ratio for name, ratio in ratios.items() if "float32" in name),
             "ratio_to_fastest": min(ratios.values()),
             "goal": arguments.goal,
@@ -123,6 +130,7 @@ def figures(trainer: str, runs: list[dict], solutions: int) -> dict:
         "tokens": best.get("tokens"),
         "computed": best["computed"],
         "seconds": best["seconds"],
+        "floor_share": None,
         "seconds_of_rounds": [run["seconds"] for run in runs],
         "peak_megabytes": megabytes(max(run["peak_bytes"] or 0 for run in runs) or None),
     }

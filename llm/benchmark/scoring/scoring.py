@@ -11,7 +11,7 @@ import numpy as np
 from llm.benchmark import examples, model
 from llm.benchmark.arguments import PADDED_BATCH
 from llm.benchmark.report import ONE, TEXT, TIMES, TWO, WHOLE, describe, megabytes, show, table
-from llm.benchmark.turns import Ours, take_turns
+from llm.benchmark.turns import Ours, left_out, take_turns
 from llm.core.console import count_of
 
 OURS = "this project"
@@ -54,6 +54,7 @@ def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
         f"take turns, each in a process of its own with {arguments.threads} threads. transformers: batches of "
         f"{PADDED_BATCH}, padded to their longest, in the order of the data or by length, the head at the scored "
         "positions alone. until the first score: from the start of the process, imports and a random model included."
+        + left_out(arguments)
         + (f" goal: {arguments.goal:g} times the fastest of its ways; it is {fastest:.2f}." if arguments.goal else ""),
         outcome={
             "benchmark": "scoring",

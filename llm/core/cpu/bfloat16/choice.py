@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -15,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import paddle
 
-from llm.core.cpu import environment
 from llm.core.cpu.bfloat16 import onednn
 from llm.core.cpu.bfloat16.products import ByOneDnn, InFloat32, Way
 from llm.core.cpu.kernels.build import NotBuilt, cache_folder
+from llm.core.cpu.processor import describe_processor
 from llm.core.files import read_json, write_json
 
 SWITCH = "LLM_CPU_BFLOAT16"
@@ -27,8 +26,6 @@ WAYS: dict[str, Callable[[], Way]] = {ONEDNN: ByOneDnn, FLOAT32: InFloat32}
 SHOWN = {ONEDNN: "by oneDNN", FLOAT32: "in float32, of rounded numbers"}
 FILE = "bfloat16_products.json"
 SHAPE, TIMES = (512, 1024, 1024), 7  # of the product that is measured, and how often
-# as /proc/cpuinfo and people call them, the fastest first
-INSTRUCTIONS = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16", "avx512f": "AVX-512", "avx2": "AVX2", "asimd": "NEON"}
 
 
 def choose() -> tuple[str, str]:
@@ -44,27 +41,17 @@ def _chosen() -> tuple[str, str]:
     why_not = onednn.why_not()
     if asked == ONEDNN and why_not:
         raise ValueError(
-            f"{SWITCH}={asked}: oneDNN makes no products in bfloat16 on {processor()}: {why_not}. Write {FLOAT32}, or "
-            "leave it out."
+            f"{SWITCH}={asked}: oneDNN makes no products in bfloat16 on {describe_processor()}: {why_not}. Write "
+            f"{FLOAT32}, or leave it out."
         )
     if asked:
         return asked, f"{SWITCH}={asked}"
     if why_not:
-        return FLOAT32, f"oneDNN has none for {processor()}: {why_not}"
-    seconds = kept_or_measured(f"{processor()}, {environment.threads()} threads", measure)
+        return FLOAT32, f"oneDNN has none for {describe_processor()}: {why_not}"
+    seconds = kept_or_measured(describe_processor(), measure)
     name = min(seconds, key=seconds.__getitem__)
     ratio = max(seconds.values()) / seconds[name]
-    return name, f"{ratio:.1f} times as fast as the other way on {processor()}"
-
-
-def processor() -> str:
-    """Its name and the best of its instructions."""
-    text = environment.cpu_description()
-    name = re.search(r"^model name\s*:\s*(.*)$", text, re.MULTILINE)
-    flags = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)
-    has = set(flags[1].split()) if flags else set()
-    best = next((shown for flag, shown in INSTRUCTIONS.items() if flag in has), "no vector instructions known here")
-    return f"{name[1].strip() if name else 'this processor'} with {best}"
+    return name, f"{ratio:.1f} times as fast as the other way on {describe_processor()}"
 
 
 def kept_or_measured(key: str, measure: Callable[[], Mapping[str, float]]) -> Mapping[str, float]:

@@ -57,8 +57,9 @@ inline std::vector<Seen> columns_seen(const Shape& s, const int32_t* end_row, in
     return seen;
 }
 
-// The keys (or values) of one key head of one row: where each token's features start. Copied only if they must be
-// padded with zeros. Tokens with something else than finite numbers are noted, and read as zeros by `at`.
+// The keys (or values) of one key head of one row: where each token's features start. Copied if they must be padded
+// with zeros, or lie between those of other heads: tokens whose distance is a power of two share few places of the
+// cache. Tokens with something else than finite numbers are noted, and read as zeros by `at`.
 struct Side {
     const float* base = nullptr;
     int64_t stride = 0;
@@ -72,7 +73,7 @@ struct Side {
         bad.assign(s.length, 0);
         for (int t = 0; t < s.length; t++)
             if (!all_finite(base + t * stride, s.head_dim)) bad[t] = any_bad = true;
-        if (s.dim() != s.head_dim) {
+        if (s.dim() != s.head_dim || s.groups > 1) {
             copy.assign(size_t(s.length) * s.dim(), 0);
             for (int t = 0; t < s.length; t++)
                 std::copy_n(base + t * stride, s.head_dim, copy.data() + size_t(t) * s.dim());

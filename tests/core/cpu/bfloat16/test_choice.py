@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llm.core.cpu.bfloat16 import choice, onednn
+from llm.core.cpu.processor import describe_processor
 from llm.core.files import read_json
 
 
@@ -46,7 +47,7 @@ def test_the_faster_way_is_taken_and_said(seconds, name, file, monkeypatch):
     monkeypatch.setattr(onednn, "why_not", lambda: "")
     monkeypatch.setattr(choice, "measure", lambda: of_file(seconds))
     found, line = choice.choose()
-    assert found == name and f"(4.0 times as fast as the other way on {choice.processor()})" in line
+    assert found == name and f"(4.0 times as fast as the other way on {describe_processor()})" in line
 
 
 def test_a_processor_without_such_products_multiplies_in_float32_and_says_why(file, monkeypatch):
@@ -67,21 +68,6 @@ def test_a_way_can_be_forced(file, monkeypatch):
     monkeypatch.setenv(choice.SWITCH, "fast")
     with pytest.raises(ValueError, match="LLM_CPU_BFLOAT16=fast: there is no such way; write onednn or float32"):
         choice.choose()
-
-
-PROCESSORS = {
-    "model name\t: Some Xeon\nflags\t\t: fpu avx2 avx512f avx512_bf16 amx_bf16\n": "Some Xeon with AMX",
-    "model name : Some EPYC\nflags : avx2 avx512f avx512_bf16\n": "Some EPYC with AVX512-BF16",
-    "model name : Old\nflags : sse2 avx2\n": "Old with AVX2",
-    "Features : fp asimd\n": "this processor with NEON",
-    "": "this processor with no vector instructions known here",
-}
-
-
-@pytest.mark.parametrize("text", PROCESSORS, ids=PROCESSORS.values())
-def test_a_processor_is_named_with_its_best_instructions(text, monkeypatch):
-    monkeypatch.setattr(choice.environment, "cpu_description", lambda: text)
-    assert choice.processor() == PROCESSORS[text]
 
 
 def test_both_ways_are_measured_where_both_are_there():
