@@ -37,10 +37,10 @@ def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
     common += [flag for name in MODEL_SIZES for flag in (f"--{name}", str(getattr(arguments, name)))]
     if arguments.float32_only:
         common.append("--float32_only")
-    outcomes = {name: outcome_of(folder, name, [*argv, *common]) for name, argv in workloads(arguments).items()}
-    rows = [row_of(name, outcome) for name, outcome in outcomes.items()]
-    machine = describe_processor()
-    write_page(folder, machine, table(COLUMNS, rows), rows)
+    machine, rows = describe_processor(), []
+    for name, argv in workloads(arguments).items():
+        rows.append(row_of(name, outcome_of(folder, name, [*argv, *common])))
+        write_page(folder, machine, table(COLUMNS, rows), rows)
     show(
         machine,
         table(COLUMNS, rows),

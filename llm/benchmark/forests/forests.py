@@ -13,7 +13,7 @@ COLUMNS = {
     "solutions": ("solutions", WHOLE),
     "tokens": ("tokens", WHOLE),
     "shared": ("shared", TIMES),
-    "seconds": ("seconds", TWO),
+    "seconds": ("CPU seconds", TWO),
     "microseconds": ("us a solution", ONE),
     "held": ("bytes a solution", WHOLE),
     "peak_megabytes": ("peak MB", WHOLE),
@@ -25,10 +25,10 @@ def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
     rows = [measured(count, arguments.max_seq_len) for count in arguments.solutions]
     show(
         table(COLUMNS, rows),
-        f"simulated: eight solutions to each question; rows of at most {arguments.max_seq_len:,} tokens. seconds: "
-        "prefix trees and greedy packing, in one process; shared: tokens / tokens computed. bytes a solution: what the "
-        "encoded solutions take in memory before they are packed; cached: what their rows take on disk with cache_dir, "
-        "where training maps them into memory.",
+        f"simulated: eight solutions to each question; rows of at most {arguments.max_seq_len:,} tokens. CPU seconds: "
+        "prefix trees and greedy packing, in one process; shared: tokens / tokens computed. bytes a solution: what "
+        "the encoded solutions take in memory before they are packed; cached: what their rows take on disk with "
+        "cache_dir, where training maps them into memory.",
         outcome={"benchmark": "forests", "max_seq_len": arguments.max_seq_len, "rows": rows},
     )
 
