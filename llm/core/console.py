@@ -114,6 +114,12 @@ def listed(items: Sequence, most: int = 5) -> str:
     return ", ".join(visible(str(item)) for item in items[:most]) + more
 
 
+def problem_list(problems: Sequence[str], most: int = 20) -> str:
+    """A line each; of many the first ones, and how many more there are."""
+    more = f"\n... and {len(problems) - most:,} more" if len(problems) > most else ""
+    return "\n".join(problems[:most]) + more
+
+
 def show(text: str) -> None:
     """A reader such as head or less may close the pipe before the end."""
     try:

@@ -18,6 +18,7 @@ STEP_COUNTS = {2: 25, 3: 25, 4: 18, 5: 12, 6: 9, 7: 6, 8: 5}  # steps of a probl
 BRANCH_ERROR = 0.85  # chance of an error where a solution leaves the one it branches from
 LATER_ERROR = 0.35  # and at each step after that
 LEAST_TOTAL = 1
+LARGEST_NUMBER = 9  # the largest total, if nobody says otherwise
 EXERCISES = {"equation": 3, "written out": 3, "event": 2, "half a step": 3, "step": 6}  # kinds: how often
 AMOUNTS = range(1, 6)
 APPLY = {"+": lambda a, b: a + b, "-": lambda a, b: a - b}
@@ -61,7 +62,7 @@ def make_problem(rng: random.Random, largest_number: int) -> Problem:
         theme = rng.choice(THEMES)
         start = rng.randint(LEAST_TOTAL, largest_number)
         events = _draw_events(rng, theme, count)
-        if _fits(start, events, largest_number):
+        if fits(start, events, largest_number):
             break
     name, who = rng.choice(NAMES)
     things = rng.choice(theme.things)
@@ -89,7 +90,7 @@ def make_exercise(rng: random.Random, largest_number: int) -> tuple[str, bool]:
         theme = rng.choice(THEMES)
         (event,) = _draw_events(rng, theme, 1)
         total = rng.randint(LEAST_TOTAL, largest_number)
-        if _fits(total, (event,), largest_number):
+        if fits(total, (event,), largest_number):
             break
     problem = Problem("", rng.choice(("she", "he")), rng.choice(theme.things), total, (event,), largest_number)
     right = _equation(total, event.sign, event.amount)
@@ -126,7 +127,7 @@ def _draw_events(rng: random.Random, theme: Theme, count: int) -> tuple[Event, .
     return tuple(Event(place, sign, rng.choice(AMOUNTS)) for place, sign in rng.sample(places, count))
 
 
-def _fits(total: int, events: tuple[Event, ...], largest_number: int) -> bool:
+def fits(total: int, events: tuple[Event, ...], largest_number: int) -> bool:
     """Whether every total stays within the range when these events follow."""
     for event in events:
         total = APPLY[event.sign](total, event.amount)
@@ -181,7 +182,7 @@ def _wrong_equation(
     for kind in rng.sample(kinds, len(kinds)):
         later = problem.events[number + 1 :]
         fitting = [
-            wrong for wrong in candidates[kind] if wrong[3] in totals and _fits(wrong[3], later, problem.largest_number)
+            wrong for wrong in candidates[kind] if wrong[3] in totals and fits(wrong[3], later, problem.largest_number)
         ]
         if fitting:
             return rng.choice(fitting)

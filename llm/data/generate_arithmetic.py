@@ -40,10 +40,17 @@ from collections.abc import Iterator
 from itertools import islice
 
 from llm.core.console import ArgumentParser, bounded, refuse
-from llm.data.arithmetic_problem import Problem, Step, make_exercise, make_problem, make_solutions, responses
+from llm.data.arithmetic_problem import (
+    LARGEST_NUMBER,
+    Problem,
+    Step,
+    make_exercise,
+    make_problem,
+    make_solutions,
+    responses,
+)
 from llm.data.output import new_file
 
-LARGEST_NUMBER = 9
 DEV_SHARE = 10  # one plan in so many belongs to dev
 SEEN_BITS = 1 << 27  # 16 MB: of 200,000 questions one in 1,300 is skipped needlessly
 MOST_PROBLEMS = SEEN_BITS // 16
@@ -88,6 +95,15 @@ def problems(
         yield problem
 
 
+def solved(
+    count: int, seed: int, split: str, largest_number: int, solutions_per_problem: int
+) -> Iterator[tuple[Problem, list[list[Step]]]]:
+    """Yield `count` problems with their solutions, of which the first is right."""
+    rng = random.Random(f"{seed} {split} solutions")
+    for problem in problems(count, seed, split, largest_number):
+        yield problem, make_solutions(problem, rng, solutions_per_problem)
+
+
 def records(
     count: int,
     seed: int = 0,
@@ -97,9 +113,8 @@ def records(
     labels: str = "step",
 ) -> Iterator[dict]:
     """Yield the records of `count` problems, `solutions_per_problem` for each."""
-    rng = random.Random(f"{seed} {split} solutions")
-    for problem in problems(count, seed, split, largest_number):
-        for solution in make_solutions(problem, rng, solutions_per_problem):
+    for problem, solutions in solved(count, seed, split, largest_number, solutions_per_problem):
+        for solution in solutions:
             yield {
                 "src": [problem.question],
                 "tgt": [],
@@ -116,9 +131,7 @@ def unlabelled(
     solutions_per_problem: int = 4,
 ) -> Iterator[dict]:
     """Yield the same solutions with the right answer, of which labels can be made."""
-    rng = random.Random(f"{seed} {split} solutions")
-    for problem in problems(count, seed, split, largest_number):
-        solutions = make_solutions(problem, rng, solutions_per_problem)
+    for problem, solutions in solved(count, seed, split, largest_number, solutions_per_problem):
         answer = str(solutions[0][-1].result)
         for solution in solutions:
             yield {"question": problem.question, "steps": responses(solution), "answer": answer}
@@ -132,10 +145,8 @@ def preferences(
     solutions_per_problem: int = 4,
 ) -> Iterator[dict]:
     """Yield the pairs of a right and a wrong answer to `count` problems."""
-    rng = random.Random(f"{seed} {split} solutions")
     order = random.Random(f"{seed} {split} order")
-    for problem in problems(count, seed, split, largest_number):
-        right, *others = make_solutions(problem, rng, solutions_per_problem)
+    for problem, (right, *others) in solved(count, seed, split, largest_number, solutions_per_problem):
         wrong = [solution for solution in others if not all(step.right for step in solution)]
         better, *worse = ("\n".join(responses(solution)) for solution in (right, *wrong))
         for answer in worse:
@@ -171,9 +182,8 @@ def label(solution: list[Step], labels: str) -> list[str]:
 
 def answers(count: int, seed: int = 0, split: str = "train", largest_number: int = LARGEST_NUMBER) -> Iterator[dict]:
     """Yield a right answer to each of `count` problems, for fine-tuning."""
-    rng = random.Random(f"{seed} {split} solutions")
-    for problem in problems(count, seed, split, largest_number):
-        yield {"prompt": f"{problem.question}\n", "response": "\n".join(responses(make_solutions(problem, rng, 1)[0]))}
+    for problem, (solution,) in solved(count, seed, split, largest_number, 1):
+        yield {"prompt": f"{problem.question}\n", "response": "\n".join(responses(solution))}
 
 
 def texts(count: int, seed: int = 0, largest_number: int = LARGEST_NUMBER) -> Iterator[dict]:

@@ -22,6 +22,7 @@ import numpy as np
 
 from llm.core.console import count_of
 from llm.evaluation.suite import Item, Judged, Outcome, Progress, Suite, Table, read_items, wanted
+from llm.scoring.final_answers import compared_by, groups_of, note
 from llm.scoring.scores import AGGREGATES
 from llm.scoring.solutions import solutions_of
 
@@ -69,7 +70,7 @@ class Question:
     """n candidates."""
 
     correct: np.ndarray  # [n] bool
-    answers: np.ndarray  # [n] int64, equal for equal answers, -1 for none
+    answers: np.ndarray  # [n] int64, equal for answers that are the same, -1 for none
     values: dict[str, np.ndarray]  # of each aggregate, [n]
 
 
@@ -82,8 +83,7 @@ def questions_of(judged: list[Judged]) -> list[Question]:
 
 
 def _question(candidates: list[tuple[Candidate, Any]]) -> Question:
-    numbers: dict[str, int] = {}
-    answers = [-1 if one.answer is None else numbers.setdefault(one.answer, len(numbers)) for one, _ in candidates]
+    answers = groups_of([one.answer for one, _ in candidates])
     values = {
         name: np.array([LOWEST if scores is None else getattr(scores, name) for _, scores in candidates])
         for name in AGGREGATES
@@ -98,12 +98,12 @@ def evaluate(judged: list[Judged], threshold: float) -> Outcome:
     sizes = [2**power for power in range(least.bit_length()) if 2**power <= least]
     sizes += [least] if sizes[-1] != least else []
     metrics: dict[str, Any] = {"questions": len(questions), "candidates": least, "has_answers": has_answers}
+    metrics["answers_compared_by"] = compared_by()
     metrics["by_n"] = {size: _of_size(questions, size, has_answers) for size in sizes}
     ways = list(metrics["by_n"][sizes[0]])
     rows = [(way, *(_with_interval(metrics["by_n"][size][way]) for size in sizes)) for way in ways]
     title = f"share of {count_of(len(questions), 'question')} answered rightly, with 95 % intervals"
-    if not has_answers:
-        title += "; no votes, because not every question has a candidate with an answer"
+    title += f"; {note()}" if has_answers else "; no votes, because not every question has a candidate with an answer"
     return Outcome(metrics, [Table(title, ("chosen by", *(f"N = {size}" for size in sizes)), rows)])
 
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 from tqdm import tqdm
 
-from llm.core.console import count_of
+from llm.core.console import count_of, problem_list
 from llm.core.files import checksum
 from llm.core.paths import find_files
 from llm.core.records.json_stream import read_values
 from llm.core.records.problem import Problem, excerpt
 from llm.core.records.reading_bar import reading_bar
 from llm.core.strict_json import object_of
-from llm.evaluation.suite import SHOWN, BadData, Item, Judged, Suite
+from llm.evaluation.suite import BadData, Item, Judged, Suite
 from llm.scoring.result_file import rows_done, write_row
 from llm.scoring.score import load
 from llm.scoring.scores import DIGITS, Scores
@@ -123,8 +123,7 @@ def as_given(file: Path, items: list[Item]) -> list[Judged]:
         except ValueError as error:
             problems.append(str(error))
     if problems:
-        more = f"\n... and {len(problems) - SHOWN:,} more" if len(problems) > SHOWN else ""
-        raise BadData("\n".join(problems[:SHOWN]) + more)
+        raise BadData(problem_list(problems))
     return judged
 
 

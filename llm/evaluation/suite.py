@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from llm.core.console import problem_list
 from llm.core.records.json_stream import no_progress
 from llm.core.records.problem import Problem, excerpt
 from llm.core.records.reward_records import Record
@@ -17,7 +18,6 @@ from llm.scoring.solutions import solutions_of
 
 Progress = Callable[[int], object]
 Row = tuple[str, dict]  # where it was read, and its fields
-SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,7 @@ def read_items(files: Sequence[Path], item_of: Callable[[str, dict, str], Item],
             except ValueError as error:
                 problems.append(str(error))
     if problems:
-        more = f"\n... and {len(problems) - SHOWN:,} more" if len(problems) > SHOWN else ""
-        raise BadData("\n".join(problems[:SHOWN]) + more)
+        raise BadData(problem_list(problems))
     if not items:
         raise BadData(f"{', '.join(map(str, files))}: no rows. Give data to evaluate on.")
     return items

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from llm.core.model.head.head_kinds import LM
 from llm.core.run import checks
 from llm.core.run.resolve import resolve_settings
 from llm.core.run.run import Run
@@ -23,7 +22,7 @@ class SftRun(Run):
 
 def resolve_run(argv: list[str], description: str) -> SftRun:
     """ValueError with everything that is wrong with the settings."""
-    return SftRun(*resolve_settings(CLASSES, argv, description, note_problems, lambda settings: LM))
+    return SftRun(*resolve_settings(CLASSES, argv, description, note_problems))
 
 
 def note_problems(settings: Settings, ranks: int, has_cuda: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llm.core.model.head.head_kinds import LM
 from llm.core.run.answer_format import AnswerFormat, read_format
 from llm.core.run.packed_rows import PackedRows
 from llm.core.run.task import Task
@@ -38,7 +37,6 @@ TASK = Task(
     classes=CLASSES,
     run=SftRun,
     note_problems=note_problems,
-    head_of=lambda settings: LM,
     resolve_run=resolve_run,
     read_format=read_format,
     rows_of=rows_of_run,
@@ -46,5 +44,4 @@ TASK = Task(
     reading=reading,
     of_records=("learn_last_answer",),
     of_text=("max_seq_len", "max_prompt_len", "use_chat_template", "learn_last_answer"),
-    learns_text=True,
 )

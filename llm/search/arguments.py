@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from string import Formatter
-from typing import Any
+from typing import Any, TypeVar
 
-from llm.core.console import ArgumentParser
+from llm.core.console import ArgumentParser, problem_list
 from llm.core.files import checksum
-from llm.core.records.json_stream import no_progress, read_values
+from llm.core.records.json_stream import read_values
 from llm.core.records.problem import Problem, excerpt
+from llm.scoring.final_answers import compared_by
 from llm.search import arithmetic, paddle_generator
-from llm.search.answers import compared_by
 from llm.search.generator import Generator, Sampling
 from llm.search.openai_server import ServerGenerator
 
@@ -26,6 +26,7 @@ FLAGS: dict[str, dict[str, Any]] = {
     SERVER: {"generator_model": "", **SAMPLING},
     FOLDER: {"use_chat_template": False, "seed": 0, **SAMPLING},
 }
+Some = TypeVar("Some")
 
 
 def add_generator_flags(parser: ArgumentParser) -> None:
@@ -52,9 +53,8 @@ def add_generator_flags(parser: ArgumentParser) -> None:
 
 
 def generator_of(options: argparse.Namespace, questions: list[str]) -> Generator:
-    """What `--generator` names. Flags that were not given become the defaults of its kind."""
+    """What `--generator` names, with the flags that `fill_generator_flags` has completed."""
     kind = _kind(options.generator)
-    _fill(options, kind)
     if kind == ARITHMETIC:
         return arithmetic.for_questions(questions, options.error, options.seed)
     sampling = Sampling(**{name: getattr(options, name) for name in SAMPLING})
@@ -77,7 +77,9 @@ def _kind(generator: str) -> str:
     )
 
 
-def _fill(options: argparse.Namespace, kind: str) -> None:
+def fill_generator_flags(options: argparse.Namespace) -> None:
+    """Flags that were not given become the defaults of the generator's kind; ValueError with all that cannot hold."""
+    kind = _kind(options.generator)
     known = {name for flags in FLAGS.values() for name in flags}
     given = {name for name in known if getattr(options, name) is not None}
     problems = [f"--{name}: {kind} has no such setting; leave it out" for name in sorted(given - FLAGS[kind].keys())]
@@ -122,23 +124,25 @@ def made_of(options: argparse.Namespace, files: list[Path]) -> dict:
     return {**kept, "answers": compared_by(), "INPUT": {str(file): checksum(file) for file in files}}
 
 
-def rows_of(files: list[Path], progress: Callable[[int], object] = no_progress) -> Iterator[tuple[str, str, dict]]:
-    """(place, question, row); ValueError at a row without a question."""
-    for file in files:
-        for place, value in read_values(file, progress=progress):
-            if isinstance(value, Problem):
-                raise ValueError(str(value))
-            question = _question(value)
-            if not question:
-                raise ValueError(f"{place}: no question in {excerpt(value)}. A row has question, or src of one turn.")
-            assert isinstance(value, dict)
-            yield place, question, value
+def rows_of(files: list[Path], read: Callable[[str, str, dict], Some]) -> list[Some]:
+    """What `read` makes of the place, the question and the row; ValueError with all rows that cannot be used."""
+    rows, problems = [], []
+    for place, value in (one for file in files for one in read_values(file)):
+        try:
+            rows.append(read(place, *_question_and_row(place, value)))
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError(problem_list(problems))
+    return rows
 
 
-def _question(value: object) -> str | None:
-    if not isinstance(value, dict):
-        return None
-    question = value.get("question", value.get("src"))
+def _question_and_row(place: str, value: object) -> tuple[str, dict]:
+    if isinstance(value, Problem):
+        raise ValueError(str(value))
+    question = value.get("question", value.get("src")) if isinstance(value, dict) else None
     if isinstance(question, list) and len(question) == 1:
         (question,) = question
-    return question if isinstance(question, str) and question.strip() else None
+    if not isinstance(value, dict) or not isinstance(question, str) or not question.strip():
+        raise ValueError(f"{place}: no question in {excerpt(value)}. A row has question, or src of one turn.")
+    return question, value

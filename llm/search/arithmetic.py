@@ -12,12 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from llm.core.console import count_of, listed
 from llm.data.arithmetic_problem import APPLY, Problem, Step, continue_solution, responses
-from llm.data.generate_arithmetic import problems
+from llm.data.arithmetic_reading import read_problem
 from llm.search.generator import Proposal
 
 RESULT = re.compile(r">>(-?\d+)")
-MOST_LOOKED_AT = 20_000  # problems of a split, until a question is unknown
 
 
 @dataclass(frozen=True)
@@ -50,20 +50,14 @@ def _written(solution: list[Step], steps: int) -> list[str]:
 
 
 def for_questions(questions: Iterable[str], error: float, seed: int) -> ArithmeticGenerator:
-    """A generator that knows these problems, found among those of both splits; ValueError where it cannot be found."""
-    wanted, found = dict.fromkeys(questions), {}
-    for split in ("dev", "train"):
-        for number, problem in enumerate(problems(MOST_LOOKED_AT, split=split)):
-            if problem.question in wanted:
-                found[problem.question] = problem
-            if len(found) == len(wanted) or number == MOST_LOOKED_AT:
-                break
-    if unknown := [question for question in wanted if question not in found]:
+    """A generator that knows these problems; ValueError with all questions that are none."""
+    read = {question: read_problem(question) for question in questions}
+    if unknown := [repr(question[:60]) for question, problem in read.items() if problem is None]:
         raise ValueError(
-            f"--generator arithmetic: {len(unknown)} of {len(wanted)} questions are not among the first "
-            f"{MOST_LOOKED_AT:,} of `python -m llm generate`, such as {unknown[0][:60]!r}"
+            f"--generator arithmetic: {len(unknown)} of {count_of(len(read), 'question')} are not of the kind that "
+            f"`python -m llm generate` writes: {listed(unknown)}. Leave them out, or name another generator."
         )
-    return ArithmeticGenerator(found, error, seed)
+    return ArithmeticGenerator({question: one for question, one in read.items() if one}, error, seed)
 
 
 def total_after(step: str) -> int:

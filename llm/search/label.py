@@ -27,10 +27,10 @@ from tqdm import tqdm
 from llm.core.console import ArgumentParser, bounded, count_of, plain_errors
 from llm.core.paths import find_files
 from llm.core.records.problem import excerpt
+from llm.scoring.final_answers import compared_by, note
 from llm.scoring.result_file import rows_done, write_row
 from llm.scoring.score import add_reading_flags, load
-from llm.search.answers import compared_by, note
-from llm.search.arguments import add_generator_flags, generator_of, made_of, rows_of, settings_of
+from llm.search.arguments import add_generator_flags, fill_generator_flags, generator_of, made_of, rows_of, settings_of
 from llm.search.monte_carlo import HARD, Completions, Labels, agreed, estimate, first_error, hardened
 
 if TYPE_CHECKING:
@@ -42,9 +42,10 @@ METHODS = {"estimate": estimate, "first-error": first_error}
 def main(argv: list[str]) -> None:
     options = _parser().parse_args(argv)
     with plain_errors(ValueError, OSError):
+        fill_generator_flags(options)
         files = find_files(options.INPUT)
-        rows = [(place, question, *_solution(place, row)) for place, question, row in rows_of(files)]
-        completions = Completions(generator_of(options, [question for _, question, _, _ in rows]), options.n)
+        rows = rows_of(files, _solution)
+        completions = Completions(generator_of(options, [question for question, _, _ in rows]), options.n)
         print(note())
         judge = load(options, options.judge, options.convention) if options.judge else None
         done = rows_done(options.OUTPUT, {**made_of(options, files), "judge_weights": judge and judge.weights})
@@ -53,7 +54,7 @@ def main(argv: list[str]) -> None:
             output = stack.enter_context(options.OUTPUT.open("a", encoding="utf-8"))
             bar = stack.enter_context(tqdm(total=len(rows), initial=done, desc="solutions", disable=None))
             before = ""
-            for _, question, steps, answer in islice(rows, done, None):
+            for question, steps, answer in islice(rows, done, None):
                 if question != before:
                     completions.known.clear()
                 before = question
@@ -83,13 +84,16 @@ def _parser() -> ArgumentParser:
     return parser
 
 
-def _solution(place: str, row: dict) -> tuple[tuple[str, ...], str]:
+def _solution(place: str, question: str, row: dict) -> tuple[str, tuple[str, ...], str]:
     steps, answer = row.get("steps", row.get("responses")), row.get("answer")
+    problems = []
     if not isinstance(steps, list) or not steps or not all(isinstance(step, str) and step.strip() for step in steps):
-        raise ValueError(f"{place}: steps are {excerpt(steps)}. They are a list of texts, as steps or responses.")
+        problems.append(f"{place}: steps are {excerpt(steps)}. They are a list of texts, as steps or responses.")
     if not isinstance(answer, str | int | float) or isinstance(answer, bool):
-        raise ValueError(f"{place}: answer is {excerpt(answer)}. It is the right answer, a text or a number.")
-    return tuple(step.strip() for step in steps), str(answer)
+        problems.append(f"{place}: answer is {excerpt(answer)}. It is the right answer, a text or a number.")
+    if problems:
+        raise ValueError("\n".join(problems))
+    return question, tuple(step.strip() for step in steps or ()), str(answer)
 
 
 def labels_of(

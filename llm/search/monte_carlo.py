@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from llm.search.answers import answer_of, same_answer
+from llm.scoring.final_answers import answer_of, same_answer
 from llm.search.generator import Generator
 
 Labels = list[float | None]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llm.core.http_json import post
-from llm.search.answers import answer_of
+from llm.scoring.final_answers import answer_of
 from llm.search.generator import Proposal, Sampling
 
 TOKEN = "OPENAI_API_KEY"

@@ -20,9 +20,9 @@ The same command continues a run that was broken off.
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,11 @@ from tqdm import tqdm
 
 from llm.core.console import ArgumentParser, bounded, count_of, plain_errors
 from llm.core.paths import find_files
+from llm.scoring.final_answers import answer_of, groups_of, note, same_answer
 from llm.scoring.result_file import rows_done, write_row
 from llm.scoring.score import add_model_flags, load
 from llm.scoring.scores import AGGREGATES
-from llm.search.answers import answer_of, normalised, note, same_answer
-from llm.search.arguments import add_generator_flags, generator_of, made_of, rows_of
+from llm.search.arguments import add_generator_flags, fill_generator_flags, generator_of, made_of, rows_of
 from llm.search.generator import Generator
 from llm.search.strategies import TREES, Judge, Solution, best_of_n, until_sure
 
@@ -47,10 +47,9 @@ def main(argv: list[str]) -> None:
     options = _parser().parse_args(argv)
     with plain_errors(ValueError, OSError):
         check(options)
+        fill_generator_flags(options)
         files = find_files(options.INPUT)
-        rows = list(rows_of(files))
-        if options.keep == "candidates" and (missing := [place for place, _, row in rows if "answer" not in row]):
-            raise ValueError(f"--keep candidates: {missing[0]} has no answer to tell right candidates by. Add answers.")
+        rows = rows_of(files, partial(_asked, keep=options.keep))
         generator = generator_of(options, [question for _, question, _ in rows])
         scorer = load(options, options.MODEL, options.convention)
         print(f"{scorer.describe()}\n{note()}", flush=True)
@@ -126,6 +125,12 @@ def check(options: argparse.Namespace) -> None:
         raise ValueError("\n".join(found))
 
 
+def _asked(place: str, question: str, row: dict, keep: str) -> tuple[str, str, dict]:
+    if keep == "candidates" and "answer" not in row:
+        raise ValueError(f"{place}: no answer to tell right candidates by, for --keep candidates. Add answers.")
+    return place, question, row
+
+
 def search(question: str, generator: Generator, judge: Judge, options: argparse.Namespace) -> Found:
     """Solutions and their values, the best first."""
     if options.stop_at is not None:
@@ -147,12 +152,17 @@ def written(question: str, row: dict, found: Found, keep: str) -> Iterator[dict[
             yield {"question": question, "error": "all solutions are equally good, so there is no pair"}
         else:
             answers = ["\n".join(best), "\n".join(worst)]
-            yield {"src": [question], "tgt": [], "response": answers, "sort": [1, 0], "margin": high - low}
+            yield {"src": [prompt_of(question)], "tgt": [], "response": answers, "sort": [1, 0], "margin": high - low}
     elif keep == "groups":
         yield group(question, found)
     else:
         steps, value = found[0 if keep == "best" else -1]
-        yield {"prompt": f"{question}\n", "response": "\n".join(steps), "steps": list(steps), "value": value}
+        yield {"prompt": prompt_of(question), "response": "\n".join(steps), "steps": list(steps), "value": value}
+
+
+def prompt_of(question: str) -> str:
+    """With the line break that ends a base model's prompt."""
+    return question if question.endswith("\n") else f"{question}\n"
 
 
 def group(question: str, found: Found) -> dict[str, Any]:
@@ -160,22 +170,33 @@ def group(question: str, found: Found) -> dict[str, Any]:
     values = {"\n".join(solution): round(value) for solution, value in found}
     if len(set(values.values())) < 2:
         return {"question": question, "error": "all solutions are equally good, so there is no pair"}
-    return {"src": [f"{question}\n"], "tgt": [], "response": list(values), "sort": list(values.values())}
+    return {"src": [prompt_of(question)], "tgt": [], "response": list(values), "sort": list(values.values())}
 
 
 def candidate(solution: Solution, value: float, answer: Any) -> dict[str, Any]:
     given = answer_of("\n".join(solution))
-    said = None if given is None else normalised(given)
-    return {"steps": list(solution), "answer": said, "correct": same_answer(given, str(answer)), "value": value}
+    return {"steps": list(solution), "answer": given, "correct": same_answer(given, str(answer)), "value": value}
 
 
 def counted(found: Found, answer: Any) -> dict[str, float]:
-    """Of a question with an answer: whether the chosen solution, the majority and a random one are right."""
+    """Of a question with an answer: whether the chosen solution, what votes choose and a random one are right."""
     if answer is None or not found:
         return {"with an answer": answer is not None}
     answers = [answer_of("\n".join(solution)) for solution, _ in found]
     hits = [same_answer(one, str(answer)) for one in answers]
-    votes = Counter(normalised(one) for one in answers if one is not None)
-    majority = bool(votes) and same_answer(votes.most_common(1)[0][0], str(answer))
-    share = sum(hits) / len(hits)
-    return {"with an answer": 1, "chosen": hits[0], "majority vote": majority, "one at random": share, "any": any(hits)}
+    groups = groups_of(answers)
+    voted = {
+        "majority vote": winner(groups, [1.0] * len(groups)),
+        "vote by value": winner(groups, [max(value, 0.0) for _, value in found]),
+    }
+    by_vote = {name: one is not None and hits[groups.index(one)] for name, one in voted.items()}
+    return {"with an answer": 1, "chosen": hits[0], **by_vote, "one at random": sum(hits) / len(hits), "any": any(hits)}
+
+
+def winner(groups: list[int], weights: list[float]) -> int | None:
+    """The group of answers with the most votes, of equal ones the first; None where no solution has an answer."""
+    votes: dict[int, float] = {}
+    for group, weight in zip(groups, weights, strict=True):
+        if group >= 0:
+            votes[group] = votes.get(group, 0.0) + weight
+    return max(votes, key=votes.__getitem__, default=None)

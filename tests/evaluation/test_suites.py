@@ -122,7 +122,7 @@ def candidates(*of_each) -> dict:
 def test_every_way_of_choosing(tmp_path):
     rows = [
         candidates(("1", True), ("2", False), ("2", False), ("3", False)),
-        {**candidates(("5", True), ("5", True), ("6", False), ("7", False)), "question": "r"},
+        {**candidates(("5", True), ("10/2", True), ("6", False), ("7", False)), "question": "r"},
     ]
     p = [[0.9, 0.2, 0.3, 0.1], [0.1, 0.2, 0.8, 0.3]]
     items = read(best_of_n, tmp_path / "a.jsonl", *rows)
@@ -131,7 +131,7 @@ def test_every_way_of_choosing(tmp_path):
     assert list(metrics["by_n"]) == [1, 2, 4]
     accuracy = {way: found["accuracy"] for way, found in metrics["by_n"][4].items()}
     assert accuracy["random (pass@1)"] == pytest.approx((1 / 4 + 2 / 4) / 2)
-    assert accuracy["majority vote"] == 0.5  # "2" wins the first question, "5" the second
+    assert accuracy["majority vote"] == 0.5  # "2" wins the first question, 5 the second
     assert accuracy["best by min"] == accuracy["best by last"] == 0.5  # 0.9 is right, 0.8 is wrong
     assert accuracy["vote by mean"] == 0.5  # 0.9 beats 0.2 + 0.3; 0.8 beats 0.1 + 0.2
     assert accuracy["oracle"] == 1.0

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from llm.data.generate_arithmetic import problems
+from llm.scoring.final_answers import answer_of, same_answer
 from llm.scoring.scores import Scores
 from llm.search import arithmetic
-from llm.search.answers import answer_of, same_answer
 from llm.search.generator import Proposal
 from llm.search.strategies import Judge, beam, best_of_n, dvts, until_sure
 

@@ -11,6 +11,8 @@ import pytest
 from llm.alignment.rm.flashmask.run_reward import main as train
 from llm.core.records.comparisons import parse_comparison
 from llm.core.records.records import read_records
+from llm.core.text.answers import AnswerEncoder
+from llm.core.text.load_tokenizer import load_tokenizer
 from llm.data.generate_arithmetic import problems
 from llm.evaluation.evaluate import main as evaluate
 from llm.search import arithmetic, label, search
@@ -48,8 +50,27 @@ def test_what_search_keeps(model, tmp_path, capsys):
         assert best["value"] >= worst["value"] and len(several["candidates"]) == 6
         assert "error" in pair or pair["response"] == [best["response"], worst["response"]]
         assert "error" in group or parse_comparison(group, "").answers[0] == best["response"]
+    kept = [parse_comparison(row, "") for row in (*found["pairs"], *found["groups"]) if "error" not in row]
+    assert kept
+    encoder = AnswerEncoder(load_tokenizer(model), 512, 512, False)
+    assert all(encoder.encode_pair(pair) for one in kept for pair in one.pairs()) and not encoder.counts.open_prompts
     evaluate(["best-of-n", model, str(tmp_path / "candidates"), "--output", str(tmp_path / "out")])
     assert len(read_lines(tmp_path / "out/out.scores.jsonl")) == 5
+
+
+def test_votes_count_answers_that_are_the_same():
+    texts = {"The answer is: 0.5": 0.9, "The answer is: 1/2": 0.2, "The answer is: 7": 0.8, "#### 7.0": 0.7}
+    found = [(("a", text), value) for text, value in texts.items()] + [(("no answer",), 0.1)]
+    right = search.counted([*found, (("so \\boxed{\\frac{1}{2}}",), 0.1)], "50%")
+    assert right == {
+        "with an answer": 1,
+        "chosen": True,
+        "majority vote": True,  # three to two
+        "vote by value": False,  # 1.2 to 1.5
+        "one at random": 0.5,
+        "any": True,
+    }
+    assert not search.counted([(("no answer",), 0.9)], "50%")["majority vote"]
 
 
 @pytest.mark.runs
@@ -99,7 +120,7 @@ def test_labels_become_records(tmp_path, capsys):
         ([{"question": "q", "steps": ["a"]}], WORDS, "answer is"),
         ([{"question": "q", "steps": [], "answer": "1"}], WORDS, "steps are"),
         ([{"steps": ["a"], "answer": "1"}], WORDS, "no question"),
-        ([{"question": "q", "steps": ["a"], "answer": "1"}], WORDS, "not among the first"),
+        ([{"question": "q", "steps": ["a"], "answer": "1"}], WORDS, "1 of 1 question are not of the kind"),
         ([{"question": "q", "steps": ["a"], "answer": "1"}], ["--generator", "x"], "begins with http"),
         *(
             ([{"question": "q", "steps": ["a"], "answer": "1"}], [*SERVER, f"--prompt={prompt}"], "--prompt")
@@ -113,13 +134,19 @@ def test_labels_become_records(tmp_path, capsys):
         ),
     ],
 )
-def test_refusals(tmp_path, capsys, rows, words, told, monkeypatch):
-    monkeypatch.setattr(arithmetic, "MOST_LOOKED_AT", 50)
+def test_refusals(tmp_path, capsys, rows, words, told):
     rows[0].setdefault("steps", ["a"])
     if told == "gave no completions":
         rows = [{**rows[0], "steps": ["a", "b"]}]
     message = refusal(capsys, [write(tmp_path / "s.jsonl", rows), str(tmp_path / "out"), *words], label.main)
     assert told in message
+
+
+def test_all_rows_that_cannot_be_used_are_told_at_once(tmp_path, capsys):
+    rows = [{"steps": ["a"]}, {"question": "q", "steps": [], "answer": True}, {"question": "q"}]
+    shown = refusal(capsys, [write(tmp_path / "s.jsonl", rows), str(tmp_path / "out"), *WORDS], label.main)
+    for text in (":1: no question", ":2: steps are", ":2: answer is", ":3: steps are", ":3: answer is"):
+        assert text in shown
 
 
 class Completions(BaseHTTPRequestHandler):

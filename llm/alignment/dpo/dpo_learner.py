@@ -10,8 +10,8 @@ from llm.alignment.dpo.dpo_run import DpoRun
 from llm.alignment.dpo.losses import LossSettings
 from llm.alignment.dpo.outcome_objective import OutcomeObjective
 from llm.alignment.dpo.policy_objective import PolicyObjective
-from llm.alignment.dpo.reference import reference_of
-from llm.alignment.dpo.reference_weights import identity_of_reference
+from llm.alignment.dpo.reference.weights import identity_of_reference
+from llm.alignment.dpo.reference.while_training import reference_of
 from llm.core.rows.answer_payload import ComparedAnswers, JudgedAnswers
 from llm.core.run.answer_format import AnswerFormat
 from llm.core.run.language_model import build_model, weights_of_checkpoint

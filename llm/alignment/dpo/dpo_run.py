@@ -11,7 +11,6 @@ from llm.alignment.dpo.dpo_argument import CLASSES, IDENTITY, DataArgument, Mode
 from llm.alignment.dpo.dpo_checks import Reference
 from llm.alignment.dpo.loss_kinds import KINDS
 from llm.core.model.folder import find_model
-from llm.core.model.head.head_kinds import LM
 from llm.core.run.resolve import resolve_settings
 from llm.core.run.run import Run
 
@@ -46,7 +45,7 @@ class DpoRun(Run):
 
 def resolve_run(argv: list[str], description: str) -> DpoRun:
     """ValueError with everything that is wrong with the settings."""
-    run = DpoRun(*resolve_settings(CLASSES, argv, description, dpo_checks.note_problems, lambda settings: LM))
+    run = DpoRun(*resolve_settings(CLASSES, argv, description, dpo_checks.note_problems))
     if run.reference in (Reference.MODEL, Reference.FILE):
         dpo_checks.fit_to_reference(run.settings, run.reference_path)
     return run

@@ -9,8 +9,7 @@ from llm.alignment.dpo.dpo_argument import CLASSES
 from llm.alignment.dpo.dpo_checks import Reference, note_problems, reference_of
 from llm.alignment.dpo.dpo_data import rows_of
 from llm.alignment.dpo.dpo_run import DpoRun, resolve_run
-from llm.alignment.dpo.reference_rows import with_reference
-from llm.core.model.head.head_kinds import LM
+from llm.alignment.dpo.reference.rows import with_reference
 from llm.core.run import answer_format
 from llm.core.run.answer_format import AnswerFormat
 from llm.core.run.packed_rows import PackedRows
@@ -53,7 +52,6 @@ TASK = Task(
     classes=CLASSES,
     run=DpoRun,
     note_problems=note_problems,
-    head_of=lambda settings: LM,
     resolve_run=resolve_run,
     read_format=read_format,
     rows_of=rows_of_run,
@@ -61,7 +59,6 @@ TASK = Task(
     reading=reading,
     of_records=(),
     of_text=("max_seq_len", "max_prompt_len", "use_chat_template"),
-    learns_text=True,
     for_training=for_training,
     holds_reference=lambda settings: reference_of(settings) is Reference.MODEL,
 )

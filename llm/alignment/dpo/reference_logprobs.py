@@ -36,7 +36,7 @@ def main(argv: list[str]) -> None:
             refuse(f"a pipeline cannot be asked; give --{layout.PIPELINE} -1, which changes no log-probability")
         read = partial(rows_of_run, run, read_format(run))
         data_sets = [*read_data_sets(run, read), *read_test_sets(run, read).values()]
-        from llm.alignment.dpo.ask_reference import ask_reference
+        from llm.alignment.dpo.reference.ask_ahead import ask_reference
 
         answers = ask_reference(run, [packed.rows for packed in data_sets if packed])
     say(f"{run.reference_file}: log-probabilities of {count_of(answers, 'answer')} by {run.reference_path}")

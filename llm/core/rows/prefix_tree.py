@@ -193,7 +193,7 @@ def split_tree(tree: Tree, room: int) -> tuple[Tree, Tree] | None:
 
 def _sizes(tree: Tree) -> np.ndarray:
     """Tokens of the first 1, 2, ... solutions together."""
-    return np.cumsum([len(solution) for solution in tree.solutions]) - np.cumsum(tree.shared)
+    return np.cumsum(np.array([len(solution.ids) for solution in tree.solutions]) - tree.shared)
 
 
 def _part(tree: Tree, begin: int, end: int, size: int) -> Tree:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from llm.core.checkpoint import folder_settings
 from llm.core.model.config import read_sizes
+from llm.core.model.head.head_kinds import LM
 from llm.core.model.sizes import Sizes
 from llm.core.run import checks
 from llm.core.run.arguments import MISPRINTS, is_unobeyed
@@ -27,12 +28,17 @@ class Resolved(NamedTuple):
     ranks: int
 
 
+def head_of_text(settings: Settings) -> str:
+    """The kind of head of a model that learns text, whatever the settings."""
+    return LM
+
+
 def resolve_settings(
     classes: tuple[type, ...],
     argv: list[str],
     description: str,
     note_problems: Callable[[Settings, int, bool], None],
-    head_of: Callable[[Settings], str],
+    head_of: Callable[[Settings], str] = head_of_text,
 ) -> Resolved:
     """`note_problems` (settings, ranks, whether there are GPUs) are the task's own; `head_of` the model that trains.
     ValueError with everything that is wrong with the settings."""

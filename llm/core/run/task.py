@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llm.core.model.sizes import Sizes
 from llm.core.run.arguments import setting
 from llm.core.run.packed_rows import PackedRows, Rows
+from llm.core.run.resolve import head_of_text
 from llm.core.run.run import Run
 from llm.core.settings.settings import Settings, collect
 from llm.core.text.reading import Reading
@@ -46,7 +47,6 @@ class Task:
     classes: tuple[type, ...]  # of its settings: training, data, model
     run: type[Run]
     note_problems: Callable[[Settings, int, bool], None]  # (settings, ranks, whether there are GPUs)
-    head_of: Callable[[Settings], str]  # the kind of head that the model gets
     resolve_run: Callable[[list[str], str], Any]  # (argv, description)
     read_format: Callable[[Any], Any]  # how text becomes rows
     rows_of: Callable[[Any, Any, list[str], bool], PackedRows]  # (run, format, paths, whether a bar is shown)
@@ -54,7 +54,8 @@ class Task:
     reading: Callable[[Any, Any], Reading]  # (run, format); without a tokenizer the format is None
     of_records: tuple[str, ...]  # settings that decide what a record is
     of_text: tuple[str, ...]  # and how it becomes tokens
-    learns_text: bool  # tokens over the whole vocabulary, and not rewards
+    learns_text: bool = True  # tokens over the whole vocabulary, and not rewards
+    head_of: Callable[[Settings], str] = head_of_text  # the kind of head that the model gets
     holds_reference: Callable[[Settings], bool] = lambda settings: False  # a second model of the same sizes
     form_of: FormOf = no_form
     fit_to_form: Callable[[Settings, str], None] = fits_every_form

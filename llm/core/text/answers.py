@@ -185,8 +185,10 @@ class PlainTexts:
 
     def _ids(self, message: Message, is_first: bool) -> list[int]:
         text = message.content
-        at_start = self._tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
-        ids = at_start if is_first else ids_behind(self._tokenizer, text)
+        if is_first:
+            ids = self._tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+        else:
+            ids = ids_behind(self._tokenizer, text)
         return [*ids, self._end] if message.role == ASSISTANT else ids
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from llm.core.records.reward_records import Preference, Record
-from llm.core.text.prompts import prompts_of
+from llm.core.text.prompts import array_of, prompts_of
 from llm.core.text.reward_tokens import RewardTokens, ids_in_context
 from llm.core.text.tokenizer import Tokenizer
 
@@ -115,14 +115,18 @@ class StepEncoder:
         self.max_seq_len = max_seq_len
         self.counts = EncodeCounts()
         self._prompts = prompts_of(tokenizer, max_prompt_len, use_chat_template)
-        # Solutions of one question often share their first steps.
-        self._in_context = lru_cache(CACHED_TEXTS)(lambda text: ids_in_context(tokenizer, text))
+        # Each with the placeholder behind it. Solutions of one question often share their first steps.
+        self._first_step = lru_cache(CACHED_TEXTS)(lambda *step: self._scored(self._prompts.first_step(*step)))
+        self._later_step = lru_cache(CACHED_TEXTS)(lambda step: self._scored(ids_in_context(tokenizer, "\n" + step)))
 
     def with_limit(self, max_seq_len: int) -> StepEncoder:
         """The same with another limit, and with counts of its own; what was encoded before is shared."""
         other = copy.copy(self)
         other.max_seq_len, other.counts = max_seq_len, EncodeCounts()
         return other
+
+    def _scored(self, step: list[int]) -> np.ndarray:
+        return array_of([*step, self.tokens.placeholder])
 
     def encode(self, record: Record) -> Sequence | None:
         """The record as a sequence of at most max_seq_len tokens, or None (counted) if none of its labels is left.
@@ -134,15 +138,15 @@ class StepEncoder:
             self.counts.dropped["without a label to learn from"] += 1
             return None
         prompt = self._prompts.encode(record)
-        ids = list(prompt.ids)
+        parts, length = [prompt.ids], len(prompt.ids)
         ends: list[int] = []
         for step in record.steps[:labelled]:
-            step_ids = self._in_context("\n" + step) if ends else self._prompts.first_step(prompt, step)
-            if len(ids) + len(step_ids) + 1 > self.max_seq_len:
+            ids = self._later_step(step) if ends else self._first_step(step, prompt.is_empty)
+            length += len(ids)
+            if length > self.max_seq_len:
                 break
-            ids += step_ids
-            ends.append(len(ids))
-            ids.append(self.tokens.placeholder)
+            parts.append(ids)
+            ends.append(length - 1)
         inside = record.labels[: len(ends)]
         scored = [end for end, label in zip(ends, inside, strict=True) if label is not None]
         if not scored:
@@ -151,14 +155,14 @@ class StepEncoder:
         labels = [label for label in inside if label is not None]
         cut = [label for label in record.labels[len(ends) :] if label is not None]
         error_cut = _has_error(cut) and not _has_error(labels)
-        ids = ids[: scored[-1] + 1]
+        ids = np.concatenate(parts[: ends.index(scored[-1]) + 2])
         self._count([ids], labels, prompt_cut=prompt.was_cut, steps_cut=len(cut))
         self.counts.errors_cut += error_cut
         if soft := len(labels) - labels.count(0.0) - labels.count(1.0):
             self.counts.soft += soft
             self.counts.first_soft = self.counts.first_soft or record.place
         return Sequence(
-            np.array(ids, INT32),
+            ids,
             np.array(scored, INT64),
             np.array(labels, FLOAT32),
             len(prompt.ids),
@@ -171,7 +175,8 @@ class StepEncoder:
         """Both answers behind their prompt, together at most max_seq_len tokens, or None (counted) if what is left of
         them is the same. What is too long is cut from the ends of both in proportion to their lengths."""
         prompt = self._prompts.encode(preference)
-        answers = [self._prompts.first_step(prompt, text) for text in (preference.chosen, preference.rejected)]
+        texts = preference.chosen, preference.rejected
+        answers = [self._first_step(text, prompt.is_empty)[:-1].tolist() for text in texts]
         kept = cut_in_proportion(answers, self.max_seq_len - len(prompt.ids) - len(answers))
         if kept is None or kept[0] == kept[1] or not all(kept):
             self.counts.dropped["answers do not differ within max_seq_len"] += 1
@@ -190,7 +195,7 @@ class StepEncoder:
         margin = default_margin if preference.margin is None else preference.margin
         return Pair(chosen, rejected, margin, preference.weight, preference.place)
 
-    def _count(self, solutions: list[list[int]], labels: list[float], prompt_cut: bool, steps_cut: int) -> None:
+    def _count(self, solutions: list[Any], labels: list[float], prompt_cut: bool, steps_cut: int) -> None:
         counts = self.counts
         counts.solutions += len(solutions)
         counts.tokens += sum(map(len, solutions))

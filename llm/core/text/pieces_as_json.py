@@ -34,6 +34,13 @@ def backend_of(model: SentencePieceProcessor, blank_first: bool, blank_later: bo
     return backend
 
 
+def joins_no_words(model: SentencePieceProcessor) -> bool:
+    """Whether a text has the ids of its words, each with the blanks before it, one after another: where text is divided
+    by joining pairs, and no piece has a blank behind something else."""
+    pieces = (model.id_to_piece(number) for number in range(model.get_piece_size()))
+    return _is_of_byte_pairs(model) and _keeps_text(model) and not any(BLANK in p.lstrip(BLANK) for p in pieces)
+
+
 def puts_blank_first(backend: Tokenizer) -> bool:
     """Before every text between special tokens, that is."""
     return backend.normalizer is not None and backend.normalizer.normalize_str("a") == f"{BLANK}a"

@@ -11,6 +11,8 @@ from bisect import bisect_left
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
+
 from llm.core.records.reward_records import Preference, Record
 from llm.core.text.chat_template import compile_template
 from llm.core.text.reward_tokens import CONTEXT, ids_in_context
@@ -21,7 +23,7 @@ PROBE = "probe"  # stands for a text where only what the template puts around it
 
 
 class Prompt(NamedTuple):
-    ids: list[int]
+    ids: np.ndarray  # [T] int32
     was_cut: bool
     is_empty: bool = False  # nothing but a start token: the first step begins the text
 
@@ -37,15 +39,13 @@ class PlainPrompts:
         self._tokenizer = tokenizer
         self._start = start_ids(tokenizer)
         self._room = max(max_prompt_len - len(self._start), 0)
-        self._in_context = lru_cache(CACHED_PROMPTS)(lambda text: ids_in_context(tokenizer, text))
-        self._first_in_text = lru_cache(CACHED_PROMPTS)(self._at_start)
         self._cut = lru_cache(CACHED_PROMPTS)(self._fit)
 
     def encode(self, record: Record | Preference) -> Prompt:
         return self._cut(record.src, record.tgt)
 
-    def first_step(self, prompt: Prompt, step: str) -> list[int]:
-        return self._first_in_text(step) if prompt.is_empty else self._in_context(" " + step)
+    def first_step(self, step: str, begins_text: bool) -> list[int]:
+        return self._at_start(step) if begins_text else ids_in_context(self._tokenizer, " " + step)
 
     def _at_start(self, text: str) -> list[int]:
         return self._tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
@@ -54,7 +54,7 @@ class PlainPrompts:
         turns = [message["content"] for message in messages_of(src, tgt)]
         ids = self._at_start("\n".join(turn for turn in turns if turn))
         kept = ids[max(len(ids) - self._room, 0) :]
-        return Prompt(self._start + kept, was_cut=len(kept) < len(ids), is_empty=not kept)
+        return Prompt(array_of(self._start + kept), was_cut=len(kept) < len(ids), is_empty=not kept)
 
 
 class TemplatePrompts:
@@ -65,7 +65,6 @@ class TemplatePrompts:
         self._tokenizer = tokenizer
         self._max_prompt_len = max_prompt_len
         self._render = compile_template(tokenizer)
-        self._in_context = lru_cache(CACHED_PROMPTS)(lambda text: ids_in_context(tokenizer, text))
         self._lead, self._blank = self._before_first_step()
         self._fitted = lru_cache(CACHED_PROMPTS)(self._fit)
         if (least := len(self._encode((CONTEXT,), ()))) > max_prompt_len:
@@ -80,23 +79,23 @@ class TemplatePrompts:
         except ValueError as error:
             raise ValueError(f"{record.place}: {error}") from None
 
-    def first_step(self, prompt: Prompt, step: str) -> list[int]:
+    def first_step(self, step: str, begins_text: bool) -> list[int]:
         return self._in_context(" " + step) if self._blank else self._without_blank(step)
 
     def _fit(self, src: tuple[str, ...], tgt: tuple[str, ...]) -> Prompt:
         ids = self._encode(src, tgt)
         if len(ids) <= self._max_prompt_len:
-            return Prompt(ids, was_cut=False)
+            return Prompt(array_of(ids), was_cut=False)
         while len(src) > 1:
             src, tgt = src[1:], tgt[1:]
             ids = self._encode(src, tgt)
             if len(ids) <= self._max_prompt_len:
-                return Prompt(ids, was_cut=True)
+                return Prompt(array_of(ids), was_cut=True)
         (question,) = src
         first = bisect_left(
             range(len(question)), True, key=lambda n: len(self._encode((question[n:],), ())) <= self._max_prompt_len
         )
-        return Prompt(self._encode((question[first:],), ()), was_cut=True)
+        return Prompt(array_of(self._encode((question[first:],), ())), was_cut=True)
 
     def _encode(self, src: tuple[str, ...], tgt: tuple[str, ...]) -> list[int]:
         return self._ids(self._render(messages_of(src, tgt), add_generation_prompt=True)) + self._lead
@@ -130,8 +129,15 @@ class TemplatePrompts:
         except ValueError:
             return ""
 
+    def _in_context(self, text: str) -> list[int]:
+        return ids_in_context(self._tokenizer, text)
+
     def _without_blank(self, step: str) -> list[int]:
         return self._in_context("\n" + step)[len(self._in_context("\n")) :]
+
+
+def array_of(ids: list[int]) -> np.ndarray:
+    return np.array(ids, "int32")
 
 
 def messages_of(src: tuple[str, ...], tgt: tuple[str, ...]) -> list[dict[str, str]]:

@@ -48,7 +48,6 @@ class DataCheck:
     files: list[Path] = field(default_factory=list)
     counts: ReadCounts = field(default_factory=ReadCounts)  # as in training
     encoded: list[Encoding | Pair] = field(default_factory=list)  # if it is to be kept
-    keeps_encoded: bool = False
 
     @property
     def usable(self) -> int:
@@ -95,8 +94,8 @@ def check_data(
     keeps_encoded: bool = False,
 ) -> DataCheck:
     """Faults of the data are findings, never errors. So many processes encode, if there is a tokenizer."""
-    measures = list(_measures_of(reading, against))
-    check = DataCheck(reading.form, measures=measures, files=files, keeps_encoded=keeps_encoded)
+    measures = list(_measures_of(reading, against, keeps_encoded))
+    check = DataCheck(reading.form, measures=measures, files=files)
     waiting: deque[Read] = deque()  # those that are read and not yet measured
     usable = _usable(check, files, reading, progress, waiting)
     tokens = next((measure for measure in check.measures if isinstance(measure, Tokens)), None)
@@ -149,7 +148,7 @@ def _measure(check: DataCheck, read: Read, seen: object) -> bool:
         reasons = [measure.add(of_measure.get(measure.name, read.record), number) for measure in check.measures]
         why = next(filter(None, reasons), "")
         check.counts.keep(read.parts[0])
-        if check.keeps_encoded and isinstance(seen, Encoded):
+        if isinstance(seen, Encoded):
             check.encoded += seen.found
     check.destinations.append(LEFT_OUT if why else KEPT)
     if why:
@@ -157,7 +156,7 @@ def _measure(check: DataCheck, read: Read, seen: object) -> bool:
     return not isinstance(read.record, list)
 
 
-def _measures_of(reading: Reading, against: Sequence[Path]) -> Iterator[Measure]:
+def _measures_of(reading: Reading, against: Sequence[Path], keeps_encoded: bool) -> Iterator[Measure]:
     if reading.form in (DIALOGUE, JUDGED):
         yield Dialogues()
     elif reading.form == COMPARISON:
@@ -168,7 +167,7 @@ def _measures_of(reading: Reading, against: Sequence[Path]) -> Iterator[Measure]
         yield Labels()
         yield Steps(reading.placeholder)
     if reading.make_encoder:
-        yield Tokens(PartsEncoder(reading.make_encoder(), reading.encode))
+        yield Tokens(PartsEncoder(reading.make_encoder(), reading.encode, keeps_encoded))
     yield Duplicates()
     if against:
         yield Overlap(held_out_questions(against, reading))

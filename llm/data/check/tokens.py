@@ -26,15 +26,18 @@ class Encoded(NamedTuple):
     is_scored: bool = True  # without a label it is not encoded, whatever the limit
     left_out: str = ""  # why nothing of a dialogue can be learnt, whatever max_seq_len
     refused: str = ""  # why a chat template takes no such dialogue
-    found: tuple[Sequence | Pair, ...] = ()
+    found: tuple[Sequence | Pair, ...] = ()  # if it is to be kept
 
 
 class PartsEncoder:
     """The encoder of training, for all parts of a record."""
 
-    def __init__(self, encoder: Any, encode: Callable[[Any, Any], Sequence | Pair | None]) -> None:
+    def __init__(
+        self, encoder: Any, encode: Callable[[Any, Any], Sequence | Pair | None], keeps_found: bool = False
+    ) -> None:
         self.encoder = encoder
         self._encode = encode
+        self.keeps_found = keeps_found
 
     @property
     def counts(self) -> EncodeCounts:
@@ -76,7 +79,8 @@ def encoded(encoder: PartsEncoder, parts: list) -> Encoded:
         reasons = [reason for reason, number in counts.dropped.items() if number > dropped.get(reason, 0)]
         left_out = reasons[0] if isinstance(parts[0], Dialogue | AnswerPair) else ""
         return Encoded(place, prompt_cut=prompt_cut, is_scored=False, left_out=left_out)
-    return Encoded(place, max(map(_length, whole)), is_cut, fits, prompt_cut, found=tuple(found))
+    kept = tuple(found) if encoder.keeps_found else ()
+    return Encoded(place, max(map(_length, whole)), is_cut, fits, prompt_cut, found=kept)
 
 
 class Tokens:

@@ -61,6 +61,20 @@ def test_accumulation_packing_and_the_ways_to_a_reference_change_nothing(flags_o
     assert history(tmp_path / "adapters off/out")[6, True]["eval_kl"] != 0
 
 
+def test_an_update_over_all_data_is_the_same_when_it_is_read_while_training(flags_of, tmp_path, other_model):
+    """Two passes: a stream begins again."""
+    all_pairs = {"per_device_train_batch_size": 36, "gradient_accumulation_steps": 1, "prefix_sharing": False}
+    changes = {"max_steps": 2, "do_eval": False, "reference_model_name_or_path": other_model}
+    changes |= {"load_best_model_at_end": False, "evaluation_strategy": "no", "save_strategy": "no"}
+    found = []
+    for lazy in (False, True):
+        main(flags_of(str(lazy), lazy=lazy, **all_pairs, **changes))
+        found.append(history(tmp_path / f"{lazy}/out"))
+    for step in (1, 2):
+        one, other = ({name: value for name, value in run[step, False].items() if name != "epoch"} for run in found)
+        assert other == pytest.approx(one, rel=1e-5)
+
+
 @pytest.mark.distributed
 @pytest.mark.parametrize(
     "name, changes, layout",

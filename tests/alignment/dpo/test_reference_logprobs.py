@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from llm.alignment.dpo import ask_reference, reference_store
+from llm.alignment.dpo.reference import ask_ahead, store
 from llm.alignment.dpo.reference_logprobs import main as ask
 from llm.alignment.dpo.run_dpo import main as train
 from tests.runs import assert_same_runs, refusal, train_ranks
@@ -31,7 +31,7 @@ def test_a_training_with_the_file_is_one_with_the_model(flags_of, tmp_path, file
 def test_a_command_that_was_ended_goes_on(flags_of, tmp_path, file, monkeypatch):
     """From the parts that are whole; the third was being computed, and the second is damaged since."""
     whole = tmp_path / "whole.safetensors"
-    asked, log_p_of, end_at = [], ask_reference._log_p_of, 0
+    asked, log_p_of, end_at = [], ask_ahead._log_p_of, 0
 
     def counted(run, model, rows):
         asked.append(len(rows))
@@ -39,10 +39,10 @@ def test_a_command_that_was_ended_goes_on(flags_of, tmp_path, file, monkeypatch)
             raise KeyboardInterrupt
         yield from log_p_of(run, model, rows)
 
-    monkeypatch.setattr(ask_reference, "_log_p_of", counted)
+    monkeypatch.setattr(ask_ahead, "_log_p_of", counted)
     ask(flags_of("whole", reference_logprobs=whole))
     (rows,), asked, end_at = asked, [], 3
-    monkeypatch.setattr(ask_reference, "ROWS_OF_PART", 5)
+    monkeypatch.setattr(ask_ahead, "ROWS_OF_PART", 5)
     with pytest.raises(SystemExit):
         ask(flags_of("ended", reference_logprobs=file))
     assert not file.exists()
@@ -51,7 +51,7 @@ def test_a_command_that_was_ended_goes_on(flags_of, tmp_path, file, monkeypatch)
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
     asked, end_at = [], 0
     ask(flags_of("again", reference_logprobs=file))
-    (_, before), (_, after) = (reference_store.read(one) for one in (whole, file))
+    (_, before), (_, after) = (store.read(one) for one in (whole, file))
     assert sum(asked) == rows - 5
     np.testing.assert_array_equal(before.keys, after.keys)
     np.testing.assert_allclose(before.log_p, after.log_p, rtol=1e-6)
@@ -75,9 +75,9 @@ def test_what_does_not_belong_to_the_run_is_refused_by_name(
     changed = {"train_dataset_path": more, "reference_logprobs": file}
     shown = refusal(capsys, flags_of("data", **changed), train)
     assert f"{file} is stale" in shown and "more.jsonl:33" in shown and "2 of 2 answers" in shown
-    _, before = reference_store.read(file)
+    _, before = store.read(file)
     ask(flags_of("data", **changed))
-    _, after = reference_store.read(file)
+    _, after = store.read(file)
     assert len(after.keys) == len(before.keys) + 2
 
     content = bytearray(file.read_bytes())
@@ -94,7 +94,7 @@ def test_two_processes_share_the_rows_and_a_pipeline_learns_from_the_file(flags_
     whole, other = tmp_path / "whole.safetensors", {"reference_model_name_or_path": other_model}
     ask(flags_of("whole", **other, reference_logprobs=whole))
     train_ranks(flags_of("shared", **other, reference_logprobs=file), tmp_path / "shared", script=ask)
-    (_, one), (_, two) = (reference_store.read(each) for each in (whole, file))
+    (_, one), (_, two) = (store.read(each) for each in (whole, file))
     np.testing.assert_array_equal(one.keys, two.keys)
     np.testing.assert_allclose(one.log_p, two.log_p, rtol=1e-6)
     train(flags_of("one", **other))

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from llm.core.records.comparisons import AnswerPair
+from llm.core.records.comparisons import AnswerPair, Comparison
 from llm.core.records.dialogues import Dialogue, Message
 from llm.core.text.answers import AnswerEncoder, ids_behind
 from llm.core.text.load_tokenizer import load_tokenizer
@@ -160,3 +160,18 @@ def test_a_pair_that_is_too_long_loses_the_ends_of_both(tokenizer):
         assert len(part) < len(before) and (part.ids == before.ids[: len(part)]).all()
     assert (encoder.counts.answers_cut, encoder.counts.answer_tokens_cut) == (2, lost)
     assert encoder_of(tokenizer, max_seq_len=len(whole.chosen) - len(whole.chosen.scored)).encode_pair(short) is None
+
+
+def test_a_group_with_an_answer_that_is_too_long_keeps_the_others_as_they_are(tokenizer):
+    answers = ("1", "2", "3 " * 60)
+    group = Comparison((Message("user", "Hi\n"),), answers, (2.0, 1.0, 0.0), "data.jsonl:7")
+    encoder = encoder_of(tokenizer, max_seq_len=40)
+    pairs = [encoder.encode_pair(pair) for pair in group.pairs()]
+    assert [learnt(tokenizer, one)[1] for one in (pairs[0].chosen, pairs[0].rejected)] == ["1</s>", "2</s>"]
+    whole = encoder_of(tokenizer, max_seq_len=1000)
+    lost = [
+        len(one.rejected) + len(one.chosen) - len(other.rejected) - len(other.chosen)
+        for one, other in zip(map(whole.encode_pair, group.pairs()), pairs, strict=True)
+    ]
+    assert lost[0] == 0 < lost[1] == lost[2]
+    assert encoder.counts.pairs == 3 and encoder.counts.answer_tokens_cut == sum(lost) and encoder.counts.answers_cut

@@ -6,8 +6,8 @@ from typing import Any
 
 from llm.alignment.dpo.dpo_checks import AHEAD, Reference
 from llm.alignment.dpo.dpo_run import DpoRun
-from llm.alignment.dpo.reference_rows import RUN, read_file
-from llm.alignment.dpo.reference_store import VERSION
+from llm.alignment.dpo.reference.rows import RUN, read_file
+from llm.alignment.dpo.reference.store import VERSION
 from llm.core.model.config import read_sizes
 from llm.core.model.head.head_kinds import LM
 from llm.core.model.load import fingerprint

@@ -12,11 +12,11 @@ import numpy as np
 import paddle
 import paddle.distributed as dist
 
-from llm.alignment.dpo import reference_store
 from llm.alignment.dpo.dpo_run import DpoRun
-from llm.alignment.dpo.reference_rows import read_file
-from llm.alignment.dpo.reference_store import Known
-from llm.alignment.dpo.reference_weights import made_from_reference
+from llm.alignment.dpo.reference import store
+from llm.alignment.dpo.reference.rows import read_file
+from llm.alignment.dpo.reference.store import Known
+from llm.alignment.dpo.reference.weights import made_from_reference
 from llm.core import patches
 from llm.core.console import count_of
 from llm.core.model import attention, language_model
@@ -52,7 +52,7 @@ def ask_reference(run: DpoRun, data_sets: list[Rows]) -> int:
         _meet()
         if ranks.rank() == 0:
             known = _known(file, made_from)
-            reference_store.write(file, made_from, known)
+            store.write(file, made_from, known)
             shutil.rmtree(_parts_of(file), ignore_errors=True)
     return len(known.keys)
 
@@ -75,15 +75,15 @@ def _known(file: Path, made_from: dict[str, Any]) -> Known:
         found.append(known)
     for part in sorted(_parts_of(file).glob("*.safetensors")):
         try:
-            about, known = reference_store.read(part)
+            about, known = store.read(part)
         except ValueError:  # of a process that was killed
             continue
         found += [known] if about == made_from else []
-    return reference_store.merged(found)
+    return store.merged(found)
 
 
 def _parts_of(file: Path) -> Path:
-    return file.with_name(file.name + reference_store.PARTS)
+    return file.with_name(file.name + store.PARTS)
 
 
 def _missing(data_sets: list[Rows], known: Known) -> Iterator[Row]:
@@ -97,7 +97,7 @@ def _write_parts(run: DpoRun, model, rows: Iterator[Row], made_from: dict[str, A
     while some := list(islice(rows, ROWS_OF_PART)):
         known = Known.of(*zip(*_log_p_of(run, model, some), strict=True))
         if writes:
-            reference_store.write(folder / _name_of_part(f"{number:06d}"), made_from, known)
+            store.write(folder / _name_of_part(f"{number:06d}"), made_from, known)
         done, number = done + len(some), number + 1
         say(f"  {count_of(done, 'row')} of this process")
 

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from llm.search import answers
-from llm.search.answers import answer_of, same_answer
+from llm.scoring import final_answers as answers
+from llm.scoring.final_answers import answer_of, groups_of, same_answer
 
 
 @pytest.fixture(params=["with math-verify", "without it"])
@@ -79,3 +79,20 @@ def test_without_math_verify_expressions_are_texts_and_the_note_says_what_to_ins
     monkeypatch.setattr(answers, "is_installed", lambda: False)
     assert not any(same_answer(one, other) for one, other in EXPRESSIONS)
     assert answers.compared_by() == "numbers and texts" and "pip install math-verify" in answers.note()
+
+
+def test_answers_are_grouped_by_what_they_are_equal_to(either):
+    given = ["0.5", "x + 1", None, "\\frac{1}{2}", "x+1", "7", "50%", None]
+    assert groups_of(given) == [0, 1, -1, 0, 1, 2, 0, -1]
+
+
+def test_expressions_are_grouped_where_math_verify_is_there():
+    pytest.importorskip("math_verify")
+    assert groups_of(["x+1", "2\\sqrt{2}", "1+x", "\\sqrt{8}", "x"]) == [0, 1, 0, 1, 2]
+
+
+def test_each_text_is_compared_once_with_each_group(monkeypatch):
+    compared = []
+    monkeypatch.setattr(answers, "same_answer", lambda one, other: compared.append((one, other)) or one[0] == other[0])
+    assert groups_of(["a1", "a2", "b1", "a1", "a2", "b2"] * 50) == [0, 0, 1, 0, 0, 1] * 50
+    assert compared == [("a2", "a1"), ("b1", "a1"), ("b2", "a1"), ("b2", "b1")]

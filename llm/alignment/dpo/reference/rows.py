@@ -7,9 +7,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from llm.alignment.dpo import reference_store
 from llm.alignment.dpo.dpo_checks import AHEAD
-from llm.alignment.dpo.reference_store import Known
+from llm.alignment.dpo.reference import store
+from llm.alignment.dpo.reference.store import Known
 from llm.core.rows.answer_payload import ComparedAnswers, JudgedAnswers
 from llm.core.rows.row import Row
 from llm.core.run.packed_rows import PackedRows, weighed
@@ -23,7 +23,7 @@ def read_file(path: Path) -> tuple[dict, Known]:
     if not path.is_file():
         raise ValueError(f"{AHEAD}: {path} is not there. {RUN}; it writes this file.")
     try:
-        return reference_store.read(path)
+        return store.read(path)
     except ValueError as error:
         raise ValueError(f"{AHEAD}: {error}. Delete the file. {RUN} again.") from error
 

@@ -1,4 +1,4 @@
-"""The final answer of a solution, and whether two are the same. No paddle here.
+"""The final answer of a solution, and which ones are the same. No paddle here.
 
 math-verify compares expressions, sets, intervals and roots. It is an extra of this package; without it answers are
 compared as numbers where both are ones, and else as text.
@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Sequence
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module, metadata, util
-from typing import Any
 
 PHRASE = re.compile(r"(?:answer\s*(?:is|:)|####)\s*:?\s*", re.IGNORECASE)
 BOXED = "\\boxed{"
 SECONDS = 5  # until math-verify gives up a comparison
+REMEMBERED = 4096  # answers of which the text and the expression are known
 FRACTION = re.compile(r"\\[dt]?frac\{(-?[\d.]+)\}\{([\d.]+)\}")
 
 
@@ -51,6 +52,19 @@ def same_answer(given: str | None, right: str | None) -> bool:
     return _verified(given, right)
 
 
+def groups_of(answers: Sequence[str | None]) -> list[int]:
+    """Numbers that are equal where answers are the same, -1 for none. Each text is compared once, with the first answer
+    of each group."""
+    firsts: list[str] = []
+    group_of: dict[str, int] = {}
+    for answer in dict.fromkeys(one for one in answers if one is not None):
+        same = (number for number, first in enumerate(firsts) if same_answer(answer, first))
+        group_of[answer] = next(same, len(firsts))
+        if group_of[answer] == len(firsts):
+            firsts.append(answer)
+    return [-1 if one is None else group_of[one] for one in answers]
+
+
 @cache
 def is_installed() -> bool:
     return util.find_spec("math_verify") is not None
@@ -70,12 +84,13 @@ def _verified(given: str, right: str) -> bool:
     library = import_module("math_verify")
     # its limits of time are signals, which only the main thread may set
     seconds = SECONDS if threading.current_thread() is threading.main_thread() else None
-    one, other = (_parsed(library, text, seconds) for text in (given, right))
+    one, other = (_parsed(text, seconds) for text in (given, right))
     return bool(library.verify(other, one, timeout_seconds=seconds))
 
 
-def _parsed(library: Any, answer: str, seconds: int | None) -> list:
-    return library.parse(f"{BOXED}{answer.strip()}}}", parsing_timeout=seconds)
+@lru_cache(REMEMBERED)
+def _parsed(answer: str, seconds: int | None) -> list:
+    return import_module("math_verify").parse(f"{BOXED}{answer.strip()}}}", parsing_timeout=seconds)
 
 
 def _is_number(text: str) -> bool:
@@ -83,6 +98,7 @@ def _is_number(text: str) -> bool:
     return re.fullmatch(r"-?\d+(/\d+)?", text) is not None
 
 
+@lru_cache(REMEMBERED)
 def normalised(answer: str) -> str:
     text = FRACTION.sub(r"\1/\2", answer.strip().strip("$").strip())
     text = re.sub(r"\\(?:left|right|,|;|!|quad)|\\text\{([^}]*)\}|\\[()\[\]]|\s+", r"\1", text).rstrip(".").strip("$")
