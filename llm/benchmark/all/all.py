@@ -60,9 +60,9 @@ def workloads(arguments: argparse.Namespace) -> dict[str, list[str]]:
         found[f"score {Path(data).stem}"] = ["scoring", data, "--solutions", solutions]
     found[f"score {CANDIDATES} candidates"] = ["scoring", "--candidates", str(CANDIDATES)]
     for name, workload in WORKLOADS.items():
-        task = "DPO" if workload.task == "dpo" else "SFT"
+        title = f"DPO {name}" if workload.task == "dpo" else name.replace("sft", "SFT").replace("-", " ")
         prompts = str(workload.of_update * arguments.updates)
-        found[f"{task} {name}"] = ["answers", "--workload", name, "--prompts", prompts]
+        found[title] = ["answers", "--workload", name, "--prompts", prompts]
     return found
 
 

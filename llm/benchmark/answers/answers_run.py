@@ -20,7 +20,7 @@ from llm.alignment.dpo.dpo_objective import PairObjective
 from llm.alignment.dpo.losses import LossSettings
 from llm.benchmark.answers.workloads import Group, pairs_of
 from llm.benchmark.children import peak_bytes
-from llm.benchmark.training.training_run import timed_passes
+from llm.benchmark.training.training_run import make_update, optimizer_of, timed_passes
 from llm.core import patches
 from llm.core.model import attention, language_model
 from llm.core.rows.answer_payload import ComparedAnswers, NextTokens
@@ -44,9 +44,7 @@ def measure(job: dict) -> dict:
     if job["task"] == "dpo":
         objective, kind = PairObjective(SIGMOID, has_reference=True), ComparedAnswers
         objective.reference = partial(language_model.outputs, random_model(job["sizes"]))
-    optimizer = paddle.optimizer.AdamW(
-        1e-5, parameters=model.parameters(), grad_clip=paddle.nn.ClipGradByGlobalNorm(1.0)
-    )
+    optimizer = optimizer_of(model)
     updates = [rows_of([Group(*group) for group in groups], job) for groups in job["updates"]]
     loaders = [
         StepLoader(rows, partial(collate, pad_id=0, kind=kind), 1, accumulation=len(rows), seed=0) for rows in updates
@@ -95,8 +93,7 @@ def run_update(model, objective, optimizer, loader: StepLoader) -> float:
         loss = loss / batch["step_weight"]
         loss.backward()
         total += float(loss)
-    optimizer.step()
-    optimizer.clear_grad()
+    make_update(optimizer)
     return total
 
 

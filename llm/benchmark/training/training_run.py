@@ -9,6 +9,7 @@ if __name__ == "__main__":
     environment.prepare()
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -31,6 +32,8 @@ from llm.core.rows.batch import collate
 from llm.core.rows.update_loader import StepLoader
 from llm.core.text.encoding import Sequence
 from llm.core.text.reward_tokens import RewardTokens
+from llm.core.train.fused_adamw import fuse
+from llm.core.train.gradient_clip import ExactClip
 
 
 def job_of(solutions: examples.Solutions, size: dict, per_update: int, max_seq_len: int, seconds: float) -> dict:
@@ -54,9 +57,7 @@ def measure(job: dict) -> dict:
     rank = job.get("lora_rank")
     if rank:
         model = lora.attach(model, tokens, base="random", rank=rank, alpha=2 * rank)
-    optimizer = paddle.optimizer.AdamW(
-        1e-5, parameters=model.parameters(), grad_clip=paddle.nn.ClipGradByGlobalNorm(1.0)
-    )
+    optimizer = optimizer_of(model)
     updates = [examples.rows_of(sequences_of(update), job["packing"], job["max_seq_len"]) for update in job["updates"]]
     loaders = [loader_of(rows, examples.rows_in_batch(job["packing"])) for rows in updates]
     first_loss, passes, seconds = timed_passes(loaders, partial(run_update, model, optimizer), job["seconds"])
@@ -112,9 +113,21 @@ def run_update(model, optimizer, loader: StepLoader) -> float:
         loss = (batch["weights"] * reward_cross_entropy(logits_M2, batch["targets"])).sum() / batch["step_weight"]
         loss.backward()
         total += float(loss)
-    optimizer.step()
-    optimizer.clear_grad()
+    make_update(optimizer)
     return total
+
+
+def optimizer_of(model) -> paddle.optimizer.AdamW:
+    """As the trainer makes it."""
+    optimizer = paddle.optimizer.AdamW(1e-5, parameters=model.parameters())
+    fuse(optimizer, ExactClip(1.0, copies=lambda parameter: 1, settle=math.sqrt))
+    return optimizer
+
+
+def make_update(optimizer: paddle.optimizer.AdamW) -> None:
+    """As the trainer makes it of the gradients, in a single process."""
+    optimizer.step()
+    optimizer.clear_grad(set_to_zero=False)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import paddle
-from paddlenlp.trainer import TrainerState
+from paddlenlp.trainer.trainer_callback import TrainerState
 from safetensors import safe_open
 
 from llm.core.checkpoint import checkpoints, loop_state, not_finite

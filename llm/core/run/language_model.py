@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paddlenlp.trainer import set_seed
+from paddlenlp.trainer.trainer_utils import set_seed
 
 from llm.core import patches
 from llm.core.model import shapes, widen

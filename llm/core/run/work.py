@@ -115,6 +115,7 @@ def meet_ranks(run: Run) -> LibraryArguments:
         disable_tqdm=not run.shows_bars,
         pipeline_parallel_config=pipeline.CONFIG,
         bf16=run.training.bf16 and not run.bf16_on_a_cpu,
+        release_grads=run.ranks == 1,  # after an update; it would fill them with zeros, and add the next ones to these
     )
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from paddlenlp.trainer import TrainerCallback
 from paddlenlp.trainer.integrations import rewrite_logs
+from paddlenlp.trainer.trainer_callback import TrainerCallback
 
 RECORDS = "vdlrecords.run.log"
 

@@ -11,8 +11,8 @@ import contextlib
 import numpy as np
 import paddle
 from paddle.distributed.fleet.meta_optimizers.dygraph_optimizer import HybridParallelOptimizer
-from paddlenlp.trainer import PrinterCallback, ProgressCallback, TrainerCallback
 from paddlenlp.trainer.integrations import TensorBoardCallback, VisualDLCallback
+from paddlenlp.trainer.trainer_callback import PrinterCallback, ProgressCallback, TrainerCallback
 
 from llm.core.console import listed
 from llm.core.model import pipeline
@@ -20,7 +20,7 @@ from llm.core.model.bfloat16_products import note_new_weights
 from llm.core.parallel import stage3
 from llm.core.parallel.ranks import from_all_ranks, sum_over_ranks
 from llm.core.rows.update_loader import StepLoader
-from llm.core.train import evaluator
+from llm.core.train import evaluator, fused_adamw
 from llm.core.train.curves import Curves
 from llm.core.train.finite import Weights
 from llm.core.train.gradient_clip import ExactClip, UpdateSkipped
@@ -108,7 +108,7 @@ class ExactTrainer(ResumableTrainer):
         optimizer = super().create_optimizer(lr_scheduler)
         shared = [p for p in self.model.parameters() if not getattr(p, "is_firstly_shared", True)]
         self._counted_elsewhere = {parameter.name for parameter in shared}  # slices keep the name
-        optimizer._grad_clip = ExactClip(self.args.max_grad_norm, self._copies, self._settle)
+        fused_adamw.fuse(optimizer, ExactClip(self.args.max_grad_norm, self._copies, self._settle))
         # with adapters: stage1 would make and send gradients of zeros for weights that do not train
         optimizer._parameter_list = optimizer._param_groups = [p for p in optimizer._parameter_list if p.trainable]
         return optimizer

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from paddlenlp import trainer as paddlenlp_trainer
+from paddlenlp.trainer.training_args import TrainingArguments
 
 
 @dataclass
-class LibraryArguments(paddlenlp_trainer.TrainingArguments):
+class LibraryArguments(TrainingArguments):
     recompute_granularity: str = "full"  # PaddleNLP's models look for it here, its own arguments lack it
 
     def __post_init__(self):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paddlenlp.trainer import TrainerCallback
+from paddlenlp.trainer.trainer_callback import TrainerCallback
 from tqdm import tqdm
 
 from llm.core.console import WIDTH

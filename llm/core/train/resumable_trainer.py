@@ -16,8 +16,8 @@ import paddle
 import paddle.distributed as dist
 from paddle.distributed.fleet.meta_parallel.sharding.group_sharded_stage3 import GroupShardedStage3
 from paddle.distributed.parallel import sync_params_buffers
-from paddlenlp.trainer import Trainer, TrainerState
-from paddlenlp.trainer.trainer import OPTIMIZER_NAME
+from paddlenlp.trainer.trainer import OPTIMIZER_NAME, Trainer
+from paddlenlp.trainer.trainer_callback import TrainerState
 from paddlenlp.trainer.trainer_utils import ShardingOption
 from paddlenlp.trainer.unified_checkpoint.load_save_single_card import save_single_card_checkpoint
 from paddlenlp.trainer.utils.helper import broadcast_dataset_rank0_model, broadcast_dp_optimizer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 
-from paddlenlp.trainer import set_seed
+from paddlenlp.trainer.trainer_utils import set_seed
 
 from llm.alignment.rm.flashmask.reward_format import RewardFormat
 from llm.alignment.rm.flashmask.reward_run import RewardRun

@@ -1,7 +1,7 @@
 // Attention of packed rows: token i attends to column j where j <= i < end_row[j].
 //
 // For each tile the columns that any of its tokens sees are listed first (for a forest: the path to the tile and the
-// tile itself), and only these are computed: time follows the pairs that may attend, memory the list of columns. The
+// tile itself), and only these are computed: time follows the pairs that may attend, memory the length of a row. The
 // scores of a block of columns stay in the cache, S x S of them never exist; the backward pass computes them again from
 // the logarithm of their sum.
 #include <algorithm>

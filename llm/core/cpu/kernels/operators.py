@@ -29,6 +29,12 @@ def _as_c(value):
     return ctypes.c_float(value) if isinstance(value, float) else ctypes.c_int64(value)
 
 
+def can_update(*tensors) -> bool:
+    """Whether the kernels of an update can be had for these tensors."""
+    on_a_cpu = not paddle.is_compiled_with_cuda() and kernels()[0] is not None
+    return on_a_cpu and all(tensor.is_dense() and tensor.dtype == paddle.float32 for tensor in tensors)
+
+
 def _note_frozen(ctx, *inputs) -> None:
     ctx.frozen = [tensor.stop_gradient for tensor in inputs]
 
@@ -132,3 +138,27 @@ def rotate(x_BSHD, cosine_PD, sine_PD, positions_BS):
 
 def swiglu(gate, up):
     return _Swiglu.apply(gate.contiguous(), up.contiguous())
+
+
+def sum_of_squares(x) -> float:
+    total = np.empty(1, "float64")
+    call("sum_of_squares", x.contiguous(), x.size, threads(), total)
+    return float(total[0])
+
+
+def adamw(
+    weight,
+    gradient,
+    moments: tuple,
+    powers: tuple,
+    *,
+    factor: float,
+    rate: float,
+    decay: float,
+    betas: tuple,
+    epsilon: float,
+) -> None:
+    """In place, as Paddle's operator does it with factor * gradient. `powers` are the betas to the number of the
+    update."""
+    numbers = map(float, (factor, *betas, epsilon, rate, decay))
+    call("adamw", gradient.contiguous(), weight.size, *numbers, threads(), weight, *moments, *powers)

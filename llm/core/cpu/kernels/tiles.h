@@ -24,11 +24,22 @@ struct Shape {
     int tiles() const { return (length + TILE - 1) / TILE; }
 };
 
-// Which columns a tile sees: the first `whole` of them by all of its tokens, the others by some.
-struct Seen {
-    std::vector<int> columns;
-    int whole = 0;
+struct Run {
+    int begin, end;  // columns begin <= j < end
 };
+
+// Which columns a tile sees: those that all of its tokens see, and those that some do. As runs they take little room:
+// in a tree one for each branch above the tile.
+struct Seen {
+    std::vector<Run> by_all, by_some;
+};
+
+inline void add_column(std::vector<Run>& runs, int column) {
+    if (!runs.empty() && runs.back().end == column)
+        runs.back().end++;
+    else
+        runs.push_back({column, column + 1});
+}
 
 inline std::vector<Seen> columns_seen(const Shape& s, const int32_t* end_row, int threads) {
     std::vector<Seen> seen(size_t(s.rows) * s.tiles());
@@ -42,17 +53,14 @@ inline std::vector<Seen> columns_seen(const Shape& s, const int32_t* end_row, in
     for (int number = 0; number < s.rows * s.tiles(); number++) {
         const int32_t* end = end_row + int64_t(number / s.tiles()) * s.length;
         const int tile = number % s.tiles(), first = tile * TILE, last = std::min(first + TILE, s.length);
-        std::vector<int> some;
         for (int other = 0; other <= tile; other++) {
             if (last_end[number - tile + other] <= first) continue;
             for (int j = other * TILE; j < std::min((other + 1) * TILE, last); j++)
                 if (j <= first && end[j] >= last)
-                    seen[number].columns.push_back(j);
+                    add_column(seen[number].by_all, j);
                 else if (end[j] > first)
-                    some.push_back(j);
+                    add_column(seen[number].by_some, j);
         }
-        seen[number].whole = seen[number].columns.size();
-        seen[number].columns.insert(seen[number].columns.end(), some.begin(), some.end());
     }
     return seen;
 }
@@ -129,10 +137,17 @@ struct Block {
 
 template <typename Do>
 void for_blocks(const Seen& seen, Do work) {
-    for (int from = 0; from < int(seen.columns.size()); from += BLOCK) {
-        const int count = std::min(BLOCK, int(seen.columns.size()) - from);
-        work(Block{seen.columns.data() + from, count, std::clamp(seen.whole - from, 0, count)});
-    }
+    int columns[BLOCK], count = 0, whole = 0;
+    for (const std::vector<Run>* runs : {&seen.by_all, &seen.by_some})
+        for (const Run& run : *runs)
+            for (int j = run.begin; j < run.end; j++) {
+                columns[count++] = j;
+                whole += runs == &seen.by_all;
+                if (count < BLOCK) continue;
+                work(Block{columns, count, whole});
+                count = whole = 0;
+            }
+    if (count) work(Block{columns, count, whole});
 }
 
 // scores[n][m] = `otherwise` where token m does not see column n.
