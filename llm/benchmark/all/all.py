@@ -12,8 +12,8 @@ from typing import Any
 from llm.benchmark.all.page import write_page
 from llm.benchmark.answers.workloads import WORKLOADS
 from llm.benchmark.arguments import MODEL_SIZES
-from llm.benchmark.processor import describe_processor
 from llm.benchmark.report import ONE, SHARE, TEXT, TIMES, WHOLE, progress, show, table
+from llm.core.cpu.processor import describe_processor
 from llm.core.files import read_json, write_json
 
 CANDIDATES = 64
