@@ -2,6 +2,7 @@
 
 import fcntl
 import functools
+import gc
 import multiprocessing
 import os
 import subprocess
@@ -27,6 +28,12 @@ from tests import factories
 # How long an example takes says something about the machine, not about the code.
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
+
+
+def pytest_collection_finish():
+    """PaddleNLP collects garbage in every run, and would look at all that was imported each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -3,8 +3,10 @@ a short run's time. runs.py starts it."""
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import runpy
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -17,6 +19,7 @@ from llm.core.parallel import rank_failure, ranks
 
 def run(variables: dict[str, str], folder: Path, log: Path, flags: list[str], faults: dict, script: Callable) -> None:
     """A script's main, with the faults of faulty_run.py, as Paddle's launcher would start it."""
+    gc.freeze()  # what was imported before; PaddleNLP collects garbage in every run
     os.environ.update(variables)
     rank_failure.LAUNCHER_LOOKS = 0.0  # there is none
     parallel._global_parallel_env = None  # Paddle has read the variables before while it was imported
@@ -31,3 +34,9 @@ def run(variables: dict[str, str], folder: Path, log: Path, flags: list[str], fa
         ranks.run(partial(faulty_run.main, script=script), [json.dumps(faults), *flags])
     else:
         ranks.run(script, flags)
+
+
+def run_script(path: str, argv: list[str]) -> None:
+    """A file as Python starts it."""
+    sys.argv = [path, *argv]
+    runpy.run_path(path, run_name="__main__")

@@ -7,15 +7,18 @@ import json
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
@@ -55,6 +58,15 @@ def assert_same_runs(one: Path, other: Path, tolerance: float = 1e-6) -> None:
             assert second[step][name] == pytest.approx(value, rel=tolerance, abs=tolerance), (step, name)
 
 
+def assert_same_when_resumed(straight: Path, script: Callable, flags: list[str], out: Path) -> None:
+    """A run into `out` from the third update of the run in `straight` ends as that one."""
+    shutil.copytree(straight / "checkpoint-3", out / "checkpoint-3")
+    (out / "settings.json").write_text("{}")
+    script(flags)
+    assert_same_runs(straight, out)
+    np.testing.assert_equal(weights(out), weights(straight))
+
+
 def refusal(capsys, flags: list[str], command: Callable[[list[str]], object] = main) -> str:
     """The message of a command that must end with exit code 2."""
     with pytest.raises(SystemExit) as stop:
@@ -66,7 +78,7 @@ def refusal(capsys, flags: list[str], command: Callable[[list[str]], object] = m
 # ---- processes that are only to train: forked, without the launcher
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload([reward_start.__name__, forked_rank.__name__])
+FORKS.set_forkserver_preload([reward_start.__name__, "visualdl", forked_rank.__name__])
 
 
 class End(NamedTuple):
@@ -77,17 +89,48 @@ class End(NamedTuple):
 
 
 def train_ranks(flags: list[str], folder: Path, ranks: int = 2, script: Callable = main, **faults) -> str:
-    """A run that must end well, with the faults of faulty_run.py; returns what its first rank showed."""
+    """A run, or another script, that must end well, with the faults of faulty_run.py; what its first rank showed."""
     ends = ends_of_ranks(flags, folder, ranks, script=script, **faults)
     assert not any(end.code for end in ends), "\n".join(f"exit code {end.code}: {end.shown[-3000:]}" for end in ends)
     return ends[0].shown
 
 
 def ends_of_ranks(
-    flags: list[str], folder: Path, ranks: int = 2, seconds: float = SECONDS, script: Callable = main, **faults
+    flags: list[str],
+    folder: Path,
+    ranks: int = 2,
+    seconds: float = SECONDS,
+    script: Callable = main,
+    own: tuple[list[str], ...] = (),
+    **faults,
 ) -> list[End]:
-    """Of a run, with the faults of faulty_run.py. Its ranks meet over gloo; they get from here what Paddle's launcher
-    would set."""
+    """Of a run, with the faults of faulty_run.py. `own`: flags of each rank besides."""
+    until = time.monotonic() + seconds
+    with forked(flags, folder, ranks, script, own, **faults) as processes:
+        for process, _ in processes:
+            process.join(max(until - time.monotonic(), 0))
+        return [End(process.exitcode, log.read_text(errors="replace")) for process, log in processes]
+
+
+def kill_at(path: Path, flags: list[str], folder: Path) -> None:
+    """A run of one process that is killed as soon as it has written `path`."""
+    with forked(flags, folder, ranks=1) as [(process, _)]:
+        wait_for_file(path, process)
+
+
+def wait_for_file(path: Path, process: BaseProcess) -> None:
+    until = time.monotonic() + SECONDS
+    while not path.exists():
+        assert process.is_alive() and time.monotonic() < until, f"{path} did not come"
+        time.sleep(0.002)
+
+
+@contextlib.contextmanager
+def forked(
+    flags: list[str], folder: Path, ranks: int, script: Callable = main, own: tuple[list[str], ...] = (), **faults
+) -> Iterator[list[tuple[BaseProcess, Path]]]:
+    """The processes of a run and their logs; at its end none is left. The ranks meet over gloo; they get from here
+    what Paddle's launcher would set."""
     endpoints = [f"127.0.0.1:{port}" for port in free_ports(ranks + 1)]
     common = {
         "PADDLE_TRAINERS_NUM": ranks,
@@ -98,22 +141,28 @@ def ends_of_ranks(
         "PADDLE_DISTRI_BACKEND": "gloo",
     }
     numbers = ("PADDLE_TRAINER_ID", "PADDLE_LOCAL_RANK", "PADDLE_GLOBAL_RANK", "PADDLE_RANK_IN_NODE")
-    logs = [folder / f"log.{rank}" for rank in range(ranks)]
     processes = []
-    for rank, (endpoint, log) in enumerate(zip(endpoints, logs, strict=True)):
-        own = common | dict.fromkeys(numbers, rank) | {"PADDLE_CURRENT_ENDPOINT": endpoint} if ranks > 1 else {}
-        variables = os.environ | {name: str(value) for name, value in own.items()}
-        processes.append(FORKS.Process(target=forked_rank.run, args=(variables, folder, log, flags, faults, script)))
-        processes[-1].start()
-    until = time.monotonic() + seconds
     try:
-        for process in processes:
-            process.join(max(until - time.monotonic(), 0))
-        codes = [process.exitcode for process in processes]
+        for rank, endpoint in enumerate(endpoints):
+            variables = common | dict.fromkeys(numbers, rank) | {"PADDLE_CURRENT_ENDPOINT": endpoint}
+            words = [*flags, *own[rank]] if own else flags
+            log = folder / f"log.{rank}"
+            processes.append((start_forked(script, words, folder, log, faults, variables if ranks > 1 else {}), log))
+        yield processes
     finally:
-        for process in processes:
+        for process, _ in processes:
             process.kill()
-    return [End(code, log.read_text(errors="replace")) for code, log in zip(codes, logs, strict=True)]
+            process.join()
+
+
+def start_forked(
+    script: Callable, flags: list[str], folder: Path, log: Path, faults: dict, variables: dict[str, object]
+) -> BaseProcess:
+    """A process in `folder` that has imported paddle already, and does script(flags)."""
+    environment = os.environ | {name: str(value) for name, value in variables.items()}
+    process = FORKS.Process(target=forked_rank.run, args=(environment, folder, log, flags, faults, script))
+    process.start()
+    return process
 
 
 def free_ports(count: int) -> list[int]:
@@ -154,9 +203,6 @@ class Run:
         while not condition():
             assert self.process.poll() is None and time.monotonic() < until, f"{what} did not come:\n{self.shown()}"
             time.sleep(0.002)
-
-    def wait_for_file(self, path: Path) -> None:
-        self.wait_until(path.exists, str(path))
 
     def wait_for_line(self, text: str) -> None:
         self.wait_until(lambda: text in self.shown(0), repr(text))
@@ -209,12 +255,6 @@ def finish(flags: list[str], folder: Path, ranks: int = 2, **faults) -> Run:
     with running(flags, folder, ranks, **faults) as run:
         assert run.end() == 0, run.everything()
     return run
-
-
-def kill_at(path: Path, flags: list[str], folder: Path) -> None:
-    """A run of one process that is killed as soon as it has written `path`."""
-    with running(flags, folder, ranks=1) as run:
-        run.wait_for_file(path)
 
 
 def ranks_of(launcher: int) -> list[int]:

@@ -1,9 +1,8 @@
 """What the documentation says is literally so: its commands, paths, settings, configurations, reports and code."""
 
+import functools
 import json
-import os
 import re
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +35,8 @@ from llm.core.run.arguments import MISPRINTS, is_unobeyed
 from llm.core.settings.parse import parse
 from llm.core.settings.settings import SettingsError
 from llm.tasks.table import TASKS, task_named
+from tests import forked_rank
+from tests.runs import train_ranks
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "docs"))
@@ -137,19 +138,22 @@ def test_generated_files_are_those_of_the_code():
 
 def test_the_schemas_take_every_configuration_and_refuse_what_training_refuses():
     schemas = {name: json.loads(text_of(REPOSITORY / "llm/config" / task_named(name).schema)) for name in TASKS}
+    checkers = {name: jsonschema.validators.validator_for(schema)(schema) for name, schema in schemas.items()}
+    for checker in checkers.values():
+        checker.check_schema(checker.schema)
     for config in (REPOSITORY / "llm/config").glob("*/*.json"):
         settings = json.loads(text_of(config))
         name = config.name.partition("_")[0]
         name = name if name in TASKS else "reward"
         assert (config.parent / settings["$schema"]).resolve() == REPOSITORY / "llm/config" / task_named(name).schema
-        jsonschema.validate(settings, schemas[name])
+        checkers[name].validate(settings)
     good = {"model_name_or_path": "m", "report_to": "visualdl", "train_dataset_path": ["a"], "max_steps": 5}
-    for schema in schemas.values():
-        jsonschema.validate(good, schema)
+    for checker in checkers.values():
+        checker.validate(good)
         wrong = {"max_step": 5, "max_steps": 2.5, "sharding": "stage4", "report_to": [5], "bf16": 0}
         for name, value in wrong.items():
             with pytest.raises(jsonschema.ValidationError):
-                jsonschema.validate(good | {name: value}, schema)
+                checker.validate(good | {name: value})
 
 
 def test_what_a_resumed_run_compares_is_listed():
@@ -235,7 +239,7 @@ def test_the_changed_defaults_are_those_that_are_shown():
     "flags",
     [
         "--max_seq_le 512 --learning_rat 1e-5 --dataloader_num_workers 4",
-        "--bf16 true --sharding_parallel_degree 2 --flash_mask true --eval_steps 0",
+        "--bf16 true --fp16_opt_level O2 --sharding_parallel_degree 2 --flash_mask true --eval_steps 0",
     ],
 )
 def test_refusals_are_those_that_are_shown(flags):
@@ -247,20 +251,14 @@ def test_refusals_are_those_that_are_shown(flags):
 
 @pytest.mark.runs
 def test_the_readmes_code_reads_the_same_scores_back_in_two_ways(settings_of, tmp_path):
-    """The convention over the full model and the project's scorer, each as the README has it."""
+    """The project's scorer, and the convention over the full model, each in a process where nothing is patched."""
     run_reward.main(settings_of(max_steps=1, load_best_model_at_end=False, do_eval=False, save_strategy="no"))
     scores = []
     for code in blocks(READMES[0], "python"):
         assert "checkpoints/tiny/prm" in code
-        code = code.replace("checkpoints/tiny/prm", str(tmp_path / "out"))
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        scores.append([float(number) for number in re.findall(r"\b[01]\.\d+(?:e-\d+)?", done.stdout)[-2:]])
+        file = tmp_path / "example.py"
+        file.write_text(code.replace("checkpoints/tiny/prm", str(tmp_path / "out")), encoding="utf-8")
+        shown = train_ranks([], tmp_path, 1, script=functools.partial(forked_rank.run_script, str(file)))
+        scores.append([float(number) for number in re.findall(r"\b[01]\.\d+(?:e-\d+)?", shown)[-4:]])
     one, other = scores
-    assert len(one) == 2 and one == pytest.approx(other, abs=1e-5)
+    assert len(one) == 4 and one == pytest.approx(other, abs=1e-5)

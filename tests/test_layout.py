@@ -1,6 +1,7 @@
 """The rooms of the house: imports point one way, and paddle stays out of the rooms that do not need it."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,7 @@ def room_of(file: Path) -> str | None:
     return ".".join(parts[:2]) if parts[0] in ("core", "alignment") else parts[0]
 
 
+@cache  # a file is needed by many
 def imported_modules(file: Path, at_start: bool = False) -> list[str]:
     """`at_start`: those alone that are imported with the module, and not by a function that needs them."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
@@ -101,6 +103,7 @@ def imported_modules(file: Path, at_start: bool = False) -> list[str]:
     return modules
 
 
+@cache
 def files_imported(file: Path, at_start: bool = False) -> set[Path]:
     names = [name for name in imported_modules(file, at_start) if name.startswith("llm.")]
     files = [(REPOSITORY / name.replace(".", "/")).with_suffix(".py") for name in names]

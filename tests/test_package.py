@@ -48,10 +48,11 @@ def environment(wheel, tmp_path_factory) -> Path:
     """Its bin folder. Empty but for the wheel; what the wheel depends on is seen in the environment of the tests, not
     installed anew."""
     folder = tmp_path_factory.mktemp("environment")
-    run([sys.executable, "-m", "venv", str(folder)], folder)
+    run([sys.executable, "-m", "venv", "--without-pip", str(folder)], folder)
     python = folder / "bin" / "python"
     site = run([str(python), "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"], folder).strip()
-    run([str(python), "-m", "pip", "install", "--quiet", "--no-deps", str(wheel)], folder)
+    install = ["install", "--quiet", "--no-deps", str(wheel)]
+    run([sys.executable, "-m", "pip", "--python", str(python), *install], folder)
     Path(site, "shared.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     return folder / "bin"
 

@@ -3,13 +3,12 @@ Checkpoints and finished models have one. No paddle here."""
 
 from __future__ import annotations
 
-import json
 import os
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from llm.core.files import checksum, checksum_of
+from llm.core.files import checksum, checksum_of_json
 from llm.core.strict_json import read_object
 
 OF_CHECKPOINT = "checkpoint_files.json"
@@ -87,4 +86,4 @@ def _checksum(path: Path, without: str | None) -> str:
         return checksum(path)
     content = read_object(path)
     content.pop(without, None)
-    return checksum_of(json.dumps(content, sort_keys=True).encode())
+    return checksum_of_json(content)

@@ -39,8 +39,9 @@ def checksum(path: Path) -> str:
     return f"xxh3_128 {value.hexdigest()}"
 
 
-def checksum_of(content: bytes) -> str:
-    return f"xxh3_128 {xxhash.xxh3_128_hexdigest(content)}"
+def checksum_of_json(content: dict[str, Any]) -> str:
+    """Of what it says, however it is written."""
+    return f"xxh3_128 {xxhash.xxh3_128_hexdigest(json.dumps(content, sort_keys=True).encode())}"
 
 
 def read_json(path: Path) -> Any:

@@ -1,7 +1,7 @@
 """Calibrated scores: log-odds r become slope * r + shift, fitted to labels. No paddle here.
 
 `temperature` is a slope of 1 / T without a shift: no verdict at 0.5 changes. `platt` has both. The file lies in the
-model's folder and belongs to its weights.
+model's folder, belongs to its weights and has a checksum of what it says.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from llm.core.files import write_json
+from llm.core.files import checksum_of_json, write_json
 from llm.core.strict_json import object_of
 
-FILE = "calibration.json"
+FILE, CHECKSUM = "calibration.json", "checksum"
 METHODS = ("temperature", "platt")
 
 
@@ -35,16 +35,22 @@ class Calibration:
 
 
 def save(calibration: Calibration, folder: Path, measured: dict[str, Any]) -> Path:
-    write_json(folder / FILE, {**asdict(calibration), "measured": measured})
+    content = {**asdict(calibration), "measured": measured}
+    write_json(folder / FILE, {**content, CHECKSUM: checksum_of_json(content)})
     return folder / FILE
 
 
 def load(folder: Path, weights: str, convention: str) -> Calibration:
-    """ValueError where there is none, or one of other weights."""
+    """ValueError where there is none, one that has changed since it was saved, or one of other weights."""
     path = folder / FILE
     if not path.is_file():
         raise ValueError(f"{folder} has no {FILE}. Fit one: python -m llm calibrate {folder} DATA")
     values = object_of(path.read_bytes(), str(path))
+    if values.pop(CHECKSUM, None) != checksum_of_json(values):
+        raise ValueError(
+            f"{path} has changed since it was saved (its checksum differs or is missing). Fit it again: python -m llm "
+            "calibrate"
+        )
     try:
         found = Calibration(
             values["method"], float(values["slope"]), float(values["shift"]), values["weights"], values["convention"]

@@ -8,7 +8,6 @@ import pytest
 from llm.benchmark.all import all as every
 from llm.benchmark.all.page import write_page
 from llm.benchmark.arguments import KINDS, parse
-from llm.benchmark.processor import describe_processor
 from llm.benchmark.report import table
 
 OURS = {"solutions_per_second": 60.0, "seconds": 1.0, "peak_megabytes": 900.0, "floor_share": 0.5, "ratio": None}
@@ -75,7 +74,3 @@ def test_the_page_and_the_picture_have_every_workload(tmp_path):
         assert "train steps" in text and "score &lt;b&gt;" in text and "4.0" in text and "2.0" in text
     assert "AMD EPYC (AVX2), 2 threads" in page and "<b>" not in page
     assert picture.startswith("<svg") and "currentColor" not in picture
-
-
-def test_the_processor_has_a_name():
-    assert describe_processor().endswith(" threads") and "(" in describe_processor()

@@ -60,12 +60,12 @@ def test_prompts_that_fill_no_update_are_refused(capsys):
 
 
 @pytest.mark.runs
-@pytest.mark.parametrize("name", ["sft-groups", "groups"])
-def test_this_projects_side_computes_a_prompt_and_each_answer_once(name):
-    workload = WORKLOADS[name]
-    job, _ = answers.job_of(workload, arguments_of(name, "--prompts", "4", "--seconds", "0.01"), SIZES)
-    result = children.run(answers.CHILD, job)
-    groups = [group for update in job["updates"] for group in update]
-    own = sum(len(group.prompt) + sum(map(len, group.answers)) for group in groups)
-    assert own - 20 < result["computed"] <= own  # answers may begin with the same token by chance
-    assert result["first_loss"] == pytest.approx(np.log(2 if workload.task == "dpo" else 500), rel=0.02)
+def test_this_projects_side_computes_a_prompt_and_each_answer_once(first_in_a_process):
+    for name in ("sft-groups", "groups"):
+        workload = WORKLOADS[name]
+        job, _ = answers.job_of(workload, arguments_of(name, "--prompts", "4", "--seconds", "0.01"), SIZES)
+        result = children.run(answers.CHILD, job)
+        groups = [group for update in job["updates"] for group in update]
+        own = sum(len(group.prompt) + sum(map(len, group.answers)) for group in groups)
+        assert own - 20 < result["computed"] <= own  # answers may begin with the same token by chance
+        assert result["first_loss"] == pytest.approx(np.log(2 if workload.task == "dpo" else 500), rel=0.02)

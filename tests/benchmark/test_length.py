@@ -24,7 +24,7 @@ def test_rows_too_short_for_a_step_are_refused(capsys):
 
 
 @pytest.mark.runs
-def test_every_length_is_measured(capsys):
+def test_every_length_is_measured(in_this_process, capsys):
     run_benchmark.main(["length", "--lengths", "256,512", "--solutions", "2", *SIZES])
     rows = json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]
     assert [row["length"] for row in rows] == [256, 512]

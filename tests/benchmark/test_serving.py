@@ -62,7 +62,7 @@ def test_a_server_that_is_gone_is_counted():
 
 
 @pytest.mark.runs
-def test_a_model_is_served_and_every_answer_is_the_offline_score(tiny, tmp_path, capsys):
+def test_a_model_is_served_and_every_answer_is_the_offline_score(tiny, tmp_path, first_in_a_process, capsys):
     main(write_config(tmp_path, **data_of(tiny), max_steps=1, do_eval=False, max_seq_len=512))
     data = str(tiny / "dev.jsonl")
     run_benchmark.main(["serving", str(tmp_path / "out"), data, "--clients", "3", "--seconds", "0.5"])

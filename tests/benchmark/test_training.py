@@ -24,20 +24,6 @@ FLAGS = [word for name, size in SIZES.items() for word in (f"--{name}", str(size
 OPTIONS = ["--solutions", "24", "--update", "16", "--rounds", "2", "--seconds", "0.01", "--max_seq_len", "384"]
 
 
-@pytest.fixture
-def in_this_process(monkeypatch):
-    """Jobs are measured here, through JSON as between processes; the list of them."""
-    jobs = []
-
-    def run(command, job, environment=None):
-        assert command == training.CHILD
-        jobs.append(job)
-        return json.loads(json.dumps(training_run.measure(json.loads(json.dumps(job)))))
-
-    monkeypatch.setattr(children, "run", run)
-    return jobs
-
-
 @pytest.mark.runs
 def test_the_command_measures_every_packing_in_turns_on_the_same_updates(tiny, in_this_process, capsys):
     run_benchmark.main(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -19,6 +18,8 @@ from llm.core.paths import REPOSITORY
 from llm.estimate.memory import estimate, fullest_share, kept, working
 from llm.estimate.model_sizes import HEAD, adapters, count, tensors
 from llm.estimate.plan import Plan
+from tests import forked_rank
+from tests.runs import train_ranks
 
 # 2 layers; a head is 4 wide, so keys and values are 4 wide, too
 SMALL = Sizes(
@@ -182,16 +183,14 @@ CASES = (
 
 
 @pytest.mark.runs
-def test_measured_memory():
+def test_measured_memory(tmp_path):
     """What PaddlePaddle allocates for a step: weights, gradients, moments and kept activations to 0.2 %, the peak never
     more than estimated and at most 9 % less, in fine-tuning 10 %. In a process of its own, with PaddleNLP's layers as
     on a GPU."""
     cases = [case for case in CASES if "flash" not in case or kernels()[0] is not None]
-    done = subprocess.run(
-        [sys.executable, "tests/estimate/measured_memory.py", *cases], cwd=REPOSITORY, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    norms, *lines = [json.loads(line) for line in done.stdout.splitlines()]
+    script = functools.partial(forked_rank.run_script, str(REPOSITORY / "tests/estimate/measured_memory.py"))
+    shown = train_ranks(cases, tmp_path, 1, script=script)
+    norms, *lines = [json.loads(line) for line in shown.splitlines() if line.startswith("{")]
     of_float32_number = 4 / 256  # per row of 256 values
     assert norms["norm_in_bf16"] == {
         "llama": 10 + of_float32_number,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from llm.alignment.rm.flashmask.run_reward import main as train
+from llm.core.files import checksum_of_json
 from llm.evaluation.calibrate import cross_entropy, fitted, halves, main, quality
 from llm.evaluation.suite import Item
 from llm.scoring import calibration
@@ -69,8 +70,30 @@ def test_a_file_that_is_no_calibration_of_this_model_is_refused(tmp_path, change
     saved = Calibration("platt", 1.0, 0.0, "crc", "ours/1")
     path = calibration.save(saved, tmp_path, {})
     assert calibration.load(tmp_path, "crc", "ours/1") == saved
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
-    with pytest.raises(ValueError, match="calibration.json"):
+    content = {**json.loads(path.read_text()), **change}
+    del content["checksum"]
+    path.write_text(json.dumps(content | {"checksum": checksum_of_json(content)}))
+    with pytest.raises(ValueError, match="calibration.json(?!.*has changed)"):
+        calibration.load(tmp_path, "crc", "ours/1")
+
+
+def test_a_flipped_bit_of_a_calibration_changes_no_score(tmp_path):
+    """It is refused, unless it only changes how the file is written."""
+    saved = Calibration("temperature", 0.625, 0.0, "crc", "ours/1")
+    path = calibration.save(saved, tmp_path, {"fitted on": 40, "before": {"ece": 0.25}})
+    content, refused = path.read_bytes(), 0
+    for bit in range(8 * len(content)):
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        try:
+            assert calibration.load(tmp_path, "crc", "ours/1") == saved
+        except ValueError as error:
+            assert "calibration.json" in str(error)
+            refused += 1
+    assert refused > 0.9 * 8 * len(content)
+    path.write_bytes(content.replace(b"0.625", b"0.626"))
+    with pytest.raises(ValueError, match="calibration.json has changed since it was saved.*Fit it again"):
         calibration.load(tmp_path, "crc", "ours/1")
 
 

@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from tests.faults.readers import Reader, is_json
+from tests.faults.readers_of_data import Reader, is_json
 
 
 def prepare(base: Path, folder: Path) -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
-import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tests import factories
-from tests.faults import forms, watching
-from tests.runs import FORKS, End, ends_of_ranks, history
+from paddle.utils import unique_name
 
-SECONDS = 120  # of one command; it takes about one
+from llm.core.parallel import ranks
+from llm.export.export import main as export
+from llm.export.merge_lora import main as merge
+from llm.scoring.score import main as score
+from tests import factories
+from tests.faults import forms
+from tests.faults.one_by_one import Case, outcomes, show_in
+from tests.runs import End, ends_of_ranks, history
+
+SECONDS = 120  # of one command; it takes less than one
 TRAINER = "llm.core.train.exact_trainer:ExactTrainer"
 INPUT, SCORES, MADE = "solutions.jsonl", "scores.jsonl", "made"
 RESUMED = ("full", "LoRA", ".pdparams", "LoRA .pdparams", "stage3", "fine-tuning")
@@ -24,31 +30,45 @@ class Command(NamedTuple):
     """All of it is in one folder: tiny/ with model and data, run/config.json and run/out, and what it writes."""
 
     prepare: Callable[[Path], object]
-    run: Callable[..., list[End]]  # (folder, watched=None): of each process
+    main: Callable[[list[str]], object]
+    argv: Callable[[Path], list[str]]
     result: Callable[[Path], object]
     reads: Callable[[Path], list[Path]]
+    ranks: int = 1
 
 
-def ended(folder: Path, module: str, argv: list[str], watched: tuple[Path, Path] | None = None) -> list[End]:
-    """A verb of the command line, in a process that has imported paddle already."""
+def run(command: Command, folder: Path, watched: tuple[Path, Path] | None = None) -> list[End]:
+    """In processes of its own, which have imported paddle already; `watched` is a folder, and where its states go."""
+    faults = {"watch": dict(zip(("folder", "store"), map(str, watched), strict=True))} if watched else {}
+    return ends_of_ranks(command.argv(folder), folder, command.ranks, SECONDS, command.main, **faults)
+
+
+def run_again(command: Command, folder: Path) -> list[End]:
+    """One of many times: in this process, which has done it before, but for several ranks."""
+    if command.ranks > 1:
+        return run(command, folder)
+    os.chdir(folder)
     log = folder / "log"
-    process = FORKS.Process(target=_run, args=(folder, log, module, argv, watched))
-    process.start()
-    process.join(SECONDS)
-    code = process.exitcode
-    process.kill()
-    process.join()
+    show_in(log)
+    code = 1
+    try:
+        with unique_name.guard():  # Paddle numbers parameters, and some checkpoints know them by these names
+            ranks.run(command.main, command.argv(folder))
+    except SystemExit as stop:
+        code = stop.code
+    except BaseException:
+        traceback.print_exc()
+    show_in(Path(os.devnull))
     return [End(code, log.read_text(errors="replace"))]
 
 
-def _run(folder: Path, log: Path, module: str, argv: list[str], watched: tuple[Path, Path] | None) -> None:
-    os.chdir(folder)
-    with log.open("w") as output:
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(output.fileno(), stream.fileno())
-    if watched:
-        watching.start(*watched)
-    importlib.import_module(module).main(argv)
+def all_outcomes(
+    command: Command, make: Callable[..., Case], arguments: tuple, numbers: range
+) -> Iterator[tuple[str, str]]:
+    """Of cases that run the command again."""
+    if command.ranks > 1:
+        return map(make(None, *arguments), numbers)
+    return outcomes(make, arguments, numbers, SECONDS)
 
 
 def files_of(*folders: Path) -> list[Path]:
@@ -62,14 +82,8 @@ def out_of(folder: Path) -> Path:
     return folder / "run/out"
 
 
-def train(form: str) -> Callable[..., list[End]]:
-    def run(folder: Path, watched: tuple[Path, Path] | None = None) -> list[End]:
-        faults = {"watch": dict(zip(("folder", "store"), map(str, watched), strict=True))} if watched else {}
-        flags = [str(folder / "run/config.json")]
-        how = forms.FORMS[form]
-        return ends_of_ranks(flags, folder / "run", how.ranks, SECONDS, how.script, **faults)
-
-    return run
+def config_of(folder: Path) -> list[str]:
+    return [str(folder / "run/config.json")]
 
 
 def trained(folder: Path) -> object:
@@ -80,12 +94,16 @@ def trained(folder: Path) -> object:
     return weights, history(out), names
 
 
-def start(form: str, data: tuple[str, ...]) -> Command:
+def training(form: str, prepare: Callable[[Path], object], reads: Callable[[Path], list[Path]]) -> Command:
+    how = forms.FORMS[form]
+    return Command(prepare, how.script, config_of, trained, reads, how.ranks)
+
+
+def start(form: str, *data: str) -> Command:
     """A run from its beginning; `data` are its files of records."""
-    return Command(
+    return training(
+        form,
         lambda folder: forms.flags_of(folder, folder / "run", form, max_steps=1),
-        train(form),
-        trained,
         lambda folder: [
             *files_of(folder / "tiny/model"),
             *(folder / "tiny" / name for name in data),
@@ -108,11 +126,8 @@ def prepare_resume(form: str) -> Callable[[Path], None]:
 
 
 def resume(form: str) -> Command:
-    return Command(
-        prepare_resume(form),
-        train(form),
-        trained,
-        lambda folder: [*files_of(out_of(folder), out_of(folder) / "checkpoint-2")],
+    return training(
+        form, prepare_resume(form), lambda folder: files_of(out_of(folder), out_of(folder) / "checkpoint-2")
     )
 
 
@@ -128,17 +143,16 @@ def prepare_finished(form: str) -> Callable[[Path], None]:
     return prepare
 
 
-def score(folder: Path, watched: tuple[Path, Path] | None = None) -> list[End]:
-    return ended(folder, "llm.scoring.score", [str(out_of(folder)), str(folder / INPUT), str(folder / SCORES)], watched)
+def files_to_score(folder: Path) -> list[str]:
+    return [str(out_of(folder)), str(folder / INPUT), str(folder / SCORES)]
 
 
-def merge(folder: Path, watched: tuple[Path, Path] | None = None) -> list[End]:
-    return ended(folder, "llm.export.merge_lora", [str(out_of(folder)), str(folder / MADE)], watched)
+def folders_to_merge(folder: Path) -> list[str]:
+    return [str(out_of(folder)), str(folder / MADE)]
 
 
-def export(folder: Path, watched: tuple[Path, Path] | None = None) -> list[End]:
-    arguments = [str(out_of(folder)), str(folder / MADE), "--to", "token-classification"]
-    return ended(folder, "llm.export.export", arguments, watched)
+def folders_to_export(folder: Path) -> list[str]:
+    return [*folders_to_merge(folder), "--to", "token-classification"]
 
 
 def scored(folder: Path) -> object:
@@ -159,11 +173,11 @@ def of_adapters(folder: Path) -> list[Path]:
 
 FULL, LORA = prepare_finished("full"), prepare_finished("LoRA")
 COMMANDS = {
-    "training": start("full", ("train.jsonl", "dev.jsonl")),
-    "fine-tuning": start("fine-tuning", ("answers.jsonl", "dev_answers.jsonl")),
+    "training": start("full", "train.jsonl", "dev.jsonl"),
+    "fine-tuning": start("fine-tuning", "answers.jsonl", "dev_answers.jsonl"),
     **{f"resuming {form}": resume(form) for form in RESUMED},
-    "score": Command(FULL, score, scored, of_model),
-    "score, LoRA": Command(LORA, score, scored, of_adapters),
-    "merge-lora": Command(LORA, merge, made, of_adapters),
-    "export": Command(FULL, export, made, of_model),
+    "score": Command(FULL, score, files_to_score, scored, of_model),
+    "score, LoRA": Command(LORA, score, files_to_score, scored, of_adapters),
+    "merge-lora": Command(LORA, merge, folders_to_merge, made, of_adapters),
+    "export": Command(FULL, export, folders_to_export, made, of_model),
 }

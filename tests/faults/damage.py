@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 from llm.core.model.whole import LIST
 from tests.faults import trees
-from tests.faults.commands import COMMANDS, Command
+from tests.faults.commands import COMMANDS, Command, all_outcomes, run, run_again
+from tests.faults.one_by_one import Case
 from tests.faults.outcomes import (
     HANG,
     MESSAGE,
@@ -48,21 +48,35 @@ def truncated(random: Random, content: bytes) -> bytes:
     return content[: random.randrange(len(content))]
 
 
-def sweep(tiny: Path, folder: Path, name: str, seed: int, every: int = 1) -> Iterator[Row]:
+CHANGES = {"flips": flipped, "truncations": truncated}
+PLANTED = "planted pickles"
+
+
+def sweep(tiny: Path, folder: Path, name: str, seed: int, every: int = 1) -> list[Row]:
     """Of flipped bits, truncations and planted pickles. `every`: of the files, each so many-th."""
     command, tree, wanted = begin(tiny, folder, name)
-    for kind, change in (("flips", flipped), ("truncations", truncated)):
-        row = Row(f"{kind}: {name}")
-        for path in command.reads(folder)[::every]:
-            content = change(Random(f"{seed} {kind} {path.name}"), path.read_bytes())
-            row.add(*outcome_of(command, folder, tree, path, content, wanted))
-        yield row
-    row = Row(f"planted pickles: {name}")
-    planted = pickle.dumps({"a": Planted(folder / MARKER)}, 4)
-    for path in placements(command, folder)[::every]:
-        outcome, what = outcome_of(command, folder, tree, path, planted, wanted)
-        row.add(outcome, what)
-    yield row
+    cases = [(kind, path) for kind in CHANGES for path in command.reads(folder)[::every]]
+    cases += [(PLANTED, path) for path in placements(command, folder)[::every]]
+    rows = {kind: Row(f"{kind}: {name}") for kind in (*CHANGES, PLANTED)}
+    found = all_outcomes(command, damaging, (folder, name, seed, cases, tree, wanted), range(len(cases)))
+    for (kind, path), (outcome, what) in zip(cases, found, strict=True):
+        rows[kind].add(outcome, f"{path.relative_to(folder)}: {what}")
+    return list(rows.values())
+
+
+def damaging(
+    _: Path, folder: Path, name: str, seed: int, cases: list[tuple[str, Path]], tree: trees.Tree, wanted: object
+) -> Case:
+    trees.write(folder, tree)  # another process may have been lost
+
+    def outcome_of(number: int) -> tuple[str, str]:
+        kind, path = cases[number]
+        content = pickle.dumps({"a": Planted(folder / MARKER)}, 4)
+        if kind in CHANGES:
+            content = CHANGES[kind](Random(f"{seed} {kind} {path.name}"), path.read_bytes())
+        return outcome_with(content, COMMANDS[name], folder, tree, path, wanted)
+
+    return outcome_of
 
 
 def placements(command: Command, folder: Path) -> list[Path]:
@@ -77,21 +91,20 @@ def begin(tiny: Path, folder: Path, name: str) -> tuple[Command, trees.Tree, obj
     trees.write(folder / "tiny", trees.read(tiny))
     command.prepare(folder)
     tree = trees.read(folder)
-    ends = command.run(folder)
+    ends = run(command, folder)
     assert not any(end.code for end in ends), ends
     wanted = command.result(folder)
     trees.write(folder, tree)
     return command, tree, wanted
 
 
-def outcome_of(
-    command: Command, folder: Path, tree: trees.Tree, path: Path, content: bytes, wanted: object
+def outcome_with(
+    content: bytes, command: Command, folder: Path, tree: trees.Tree, path: Path, wanted: object
 ) -> tuple[str, str]:
     """Of the command with another content of this file. Afterwards the folder is as it was."""
     is_new = not path.exists()
     path.write_bytes(content)
-    ends = command.run(folder)
-    outcome, what = judged(ends, path)
+    outcome, what = judged(run_again(command, folder), path)
     if is_new:
         path.unlink(missing_ok=True)
     if outcome == NO_EFFECT and (found := _result(command, folder)) != wanted:
@@ -99,7 +112,7 @@ def outcome_of(
     if (folder / MARKER).exists():
         outcome, what = SILENT, "the pickle has run"
     trees.write(folder, tree)
-    return outcome, f"{path.relative_to(folder)}: {what}"
+    return outcome, what
 
 
 def _result(command: Command, folder: Path) -> object:

@@ -31,7 +31,7 @@ FORMS = {
     "preferences": Form(PREFERENCES),
     ".pdparams": Form(OWN),
     "LoRA .pdparams": Form(OWN | LORA),
-    "stage3": Form({"sharding": "stage3", "per_device_train_batch_size": 2}, ranks=2),
+    "stage3": Form({"sharding": "stage3"}, ranks=2),
     "fine-tuning": Form(ANSWERS, script=finetune),
 }
 
@@ -40,7 +40,8 @@ def flags_of(base: Path, folder: Path, form: str, **changes) -> list[str]:
     """Of a run into folder/out with the data of base/tiny."""
     own = {name: base / "tiny" / value if "path" in name else value for name, value in FORMS[form].settings.items()}
     short = {"max_steps": 2, "save_steps": 1, "eval_steps": 1, "logging_steps": 1, "load_best_model_at_end": False}
-    return factories.six_updates(base / "tiny", folder, **short | {"save_total_limit": 2} | own | changes)
+    short |= {"save_total_limit": 2, "gradient_accumulation_steps": 1, "per_device_train_batch_size": 2}
+    return factories.six_updates(base / "tiny", folder, **short | own | changes)
 
 
 def run(base: Path, folder: Path, form: str, **changes) -> str:

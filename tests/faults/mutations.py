@@ -1,23 +1,21 @@
 """Thousands of changed files for a reader: it reads each as what it is, or refuses it in a plain message, in bounded
-time. Another process reads, so that one that does not end, or ends the process, is an outcome like others."""
+time."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib
-import os
 import resource
 import socket
-import sys
 import tempfile
 import traceback
-from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
 from typing import NoReturn
 
 from llm.core.console import UNSEEN
+from tests.faults.one_by_one import Case, outcomes
 from tests.faults.outcomes import (
-    HANG,
     MESSAGE,
     NO_EFFECT,
     NOT_DETECTABLE,
@@ -26,61 +24,35 @@ from tests.faults.outcomes import (
     WRONG_MESSAGE,
     Row,
 )
-from tests.runs import FORKS
 
 READERS = "tests.faults.readers"  # which imports paddle: in the other process
-SECONDS, READY_WITHIN = 20, 240  # for one file, for the start; the machine may be busy with something else
+SECONDS = 20  # for one file
 MEMORY = 16 << 30  # of addresses
 LONGEST = 20_000  # characters of a message
 
 
 def sweep(base: Path, reader: str, seed: int, numbers: range, module: str = READERS, seconds: float = SECONDS) -> Row:
     """`numbers` of mutants: with the seed and the reader's name they say what each is."""
-    row, number = Row(reader), numbers.start
-    while number < numbers.stop:
-        with tempfile.TemporaryDirectory() as folder:
-            ours, theirs = FORKS.Pipe(duplex=False)
-            left = range(number, numbers.stop)
-            arguments = (theirs, base, Path(folder), reader, seed, left, module)
-            process = FORKS.Process(target=read_all, args=arguments)
-            process.start()
-            theirs.close()
-            outcome, what = _next(ours, READY_WITHIN)
-            assert outcome == NO_EFFECT, what or (Path(folder) / "output").read_text()
-            while number < numbers.stop:
-                outcome, what = _next(ours, seconds)
-                row.add(outcome, f"--only {reader!r} --seed {seed} --number {number}: {what}")
-                number += 1
-                if not what:
-                    break
-            process.kill()
-            process.join()
-            ours.close()
+    row = Row(reader)
+    found = outcomes(bounded_reading, (base, reader, seed, module), numbers, seconds)
+    for number, (outcome, what) in zip(numbers, found, strict=True):
+        row.add(outcome, f"--only {reader!r} --seed {seed} --number {number}: {what}")
     return row
 
 
-def _next(ours: Connection, seconds: float) -> tuple[str, str]:
-    """The outcome of the next mutant, and what is to be seen of it; nothing where the process was lost with it."""
-    try:
-        return ours.recv() if ours.poll(seconds) else (HANG, "")
-    except EOFError:
-        return TRACEBACK, ""
-
-
-def read_all(theirs: Connection, base: Path, folder: Path, reader: str, seed: int, numbers: range, module: str) -> None:
-    """Sends what came of each, and before that what came of the files as they are."""
-    with open(folder / "output", "w") as output:
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(output.fileno(), stream.fileno())
+def bounded_reading(folder: Path, base: Path, reader: str, seed: int, module: str) -> Case:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    socket.socket.connect = socket.getaddrinfo = _no_network
+    socket.socket.connect = socket.getaddrinfo = no_network
+    return reading(folder, base, reader, seed, module)
+
+
+def reading(folder: Path, base: Path, reader: str, seed: int, module: str) -> Case:
+    """Of the files as they are, before those that are changed."""
     read = _Reading(base, folder / "files", importlib.import_module(module).READERS[reader])
-    theirs.send((NO_EFFECT, "ready"))
-    for number in numbers:
-        theirs.send(read.outcome_of(Random(f"{seed} {reader} {number}")))
+    return lambda number: read.outcome_of(Random(f"{seed} {reader} {number}"))
 
 
-def _no_network(*_, **__) -> NoReturn:
+def no_network(*_, **__) -> NoReturn:
     """A name that is not a folder's is one that a hub may know."""
     raise OSError("there is no network here")
 
@@ -92,17 +64,19 @@ class _Reading:
         reader.prepare(base, folder)
         self.contents = {name: (folder / name).read_bytes() for name in reader.mutants}
         self.results = {name: reader.read(base, folder, name) for name in reader.mutants}
+        self.known: dict[tuple[str, bytes], tuple[str, str]] = {}
 
     def outcome_of(self, random: Random) -> tuple[str, str]:
-        """Of one changed file, which is then as it was."""
+        """Of one changed file, which is then as it was. Many changes make the same of a short one: it is read once."""
         name = random.choice(list(self.contents))
         content = self.reader.mutants[name](random, self.contents[name])
-        (self.folder / name).write_bytes(content)
-        try:
+        known = name, hashlib.sha256(content).digest()
+        if known not in self.known:
+            (self.folder / name).write_bytes(content)
             outcome, what = self._read(name, content)
-        finally:
             (self.folder / name).write_bytes(self.contents[name])
-        return outcome, f"{name} {ascii(content[:60])}: {what}"
+            self.known[known] = outcome, f"{name} {ascii(content[:60])}: {what}"
+        return self.known[known]
 
     def _read(self, name: str, content: bytes) -> tuple[str, str]:
         try:
@@ -121,8 +95,5 @@ class _Reading:
 
 def shown(base: Path, reader: str, seed: int, number: int) -> str:
     """What one mutant is and what came of it, in this process."""
-    readers = importlib.import_module(READERS).READERS
     with tempfile.TemporaryDirectory() as folder:
-        return "\n".join(
-            _Reading(base, Path(folder) / "files", readers[reader]).outcome_of(Random(f"{seed} {reader} {number}"))
-        )
+        return "\n".join(reading(Path(folder), base, reader, seed, READERS)(number))

@@ -3,18 +3,12 @@ model and the runs of forms.py."""
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
-import json
 import shutil
-import tarfile
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import paddle
@@ -30,17 +24,14 @@ from llm.core.model import config as config_module
 from llm.core.model import forward
 from llm.core.model.attention import block_attention
 from llm.core.model.whole import LIST
-from llm.core.records.dialogues import iter_dialogues
-from llm.core.records.json_stream import no_progress
-from llm.core.records.records import ReadCounts, read_records
-from llm.core.records.reward_records import LABELLED, PREFERENCES
+from llm.core.records.records import read_records
 from llm.core.run.work import needed_of_checkpoint
-from llm.core.strict_json import object_of
 from llm.core.text.load_tokenizer import load_tokenizer
-from llm.data import archive
+from llm.scoring import calibration
 from llm.scoring.scorer import Scorer
 from tests import factories
 from tests.faults import forms, mutants
+from tests.faults.readers_of_data import ARCHIVES, DIALOGUES, RECORDS, SETTINGS, Reader, is_json
 
 TEMPLATE = (
     "{{ bos_token }}{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}"
@@ -49,12 +40,10 @@ TEMPLATE = (
 )
 
 
-class Reader(NamedTuple):
-    mutants: dict[str, Callable[[Random, bytes], bytes]]  # {file that is changed: how}
-    prepare: Callable[[Path, Path], object]  # (base, folder): puts the files there
-    read: Callable[[Path, Path, str], object]  # (base, folder, changed file): something to compare, or an error
-    is_valid: Callable[[str, bytes], bool] = lambda name, content: True  # a file that may be read as something else
-    other_names: tuple[str, ...] = ()  # by which a message may call the file: the setting that asks for it
+FITTED = calibration.Calibration("platt", 0.5, -0.25, "crc32 0", "ours")
+
+
+# ---- models
 
 
 def digest(*arrays: Any) -> str:
@@ -62,103 +51,6 @@ def digest(*arrays: Any) -> str:
     for array in map(np.ascontiguousarray, arrays):
         value.update(f"{array.shape} {array.dtype}".encode() + array.tobytes())
     return value.hexdigest()
-
-
-def is_json(name: str, content: bytes) -> bool:
-    """PaddleNLP writes NaN into one of its files."""
-    try:
-        object_of(b'{"": ' + content.removeprefix(b"\xef\xbb\xbf") + b"}", "", with_nan=name == contents.STATE)
-    except ValueError:
-        return False
-    return True
-
-
-# ---- records, settings, archives
-
-
-def prepare_records(base: Path, folder: Path) -> None:
-    lines = (base / "tiny/train.jsonl").read_bytes().splitlines()[:4]
-    (folder / "records.jsonl").write_bytes(b"\n".join(lines) + b"\n")
-    (folder / "records.json").write_bytes(b"[" + b",\n".join(lines) + b"]")
-    (folder / "records.jsonl.gz").write_bytes(gzip.compress(b"\n".join(lines)))
-    (folder / "pairs.jsonl").write_bytes(b"\n".join((base / "tiny/pairs.jsonl").read_bytes().splitlines()[:3]))
-
-
-def prepare_dialogues(base: Path, folder: Path) -> None:
-    """One of each form."""
-    dialogues: list[dict] = factories.read_lines(base / "tiny/answers.jsonl")[:1]
-    dialogues.append({"src": ["Hi", "And now?"], "tgt": ["Hello", "Bye"], "weight": 2})
-    chat = [("system", "Be brief."), ("user", "2 + 3?"), ("assistant", "5")]
-    dialogues.append({"messages": [{"role": role, "content": content} for role, content in chat]})
-    (folder / "dialogues.jsonl").write_text("".join(json.dumps(one) + "\n" for one in dialogues))
-
-
-def are_records(name: str, content: bytes) -> bool:
-    if name.endswith(".gz"):
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, ValueError):
-            return False
-    return is_json(name, content) or all(is_json(name, line) for line in content.splitlines() if line.strip())
-
-
-RECORDS = Reader(
-    {
-        "records.jsonl": mutants.of_lines,
-        "records.json": mutants.of_json,
-        "records.jsonl.gz": partial(mutants.of_zipped, inside=mutants.of_lines),
-        "pairs.jsonl": mutants.of_lines,
-    },
-    prepare_records,
-    lambda base, folder, name: read_records(str(folder / name), form=PREFERENCES if "pairs" in name else LABELLED),
-    are_records,
-)
-DIALOGUES = Reader(
-    {"dialogues.jsonl": mutants.of_lines},
-    prepare_dialogues,
-    lambda base, folder, name: list(iter_dialogues([folder / name], ReadCounts(), False, no_progress)),
-    are_records,
-)
-SETTINGS = Reader(
-    {"config.json": mutants.of_json},
-    lambda base, folder: factories.six_updates(
-        base / "tiny", folder, lora=True, lora_target_modules=["q_proj"], report_to=["visualdl"]
-    ),
-    lambda base, folder, name: sorted(resolve_run([str(folder / name)], "").values.items()),
-    is_json,
-    other_names=("the settings have",),  # each problem names its setting
-)
-
-
-def prepare_archives(base: Path, folder: Path) -> None:
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as tar:
-        for name in ("train.jsonl", "dev.jsonl"):
-            data = (base / "tiny" / name).read_bytes()[:3000]
-            member = tarfile.TarInfo(f"data/{name}")
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    (folder / "archive.tar").write_bytes(content.getvalue())
-    (folder / "archive.tar.gz").write_bytes(gzip.compress(content.getvalue(), 1))
-
-
-def read_archive(base: Path, folder: Path, name: str) -> object:
-    unpacked = folder / "unpacked"
-    shutil.rmtree(unpacked, ignore_errors=True)
-    archive.unpack(folder / name, unpacked, limit=1 << 24)
-    inside = {file.name: file.read_bytes() for file in unpacked.iterdir()}
-    assert set(inside) == {"train.json", "test.json"}
-    return inside
-
-
-ARCHIVES = Reader(
-    {"archive.tar": mutants.of_tar, "archive.tar.gz": partial(mutants.of_zipped, inside=mutants.of_tar)},
-    prepare_archives,
-    read_archive,
-    other_names=("archive",),
-)
-
-# ---- models
 
 
 def read_model(base: Path, folder: Path, name: str) -> object:
@@ -241,13 +133,18 @@ TEMPLATES = Reader(
 # ---- what runs leave
 
 
+@cache
+def needed(base: Path) -> contents.Needed:
+    run = resolve_run(forms.flags_of(base, base / "full", "full"), "")
+    return needed_of_checkpoint(run, learner_of(run, read_format(run)))
+
+
 def read_checkpoint(base: Path, folder: Path, name: str) -> object:
     """Its checksums made right, as in one that was written by hand."""
     if name == checkpoints.FILE_LIST:
         found = checkpoints.faults(folder)
     else:
-        run = resolve_run(forms.flags_of(base, base / "full", "full"), "")
-        found = contents.faults(folder, needed_of_checkpoint(run, learner_of(run, read_format(run))))
+        found = contents.faults(folder, needed(base))
     if found:
         raise ValueError(listed(found))
     loop_state.restore_random(folder, 0, 1)
@@ -301,6 +198,13 @@ LISTS = Reader(
     is_json,
 )
 
+CALIBRATIONS = Reader(
+    {calibration.FILE: mutants.of_json},
+    lambda base, folder: calibration.save(FITTED, folder, {"fitted on": 40, "before": {"ece": 0.125, "loss": 0.5}}),
+    lambda base, folder, name: calibration.load(folder, FITTED.weights, FITTED.convention),
+    lambda name, content: False,  # it has a checksum of its own
+)
+
 READERS = {
     "records": RECORDS,
     "dialogues": DIALOGUES,
@@ -317,4 +221,5 @@ READERS = {
     "reward_format.json": FORMATS,
     "lora_config.json, lora_base.json": ADAPTERS,
     "finished-model.json": LISTS,
+    "calibration.json": CALIBRATIONS,
 }

@@ -3,6 +3,7 @@ for."""
 
 from __future__ import annotations
 
+import socket
 from collections import Counter
 
 import pytest
@@ -22,10 +23,14 @@ def base(made_once):
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_a_changed_file_is_read_or_refused_in_plain_words(base, reader):
-    row = mutations.sweep(base, reader, seed=1, numbers=range(COUNT))
-    assert row.outcomes.total() == COUNT
-    assert not row.bad, "\n".join(row.examples)
+def test_a_changed_file_is_read_or_refused_in_plain_words(base, tmp_path, monkeypatch, reader):
+    """In this process, which costs less than another one."""
+    monkeypatch.setattr(socket.socket, "connect", mutations.no_network)
+    monkeypatch.setattr(socket, "getaddrinfo", mutations.no_network)
+    outcome_of = mutations.reading(tmp_path, base, reader, 1, mutations.READERS)
+    for number in range(COUNT):
+        outcome, what = outcome_of(number)
+        assert outcome not in BAD, f"{number}, {outcome}: {what}"
 
 
 def test_a_run_that_is_killed_goes_on(base, tmp_path):
@@ -42,7 +47,7 @@ def test_a_second_run_that_is_killed_leaves_one_of_the_two_models(base, tmp_path
 
 @pytest.mark.parametrize("command", ["resuming full", "score, LoRA"])
 def test_a_damaged_file_is_noticed(base, tmp_path, command):
-    rows = list(damage.sweep(base / "tiny", tmp_path, command, seed=1, every=8))
+    rows = damage.sweep(base / "tiny", tmp_path, command, seed=1, every=9)
     assert len(rows) == 3 and all(row.outcomes.total() > 1 for row in rows)
     assert not any(row.bad for row in rows), "\n".join(example for row in rows for example in row.examples)
 

@@ -33,12 +33,14 @@ def answers(tiny, made_once) -> dict[str, Path]:
     }
 
 
+@pytest.fixture(scope="session")
+def flags_in(tiny, answers):
+    """flags_in(folder, **changes): a fine-tuning of 6 updates into folder/out."""
+    few = {"max_seq_len": 192, "zero_padding": False, "warmup_steps": 1}
+    return lambda folder, **changes: factories.six_updates(tiny, folder, **answers | few | changes)
+
+
 @pytest.fixture
-def flags_of(tiny, tmp_path, answers):
-    """flags_of(name, **changes): a fine-tuning of 6 updates into tmp_path/name/out."""
-
-    def flags(name: str, **changes) -> list[str]:
-        few = {"max_seq_len": 192, "zero_padding": False, "warmup_steps": 1}
-        return factories.six_updates(tiny, tmp_path / name, **answers | few | changes)
-
-    return flags
+def flags_of(flags_in, tmp_path):
+    """The same for tmp_path/name."""
+    return lambda name, **changes: flags_in(tmp_path / name, **changes)

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-import paddle
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llm.core import patches
-from llm.core.model import attention, config, forward
+from llm.core.model import attention, config
 from llm.core.model.language_model import as_language_model
-from llm.core.rows.batch import collate
-from llm.core.rows.packing import choose_packing
-from llm.core.rows.prefix_tree import grow_trees
 from llm.core.rows.row_store import StoredRows, write_rows
 from llm.core.text.answers import NO_TARGET, Answer
 from llm.finetune.sft_objective import AnswerObjective
+from tests.core.rows.packed_answers import assert_any_packing_gives, gradients_of, log_p_of, rows_of
 
-MAX_SEQ_LEN = 96
-# (prefix_sharing, zero_padding, greedy_zero_padding)
-PACKINGS = [(False, False, False), (True, False, False), (True, True, False), (True, True, True), (False, True, True)]
 few = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -46,45 +40,15 @@ def random_answers(seed: int) -> list[Answer]:
     return answers
 
 
-def gradients_of(model) -> np.ndarray:
-    return np.concatenate([p.grad.numpy().reshape(-1) for p in model.parameters() if p.grad is not None])
-
-
 def directly(model, answers: list[Answer]) -> tuple[float, np.ndarray]:
     """Each answer by itself: cross entropy of log_softmax over the whole vocabulary."""
     model.clear_gradients()
     total = 0.0
     for answer in answers:
-        ids = paddle.to_tensor(answer.ids.astype("int64"))
-        length = len(answer)
-        positions, end = paddle.arange(length).unsqueeze(0), paddle.full([1, length], length, "int32")
-        hidden = forward.hidden_states(model, ids.unsqueeze(0), positions, end)[0]
-        log_p = paddle.nn.functional.log_softmax(hidden @ model.lm_head.weight, axis=-1)
-        first = int(answer.scored[0])
-        wanted = paddle.take_along_axis(log_p[first:-1], ids[first + 1 :].unsqueeze(-1), 1)
-        loss = -answer.weight * wanted.sum()
+        loss = -answer.weight * log_p_of(model, answer)
         loss.backward()
         total += float(loss)
     return total, gradients_of(model)
-
-
-def packed(model, rows, batch_size: int) -> tuple[float, np.ndarray]:
-    objective = AnswerObjective()
-    model.clear_gradients()
-    total = 0.0
-    for start in range(0, len(rows), batch_size):
-        arrays = collate(rows[start : start + batch_size], pad_id=0)
-        batch = {name: paddle.to_tensor(array) for name, array in arrays.items()}
-        loss, _ = objective.loss_and_statistics(objective.outputs(model, batch), batch)
-        loss.backward()
-        total += float(loss)
-    return total, gradients_of(model)
-
-
-def rows_of(answers: list[Answer], packing) -> list:
-    prefix_sharing, zero_padding, greedy = packing
-    trees = grow_trees(answers, MAX_SEQ_LEN, prefix_sharing)
-    return list(choose_packing(zero_padding, greedy, stream=False)(trees, MAX_SEQ_LEN))
 
 
 @few
@@ -93,12 +57,7 @@ def test_any_packing_gives_loss_and_gradients_of_each_answer_alone(model, seed, 
     answers = random_answers(seed)
     loss, gradients = directly(model, answers)
     weight = sum(answer.weight * len(answer.scored) for answer in answers)
-    for packing in PACKINGS:
-        rows = rows_of(answers, packing)
-        assert sum(row.weight for row in rows) == pytest.approx(weight)
-        mine, my_gradients = packed(model, rows, batch_size)
-        assert mine == pytest.approx(loss, rel=1e-5), packing
-        assert np.linalg.norm(my_gradients - gradients) < 1e-5 * np.linalg.norm(gradients), packing
+    assert_any_packing_gives(loss, gradients, model, answers, AnswerObjective(), batch_size, weight)
 
 
 def test_rows_are_stored_as_they_are(tmp_path):

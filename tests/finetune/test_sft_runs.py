@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from llm.core.files import read_json
 from llm.export.export import main as export
 from llm.export.merge_lora import main as merge
 from llm.finetune.run_finetune import main
-from tests.runs import assert_same_runs, history, refusal, train_ranks, weights
+from tests.runs import assert_same_runs, assert_same_when_resumed, history, refusal, train_ranks
 
 pytestmark = pytest.mark.runs
 
@@ -30,14 +29,14 @@ def test_a_run_learns_and_says_what_it_measured(flags_of, tmp_path, capsys):
     assert read_json(tmp_path / "one/out/config.json")["architectures"] == ["LlamaForCausalLM"]
 
 
-def test_a_resumed_run_is_one_that_was_not_stopped(flags_of, tmp_path):
-    main(flags_of("straight"))
-    again = flags_of("again")
-    shutil.copytree(tmp_path / "straight/out/checkpoint-3", tmp_path / "again/out/checkpoint-3")
-    (tmp_path / "again/out/settings.json").write_text("{}")
-    main(again)
-    assert_same_runs(tmp_path / "straight/out", tmp_path / "again/out")
-    np.testing.assert_equal(weights(tmp_path / "again/out"), weights(tmp_path / "straight/out"))
+@pytest.fixture(scope="module")
+def straight(flags_in, made_once):
+    """The output_dir of a run of one process."""
+    return made_once("fine-tuned", lambda folder: main(flags_in(folder))) / "out"
+
+
+def test_a_resumed_run_is_one_that_was_not_stopped(flags_of, straight, tmp_path):
+    assert_same_when_resumed(straight, main, flags_of("again"), tmp_path / "again/out")
 
 
 @pytest.mark.distributed
@@ -45,15 +44,15 @@ def test_a_resumed_run_is_one_that_was_not_stopped(flags_of, tmp_path):
     "name, layout",
     [
         ("tensor", {"tensor_parallel_degree": 2}),
-        ("stage1", {"sharding": "stage1", "gradient_accumulation_steps": 1}),
         ("stage3", {"sharding": "stage3", "gradient_accumulation_steps": 1}),
         ("pipeline", {"pipeline_parallel_degree": 2}),
     ],
 )
-def test_a_layout_gives_the_losses_of_one_process(flags_of, tmp_path, name, layout):
-    main(flags_of("one"))
+def test_a_layout_gives_the_losses_of_one_process(flags_of, straight, tmp_path, name, layout):
+    """What ranks with other rows, parts of a layer and other layers do with this objective; all layouts:
+    tests/alignment/rm/test_layouts.py."""
     train_ranks(flags_of(name, **layout), tmp_path / name, script=main)
-    assert_same_runs(tmp_path / "one/out", tmp_path / name / "out", tolerance=1e-4)
+    assert_same_runs(straight, tmp_path / name / "out", tolerance=1e-4)
 
 
 def test_adapters_have_nothing_of_rewards(flags_of, tmp_path, capsys):

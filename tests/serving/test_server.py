@@ -3,12 +3,15 @@ finished. In a process of its own, as a user starts it."""
 
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -21,7 +24,9 @@ from tests.runs import REPOSITORY, free_ports
 
 pytest.importorskip("prometheus_client")
 pytestmark = pytest.mark.runs
-SECONDS = 60
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian's package chromium)")
+SECONDS = 240
 LIMITS = ("--max_body_bytes=200000", "--max_solutions=50", "--max_tokens=20000", "--max_waiting_tokens=30000")
 
 
@@ -50,10 +55,6 @@ class Server:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"} | headers
         return httpx.post(f"{self.url}{path}", content=content, timeout=SECONDS, headers=headers)
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ def test_many_clients_get_what_the_scorer_says(server, expected):
     assert not wrong
 
 
-def test_rewards_and_scores_in_the_forms_of_others(server, expected, trained, tiny):
+def test_rewards_and_scores_in_the_forms_of_others(server, expected):
     (solution, scores) = expected[0]
     text = "\n\n".join(solution["steps"])
     sent = {"query": [solution["question"] + text], "prompts": [solution["question"]], "labels": ["x"]}
@@ -110,16 +111,6 @@ def test_rewards_and_scores_in_the_forms_of_others(server, expected, trained, ti
     answer = server.post("/v1/score", {"model": "m", "text_1": solution["question"], "text_2": [text, "5"]}).json()
     assert answer["data"][0]["score"] == pytest.approx(scores.min, abs=1e-5)
     assert [one["index"] for one in answer["data"]] == [0, 1]
-
-    pairs = Server(trained / "pairs/out", trained / "pairs.log")
-    try:
-        pair = read_lines(tiny / "dev_pairs.jsonl")[0]
-        rewards = [one.reward for one in Scorer.load(trained / "pairs/out").score([pair])]
-        query = [pair["src"][0] + answer for answer in pair["response"]]
-        found = pairs.post("/get_reward", {"query": query, "prompts": pair["src"] * 2}).json()["rewards"]
-        assert found == pytest.approx(rewards, abs=1e-4)
-    finally:
-        assert pairs.stop() == 0
 
 
 @pytest.mark.parametrize(
@@ -199,37 +190,79 @@ def test_too_many_at_once_are_asked_to_come_again(server, expected):
     assert set(statuses) == {(200, None), (503, "1")}
 
 
-def test_a_sigterm_lets_accepted_requests_be_answered(trained, expected):
-    server = Server(trained / "steps/out", trained / "log2")
+def test_a_server_with_a_token_gives_rewards_and_ends_at_a_sigterm(trained, expected, tiny):
+    """Of a model of answers. The token is asked for; what was accepted before the signal is answered."""
+    token = {"Authorization": "Bearer right"}
+    server = Server(trained / "pairs/out", trained / "pairs.log", PADDLE_REWARD_TOKEN="right")
+    try:
+        assert_asks_for_token(server, {"solutions": [expected[0][0]]}, token)
+        pair = read_lines(tiny / "dev_pairs.jsonl")[0]
+        rewards = [one.reward for one in Scorer.load(trained / "pairs/out").score([pair])]
+        query = [pair["src"][0] + answer for answer in pair["response"]]
+        found = server.post("/get_reward", {"query": query, "prompts": pair["src"] * 2}, **token).json()["rewards"]
+        assert found == pytest.approx(rewards, abs=1e-4)
+        assert_answers_what_it_accepted(server, {"solutions": [solution for solution, _ in expected][:50]}, token)
+    finally:
+        server.process.kill()
+        server.process.wait()
+
+
+def assert_asks_for_token(server, body, token) -> None:
+    assert server.post("/score", body).status_code == 401
+    assert server.post("/score", body, Authorization="Bearer wrong").status_code == 401
+    assert server.post("/score", body, **token).status_code == 200
+    assert httpx.get(f"{server.url}/metrics").status_code == 401 and httpx.get(server.url).status_code == 200
+
+
+def assert_answers_what_it_accepted(server, many, token) -> None:
     answers: list = []
-    many = {"solutions": [solution for solution, _ in expected][:50]}
-    clients = [threading.Thread(target=lambda: answers.append(server.post("/score", many))) for _ in range(4)]
+    clients = [threading.Thread(target=lambda: answers.append(server.post("/score", many, **token))) for _ in range(4)]
     for client in clients:
         client.start()
     until = time.monotonic() + SECONDS
     while not answers and time.monotonic() < until:
         time.sleep(0.01)
-    assert server.stop() == 0
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(SECONDS) == 0
     for client in clients:
         client.join()
     assert [answer.status_code for answer in answers] == [200] * 4
     assert "Traceback" not in server.log.read_text()
 
 
-def test_a_token_is_asked_for_and_other_hosts_need_one(trained, expected, capsys):
+def test_other_hosts_need_a_token(trained, capsys):
     from llm.serving.serve import main as serve
 
-    server = Server(trained / "steps/out", trained / "log3", PADDLE_REWARD_TOKEN="right")
-    try:
-        body = {"solutions": [expected[0][0]]}
-        assert server.post("/score", body).status_code == 401
-        assert server.post("/score", body, Authorization="Bearer wrong").status_code == 401
-        assert server.post("/score", body, Authorization="Bearer right").status_code == 200
-        assert httpx.get(f"{server.url}/metrics").status_code == 401 and httpx.get(server.url).status_code == 200
-    finally:
-        server.stop()
     with pytest.raises(SystemExit) as stop:
         serve([str(trained / "steps/out"), "--host", "0.0.0.0"])
     assert stop.value.code == 2 and "needs a token" in capsys.readouterr().err
     assert is_this_machine("127.0.0.1") and is_this_machine("::1") and is_this_machine("localhost")
     assert not is_this_machine("0.0.0.0") and not is_this_machine("example.org")
+
+
+# ---- the page, in a browser
+
+
+def page_with(url: str, folder, **texts: str) -> str:
+    """The page's content after its scripts have run."""
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}", "--virtual-time-budget=8000"]
+    command = [CHROMIUM, *options, "--window-size=900,1000", f"--screenshot={folder}/page.png", "--dump-dom"]
+    done = subprocess.run([*command, f"{url}/#{urlencode(texts)}"], capture_output=True, text=True, timeout=SECONDS)
+    return done.stdout
+
+
+@needs_browser
+def test_steps_appear_with_their_scores(server, expected, tmp_path):
+    solution, scores = next((s, p) for s, p in expected if p.first_below() is not None)
+    shown = page_with(server.url, tmp_path, question=solution["question"], solution="\n".join(solution["steps"]))
+    items = re.findall(r"<li ([^>]*)><b>([\d.]+)</b><span>([^<]*)</span>", shown)
+    assert [float(score) for _, score, _ in items] == [pytest.approx(p, abs=6e-4) for p in scores.steps]
+    assert ['class="first"' in attributes for attributes, _, _ in items].index(True) == scores.first_below()
+    assert items[0][2] == solution["steps"][0].replace("<", "&lt;").replace(">", "&gt;") and "min 0." in shown
+
+
+@needs_browser
+def test_what_is_wrong_is_said(server, tmp_path):
+    shown = page_with(server.url, tmp_path, question="q", solution="<b>word</b> " * 600)
+    assert "max_seq_len" in re.search(r'role="alert">([^<]*)', shown)[1]
+    assert "<li" not in shown

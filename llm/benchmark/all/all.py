@@ -12,8 +12,8 @@ from typing import Any
 from llm.benchmark.all.page import write_page
 from llm.benchmark.answers.workloads import WORKLOADS
 from llm.benchmark.arguments import MODEL_SIZES
-from llm.benchmark.processor import describe_processor
 from llm.benchmark.report import ONE, SHARE, TEXT, TIMES, WHOLE, progress, show, table
+from llm.core.cpu.processor import describe_processor
 from llm.core.files import read_json, write_json
 
 CANDIDATES = 64
@@ -60,9 +60,9 @@ def workloads(arguments: argparse.Namespace) -> dict[str, list[str]]:
         found[f"score {Path(data).stem}"] = ["scoring", data, "--solutions", solutions]
     found[f"score {CANDIDATES} candidates"] = ["scoring", "--candidates", str(CANDIDATES)]
     for name, workload in WORKLOADS.items():
-        task = "DPO" if workload.task == "dpo" else "SFT"
+        title = f"DPO {name}" if workload.task == "dpo" else name.replace("sft", "SFT").replace("-", " ")
         prompts = str(workload.of_update * arguments.updates)
-        found[f"{task} {name}"] = ["answers", "--workload", name, "--prompts", prompts]
+        found[title] = ["answers", "--workload", name, "--prompts", prompts]
     return found
 
 

@@ -72,10 +72,14 @@ class TrainingArguments:
     eval_steps: int = setting(100, "Updates between two evaluations.", range=COUNT)
     save_steps: int = setting(500, "Updates between two checkpoints.", range=COUNT)
     bf16: bool = setting(
-        True, "Train in bfloat16. On a CPU the default is false; true needs lora and holds frozen weights in 16 bits."
+        True,
+        "Train in bfloat16. On a CPU the default is false; true means products in bfloat16 (O1), or with lora frozen "
+        "weights in 16 bits (O2).",
     )
     fp16_opt_level: str = setting(
-        "O2", "With bf16: O1 is mixed precision, O2 keeps the weights in bfloat16, too.", choices=["O1", "O2"]
+        "O2",
+        "With bf16: O1 is mixed precision, O2 keeps the weights in bfloat16, too. On a CPU O2 needs lora.",
+        choices=["O1", "O2"],
     )
     do_train: bool = setting(True, "Train.")
     do_eval: bool = setting(True, "Evaluate during training and after it; changes to false without dev_dataset_path.")

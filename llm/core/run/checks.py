@@ -147,16 +147,17 @@ def _resolve_precision(settings: Settings, has_cuda: bool) -> None:
     if has_cuda:
         return
     settings.change_default("device", "cpu", "this PaddlePaddle is a CPU build")
-    kernel = "a CPU has no bfloat16 matrix kernel"
     if not (settings.is_written("bf16") and settings["bf16"]):
-        settings.change_default("bf16", False, f"{kernel}; float32 is used, without fp16_opt_level")
-    elif not settings["lora"]:
-        why = "with lora true it holds the frozen weights in 16 bits, and nothing else is in bfloat16"
-        settings.refuse("bf16", f"{kernel}; {why}. Write false or leave it out")
-    elif settings["fp16_opt_level"] == "O1":
-        settings.refuse("fp16_opt_level", f"{kernel}, and O1 is about products; write O2 or leave it out")
-    elif divided := [name for name in (layout.TENSOR, layout.PIPELINE) if layout.degree(settings, name) > 1]:
-        why = f"on a CPU frozen weights are held in 16 bits only where they are whole, and {divided[0]} divides them"
+        settings.change_default("bf16", False, "on a CPU training is in float32, unless you write bf16 true")
+        return
+    if not settings["lora"]:
+        why = "on a CPU weights that train are in float32, and with O1 their products are in bfloat16"
+        settings.change_default("fp16_opt_level", "O1", why)
+    divided = [name for name in (layout.TENSOR, layout.PIPELINE) if layout.degree(settings, name) > 1]
+    if settings["fp16_opt_level"] == "O1" and "stage3" in settings["sharding"]:
+        divided.append("sharding stage3")
+    if divided:
+        why = f"on a CPU it is about weights that are whole on every rank, and {divided[0]} divides them"
         settings.refuse("bf16", f"{why}. Write false or leave it out")
 
 

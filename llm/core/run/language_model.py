@@ -7,6 +7,7 @@ from paddlenlp.trainer.trainer_utils import set_seed
 from llm.core import patches
 from llm.core.model import shapes, widen
 from llm.core.model.adapters import lora
+from llm.core.model.bfloat16_products import multiply_in_bfloat16
 from llm.core.model.config import load_config
 from llm.core.model.head.head_kinds import LM
 from llm.core.model.language_model import as_language_model
@@ -26,6 +27,7 @@ def build_model(run: Run, attend, arguments: LibraryArguments):
     set_seed(run.training.seed)
     model = load_language_model(run, run.model_path, attend, arguments)
     if not run.model.lora:
+        obey_bf16(run, model)
         return model
     asked = run.model
     adapted = lora.attach(
@@ -38,8 +40,7 @@ def build_model(run: Run, attend, arguments: LibraryArguments):
         seed=run.training.seed,
         dtype=run.trained_dtype,
     )
-    if run.only_holds_bfloat16:
-        widen.compute_in_float32(adapted.model, whole_head=True)
+    obey_bf16(run, adapted.model, whole_head=True)
     say(lora.describe(adapted))
     return adapted
 
@@ -49,9 +50,16 @@ def load_reference(run: Run, path: str, attend, arguments: LibraryArguments):
     model = load_language_model(run, path, attend, arguments)
     model.eval()
     widen.freeze(model)
-    if run.only_holds_bfloat16:
-        widen.compute_in_float32(model, whole_head=True)
+    obey_bf16(run, model, whole_head=True)
     return model
+
+
+def obey_bf16(run: Run, model, whole_head: bool = False) -> None:
+    """On a CPU, where Paddle has no code for it."""
+    if run.bf16_on_a_cpu and run.weight_dtype == "bfloat16":
+        widen.compute_in_float32(model, whole_head)
+    elif run.bf16_on_a_cpu:
+        multiply_in_bfloat16(model)
 
 
 def load_language_model(run: Run, path: str, attend, arguments: LibraryArguments):

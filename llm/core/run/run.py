@@ -63,13 +63,20 @@ class Run:
         return "bfloat16" if self.training.bf16 and self.training.fp16_opt_level == "O2" else "float32"
 
     @property
-    def only_holds_bfloat16(self) -> bool:
-        """On a CPU bf16 is about the frozen matrices under adapters: held in 16 bits, computed with in float32."""
+    def precision(self) -> str:
+        """What one model's numbers depend on, besides its weights."""
+        has_narrow_products = self.training.bf16 and self.training.fp16_opt_level == "O1"
+        return f"{self.weight_dtype}, products in bfloat16" if has_narrow_products else self.weight_dtype
+
+    @property
+    def bf16_on_a_cpu(self) -> bool:
+        """With O2 frozen matrices under adapters are held in 16 bits and computed with in float32; with O1 products are
+        in bfloat16 and all weights in float32. What trains is in float32 with both, and Paddle knows nothing of it."""
         return self.training.bf16 and not environment.paddle_has_cuda()
 
     @property
     def trained_dtype(self) -> str:
-        return "float32" if self.only_holds_bfloat16 else self.weight_dtype
+        return "float32" if self.bf16_on_a_cpu else self.weight_dtype
 
     @property
     def keeps_checkpoints(self) -> bool:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from llm.core import patches
 from llm.core.checkpoint import compatibility, contents, output_folder
 from llm.core.console import UserError, plain_errors
+from llm.core.cpu.bfloat16 import choice
 from llm.core.files import write_json
 from llm.core.model import attention, pipeline
 from llm.core.model.adapters import lora_config
@@ -113,7 +114,7 @@ def meet_ranks(run: Run) -> LibraryArguments:
         greater_is_better=run.more_is_better,
         disable_tqdm=not run.shows_bars,
         pipeline_parallel_config=pipeline.CONFIG,
-        bf16=run.training.bf16 and not run.only_holds_bfloat16,
+        bf16=run.training.bf16 and not run.bf16_on_a_cpu,
         release_grads=run.ranks == 1,  # after an update; it would fill them with zeros, and add the next ones to these
     )
 
@@ -253,6 +254,8 @@ def show_start(run: Run, start: Start, attention_choice: str, threads: dict[str,
     if run.training.do_train:
         say(f"updates to run: {run.steps:,}")
     say(f"attention: {attention_choice}")
+    if run.bf16_on_a_cpu and run.weight_dtype == "float32":
+        say(f"bfloat16 products: {choice.choose()[1]}")
     say(f"threads: {' '.join(f'{name}={value}' for name, value in threads.items()) or 'as the environment has them'}")
     for line in run.without_effect():
         say(line)

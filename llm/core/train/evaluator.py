@@ -13,6 +13,7 @@ import paddle
 from llm.core.checkpoint.checkpoints import step_of
 from llm.core.console import UserError
 from llm.core.model import pipeline
+from llm.core.model.bfloat16_products import note_new_weights
 from llm.core.parallel.ranks import from_all_ranks, say
 from llm.core.train.progress import line_of
 
@@ -83,6 +84,7 @@ def _judge(trainer: ExactTrainer, rows) -> list[np.ndarray] | None:
     """The columns of this rank's batches, solutions numbered through all ranks; None but in the last stage."""
     model = trainer.model
     model.eval()
+    note_new_weights(model)  # those of the best checkpoint may have been loaded
     parts, first_solution = [], trainer.args.dataset_rank * SOLUTIONS_OF_A_RANK
     with paddle.no_grad(), trainer.autocast_smart_context_manager():
         for outputs, batch in _outputs_of(trainer, rows):

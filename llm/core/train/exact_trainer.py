@@ -16,6 +16,7 @@ from paddlenlp.trainer.trainer_callback import PrinterCallback, ProgressCallback
 
 from llm.core.console import listed
 from llm.core.model import pipeline
+from llm.core.model.bfloat16_products import note_new_weights
 from llm.core.parallel import stage3
 from llm.core.parallel.ranks import from_all_ranks, sum_over_ranks
 from llm.core.rows.update_loader import StepLoader
@@ -274,6 +275,9 @@ class Update(TrainerCallback):
 
     def on_optimizer_begin(self, args, state, control, **kwargs):
         self.trainer.learning_rate_used = float(self.trainer._get_learning_rate())
+
+    def on_optimizer_end(self, args, state, control, **kwargs):
+        note_new_weights(self.trainer.model)
 
     def on_step_end(self, args, state, control, **kwargs):
         self.trainer.weights.judge_left_out()

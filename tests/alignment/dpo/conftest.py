@@ -46,15 +46,17 @@ def other_model(compared_answers) -> Path:
     return compared_answers["train_dataset_path"].parent / "other"
 
 
+@pytest.fixture(scope="session")
+def flags_in(tiny, compared_answers):
+    """flags_in(folder, **changes): a training of 6 updates into folder/out."""
+    few = {"max_seq_len": 256, "zero_padding": False, "warmup_steps": 1, "learning_rate": 3e-4}
+    return lambda folder, **changes: factories.six_updates(tiny, folder, **compared_answers | few | changes)
+
+
 @pytest.fixture
-def flags_of(tiny, tmp_path, compared_answers):
-    """flags_of(name, **changes): a training of 6 updates into tmp_path/name/out."""
-
-    def flags(name: str, **changes) -> list[str]:
-        few = {"max_seq_len": 256, "zero_padding": False, "warmup_steps": 1, "learning_rate": 3e-4}
-        return factories.six_updates(tiny, tmp_path / name, **compared_answers | few | changes)
-
-    return flags
+def flags_of(flags_in, tmp_path):
+    """The same for tmp_path/name."""
+    return lambda name, **changes: flags_in(tmp_path / name, **changes)
 
 
 @pytest.fixture(scope="module")

@@ -1,22 +1,13 @@
-"""Random groups of ranked answers, and what a policy makes of them pair by pair."""
+"""Random groups of ranked answers."""
 
 from __future__ import annotations
 
 from itertools import combinations
 
 import numpy as np
-import paddle
 
-from llm.core.model import forward
-from llm.core.rows.batch import collate
-from llm.core.rows.packing import choose_packing
-from llm.core.rows.prefix_tree import grow_trees
 from llm.core.text.answers import NO_TARGET, Answer
 from llm.core.text.encoding import Pair
-
-MAX_SEQ_LEN = 128
-# (prefix_sharing, zero_padding, greedy_zero_padding)
-PACKINGS = [(False, False, False), (True, False, False), (True, True, False), (True, True, True), (False, True, True)]
 
 
 def random_pairs(seed: int) -> list[Pair]:
@@ -34,36 +25,3 @@ def random_pairs(seed: int) -> list[Pair]:
         weight = float(random.choice([1.0, 2.5]))
         pairs += [Pair(better, worse, 0.0, weight) for better, worse in combinations(group.values(), 2)]
     return pairs
-
-
-def rows_of(examples: list, packing) -> list:
-    prefix_sharing, zero_padding, greedy = packing
-    trees = grow_trees(examples, MAX_SEQ_LEN, prefix_sharing)
-    return list(choose_packing(zero_padding, greedy, stream=False)(trees, MAX_SEQ_LEN))
-
-
-def log_p_of(model, answer: Answer):
-    """Of the answer alone: the sum of log_softmax over the whole vocabulary, in float64."""
-    ids = paddle.to_tensor(answer.ids.astype("int64"))
-    length = len(answer)
-    positions, end = paddle.arange(length).unsqueeze(0), paddle.full([1, length], length, "int32")
-    hidden = forward.hidden_states(model, ids.unsqueeze(0), positions, end)[0]
-    log_p = paddle.nn.functional.log_softmax(hidden @ model.lm_head.weight, axis=-1).astype("float64")
-    first = int(answer.scored[0])
-    return paddle.take_along_axis(log_p[first:-1], ids[first + 1 :].unsqueeze(-1), 1).sum()
-
-
-def gradients_of(model) -> np.ndarray:
-    return np.concatenate([p.grad.numpy().reshape(-1) for p in model.parameters() if p.grad is not None])
-
-
-def packed(policy, rows, batch_size: int, objective) -> tuple[float, np.ndarray]:
-    policy.clear_gradients()
-    total = 0.0
-    for start in range(0, len(rows), batch_size):
-        arrays = collate(rows[start : start + batch_size], pad_id=0)
-        batch = {name: paddle.to_tensor(array) for name, array in arrays.items()}
-        loss, _ = objective.loss_and_statistics(objective.outputs(policy, batch), batch)
-        loss.backward()
-        total += float(loss)
-    return total, gradients_of(policy)

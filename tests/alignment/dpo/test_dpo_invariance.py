@@ -16,7 +16,8 @@ from llm.alignment.dpo.losses import LossSettings
 from llm.core.model import language_model
 from llm.core.rows.row_store import StoredRows, write_rows
 from tests.alignment.dpo.direct_losses import loss_of
-from tests.alignment.dpo.random_pairs import PACKINGS, gradients_of, log_p_of, packed, random_pairs, rows_of
+from tests.alignment.dpo.random_pairs import random_pairs
+from tests.core.rows.packed_answers import assert_any_packing_gives, gradients_of, log_p_of, rows_of
 
 BETA, SMOOTHING, GAMMA = 0.4, 0.2, 0.6
 STEP = 1e-6
@@ -64,13 +65,8 @@ def assert_as_alone(models, pairs, loss_type, by_mean, sft_loss_ratio, batch_siz
     objective = PairObjective(asked, has_reference=KINDS[loss_type].needs_reference)
     if objective.has_reference:
         objective.reference = partial(language_model.outputs, models[1])
-    policy, _ = models
-    for packing in PACKINGS:
-        rows = rows_of(pairs, packing)
-        assert sum(row.weight for row in rows) == pytest.approx(sum(pair.weight for pair in pairs))
-        mine, my_gradients = packed(policy, rows, batch_size, objective)
-        assert mine == pytest.approx(loss, rel=1e-5), packing
-        assert np.linalg.norm(my_gradients - gradients) < 1e-5 * np.linalg.norm(gradients), packing
+    weight = sum(pair.weight for pair in pairs)
+    assert_any_packing_gives(loss, gradients, models[0], pairs, objective, batch_size, weight)
 
 
 @few

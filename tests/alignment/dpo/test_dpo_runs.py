@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
+from pathlib import Path
 
-import numpy as np
 import pytest
 
 from llm.alignment.dpo.run_dpo import main
 from llm.core.files import read_json
-from tests.runs import assert_same_runs, history, refusal, train_ranks, weights
+from tests.runs import assert_same_runs, assert_same_when_resumed, history, refusal, train_ranks
 
 pytestmark = pytest.mark.runs
 LORA = {"lora": True, "lora_rank": 2, "learning_rate": 3e-3}  # its reference is the policy without adapters
@@ -35,14 +34,18 @@ def test_a_run_learns_and_says_what_it_measured(flags_of, tmp_path, capsys):
     assert read_json(tmp_path / "one/out/config.json")["architectures"] == ["LlamaForCausalLM"]
 
 
-def test_a_resumed_run_is_one_that_was_not_stopped(flags_of, tmp_path):
-    main(flags_of("straight"))
-    again = flags_of("again")
-    shutil.copytree(tmp_path / "straight/out/checkpoint-3", tmp_path / "again/out/checkpoint-3")
-    (tmp_path / "again/out/settings.json").write_text("{}")
-    main(again)
-    assert_same_runs(tmp_path / "straight/out", tmp_path / "again/out")
-    np.testing.assert_equal(weights(tmp_path / "again/out"), weights(tmp_path / "straight/out"))
+@pytest.fixture(scope="module")
+def one_process(flags_in, made_once):
+    """one_process(name, changes): the output_dir of that run, which is made once."""
+
+    def run(name: str, changes: dict) -> Path:
+        return made_once(f"pairs of answers, {name}", lambda folder: main(flags_in(folder, **changes))) / "out"
+
+    return run
+
+
+def test_a_resumed_run_is_one_that_was_not_stopped(flags_of, one_process, tmp_path):
+    assert_same_when_resumed(one_process("plain", {}), main, flags_of("again"), tmp_path / "again/out")
 
 
 def test_a_checkpoint_of_another_reference_is_refused(flags_of, tmp_path, other_model, capsys):
@@ -51,14 +54,13 @@ def test_a_checkpoint_of_another_reference_is_refused(flags_of, tmp_path, other_
     assert "reference" in refusal(capsys, again, main)
 
 
-def test_accumulation_packing_and_the_ways_to_a_reference_change_nothing(flags_of, tmp_path, tiny):
-    main(flags_of("one"))
+def test_accumulation_packing_and_the_ways_to_a_reference_change_nothing(flags_of, one_process, tmp_path, tiny):
     main(flags_of("at once", **ONE_OF_EIGHT))
-    assert_same_runs(tmp_path / "one/out", tmp_path / "at once/out", tolerance=1e-5)
-    main(flags_of("adapters off", **LORA))
+    assert_same_runs(one_process("plain", {}), tmp_path / "at once/out", tolerance=1e-5)
+    adapters_off = one_process("adapters", LORA)
     main(flags_of("second model", **LORA, reference_model_name_or_path=tiny / "model"))
-    assert_same_runs(tmp_path / "adapters off/out", tmp_path / "second model/out", tolerance=1e-5)
-    assert history(tmp_path / "adapters off/out")[6, True]["eval_kl"] != 0
+    assert_same_runs(adapters_off, tmp_path / "second model/out", tolerance=1e-5)
+    assert history(adapters_off)[6, True]["eval_kl"] != 0
 
 
 def test_an_update_over_all_data_is_the_same_when_it_is_read_while_training(flags_of, tmp_path, other_model):
@@ -79,18 +81,17 @@ def test_an_update_over_all_data_is_the_same_when_it_is_read_while_training(flag
 @pytest.mark.parametrize(
     "name, changes, layout",
     [
-        ("tensor", {}, {"tensor_parallel_degree": 2, "sequence_parallel": True}),
+        ("other reference", {}, {"tensor_parallel_degree": 2, "sequence_parallel": True}),
         ("adapters", LORA, {"tensor_parallel_degree": 2}),
-        ("stage1", {"loss_type": "kto_pair"} | ONE_OF_EIGHT, {"sharding": "stage1"} | TWO_OF_FOUR),
-        ("stage3", {}, {"sharding": "stage3"} | TWO_OF_FOUR),
+        ("kto_pair", {"loss_type": "kto_pair"} | ONE_OF_EIGHT, {"sharding": "stage1"} | TWO_OF_FOUR),
+        ("other reference", {}, {"sharding": "stage3"} | TWO_OF_FOUR),
     ],
 )
-def test_a_layout_gives_the_losses_of_one_process(flags_of, tmp_path, other_model, name, changes, layout):
+def test_a_layout_gives_the_losses_of_one_process(flags_of, one_process, tmp_path, other_model, name, changes, layout):
     """Under kto_pair every pair is compared with those of both ranks."""
     changes = changes if "lora" in changes else {"reference_model_name_or_path": other_model} | changes
-    main(flags_of("one", **changes))
-    train_ranks(flags_of(name, **changes | layout), tmp_path / name, script=main)
-    assert_same_runs(tmp_path / "one/out", tmp_path / name / "out", tolerance=1e-4)
+    train_ranks(flags_of("layout", **changes | layout), tmp_path / "layout", script=main)
+    assert_same_runs(one_process(name, changes), tmp_path / "layout/out", tolerance=1e-4)
 
 
 def test_refusals(flags_of, tmp_path, capsys):

@@ -20,7 +20,8 @@ from llm.inspection.inspect_row import main as inspect
 from llm.scoring.scorer import Scorer
 from tests import factories
 from tests.alignment.dpo.direct_losses import sigma
-from tests.alignment.dpo.random_pairs import PACKINGS, gradients_of, log_p_of, packed, random_pairs, rows_of
+from tests.alignment.dpo.random_pairs import random_pairs
+from tests.core.rows.packed_answers import assert_any_packing_gives, gradients_of, log_p_of
 from tests.runs import assert_same_runs, refusal
 
 BETA = 0.2
@@ -90,12 +91,8 @@ def test_any_packing_gives_loss_and_gradients_of_each_answer_alone(models):
     loss, gradients = directly(models, answers)
     objective = OutcomeObjective(LossSettings("implicit_prm", BETA, 0.0, 0.0, 0.0, False), has_reference=True)
     objective.reference = partial(language_model.outputs, reference)
-    for packing in PACKINGS:
-        rows = rows_of(answers, packing)
-        assert sum(row.weight for row in rows) == pytest.approx(sum(answer.weight for answer in answers))
-        mine, my_gradients = packed(policy, rows, 2, objective)
-        assert mine == pytest.approx(loss, rel=1e-5), packing
-        assert np.linalg.norm(my_gradients - gradients) < 1e-5 * np.linalg.norm(gradients), packing
+    weight = sum(answer.weight for answer in answers)
+    assert_any_packing_gives(loss, gradients, policy, answers, objective, 2, weight)
 
 
 @pytest.fixture

@@ -39,15 +39,13 @@ def data_sets(tiny, made_once) -> dict[str, dict]:
     pairs = factories.pairs_of(tiny) | {
         "reward_tokens": "7,+",
         "logging_steps": 2,  # a checkpoint is saved between two lines of the log
-        "save_steps": 3,
-        "eval_steps": 3,
     }
     # 9 rows: every second update has one, which is on the first rank; the model gets worse before the end
     few = {
         "zero_padding": False,
         "prefix_sharing": False,
         "per_device_eval_batch_size": 5,
-        "max_steps": 8,
+        "max_steps": 6,
         "eval_steps": 2,
         "save_steps": 2,
         "logging_steps": 1,

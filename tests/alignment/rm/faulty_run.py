@@ -29,7 +29,6 @@ from paddlenlp.transformers.llama import modeling as llama
 
 from llm.alignment.rm.flashmask import run_reward
 from llm.alignment.rm.flashmask.reward_objective import LabelObjective
-from llm.core.checkpoint import checkpoints
 from llm.core.model import attention
 from llm.core.parallel import ranks, stage3
 from llm.core.train import finite
@@ -95,17 +94,6 @@ def watch(folder: str, store: str) -> None:
 def slow(seconds: float) -> None:
     """Every update takes so long."""
     before("_settle", lambda trainer: time.sleep(seconds))
-
-
-def late_list(seconds: float) -> None:
-    """Of a checkpoint's files, without which it is not whole."""
-    mark_complete = checkpoints.mark_complete
-
-    def late(folder):
-        time.sleep(seconds)
-        mark_complete(folder)
-
-    checkpoints.mark_complete = late
 
 
 def disk_full(step: int, rank: int = 0) -> None:

@@ -16,9 +16,9 @@ from tests import factories
 from tests.runs import train_ranks
 
 SETTINGS = {
-    "max_steps": 12,
-    "eval_steps": 6,
-    "save_steps": 6,
+    "max_steps": 6,
+    "eval_steps": 3,
+    "save_steps": 3,
     "warmup_steps": 2,
     "per_device_eval_batch_size": 3,  # the 4 held-out rows fill no two batches
 }

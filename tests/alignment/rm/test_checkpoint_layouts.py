@@ -14,11 +14,11 @@ from tests.runs import refusal, train_ranks
 
 pytestmark = [pytest.mark.runs, pytest.mark.distributed]
 
-CHECKPOINT = {"steps": "checkpoint-6", "pairs": "checkpoint-3", "few": "checkpoint-4", "tied": "checkpoint-6"}
-LAST = {"steps": "checkpoint-12", "pairs": "checkpoint-12", "few": "checkpoint-8", "tied": "checkpoint-12"}
+CHECKPOINT = {"steps": "checkpoint-3", "pairs": "checkpoint-3", "few": "checkpoint-4", "tied": "checkpoint-3"}
+LAST = "checkpoint-6"
 RESUMED = [  # data, saved under, goes on under
     ("pairs", "tensor", ONE),
-    ("pairs", "stage1", ONE),
+    ("few pairs, value", "stage1", ONE),
     ("few pairs", "pipeline", ONE),
     ("tied", "pipeline", ONE),
     ("pairs", ONE, "tensor"),
@@ -41,7 +41,7 @@ def test_a_checkpoint_goes_on_under_another_layout(run_of, data_sets, tmp_path, 
     straight = run_of(data, ONE)
     assert_same_training(straight, resumed)
     if after == ONE:
-        wanted, found = (optimizer_of(folder / LAST[data.split()[0]]) for folder in (straight, resumed))
+        wanted, found = (optimizer_of(folder / LAST) for folder in (straight, resumed))
         assert wanted.keys() == found.keys()
         for name, state in wanted.items():
             np.testing.assert_allclose(found[name], state, rtol=1e-3, atol=1e-6, err_msg=name)

@@ -18,7 +18,7 @@ from llm.alignment.rm.flashmask.run_reward import main
 from llm.core.checkpoint import checkpoints, contents
 from llm.core.run.work import needed_of_checkpoint
 from tests.factories import six_updates
-from tests.runs import STACK, assert_same_runs, refusal, running, train_ranks
+from tests.runs import STACK, assert_same_runs, ends_of_ranks, refusal, train_ranks
 
 pytestmark = pytest.mark.runs
 
@@ -118,10 +118,9 @@ def test_all_ranks_are_refused_where_every_checkpoint_is_damaged(tiny, copied, t
     out = copied("stage3")
     for folder in checkpoints.all_checkpoints(out):
         flip(weights_file(folder))
-    with running(flags_of(tiny, tmp_path, "stage3"), tmp_path) as refused:
-        assert refused.end() != 0
-        assert f"every checkpoint in {out} is damaged" in refused.everything()
-        assert STACK not in refused.everything()
+    for end in ends_of_ranks(flags_of(tiny, tmp_path, "stage3"), tmp_path):
+        assert end.code == 2 and STACK not in end.shown
+        assert f"every checkpoint in {out} is damaged" in end.shown
 
 
 @pytest.mark.parametrize("form", ["full", "LoRA", "own"])

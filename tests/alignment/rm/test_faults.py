@@ -10,7 +10,17 @@ import pytest
 from llm.alignment.rm.flashmask.run_reward import main
 from llm.core.checkpoint import checkpoints
 from tests.factories import twelve_updates
-from tests.runs import STACK, assert_same_runs, refusal, running, train_ranks
+from tests.runs import (
+    SECONDS,
+    STACK,
+    assert_same_runs,
+    ends_of_ranks,
+    forked,
+    refusal,
+    running,
+    train_ranks,
+    wait_for_file,
+)
 
 pytestmark = [pytest.mark.runs, pytest.mark.distributed]
 
@@ -50,12 +60,9 @@ def test_kills_end_the_whole_run_and_cost_no_more_than_what_was_not_saved(undist
         run.end()
         assert "stopped by SIGTERM after update" in run.shown(0)
     next_save = whole(out)[-1] // 3 * 3 + 3
-    with running(flags, tmp_path, late_list={"seconds": 3}) as run:
-        folder = out / f"checkpoint-{next_save}"
-        run.wait_for_file(folder)
-        run.send(signal.SIGKILL, 0, 1)
-        run.end()
-        assert not (folder / checkpoints.FILE_LIST).exists()
+    in_save = {"rank": 0, "inside": f"{checkpoints.__name__}:mark_complete", "step": next_save}
+    killed, _ = ends_of_ranks(flags, tmp_path, sigkill=in_save)
+    assert killed.code == -signal.SIGKILL and not (out / f"checkpoint-{next_save}" / checkpoints.FILE_LIST).exists()
     assert f"ignored checkpoint-{next_save}: it is half-written" in train_ranks(flags, tmp_path)
     assert_equal_runs(undisturbed, out)
 
@@ -79,11 +86,10 @@ def test_a_sigterm_to_a_rank_or_the_launcher_saves_and_ends_the_run(undisturbed,
 def test_a_full_disk_of_one_rank_ends_the_run_and_leaves_the_earlier_checkpoint(undisturbed, tiny, tmp_path):
     out, flags = tmp_path / "out", twelve_updates(tiny, tmp_path)
     for rank in (1, 0):
-        with running(flags, tmp_path, disk_full={"step": 6, "rank": rank}) as run:
-            assert run.end() != 0
-            assert "checkpoint-6 could not be written" in run.shown(rank) and "File too large" in run.shown()
-            assert "The half-written folder is ignored" in run.shown(rank)  # the other rank may be writing into it
-            assert STACK not in run.everything()
+        ends = ends_of_ranks(flags, tmp_path, disk_full={"step": 6, "rank": rank})
+        assert all(end.code and STACK not in end.shown for end in ends)
+        assert "checkpoint-6 could not be written" in ends[rank].shown and "File too large" in ends[rank].shown
+        assert "The half-written folder is ignored" in ends[rank].shown  # the other rank may be writing into it
         assert whole(out) == [3]
     train_ranks(flags, tmp_path)
     assert_equal_runs(undisturbed, out)
@@ -93,10 +99,9 @@ def test_a_run_of_other_data_or_another_seed_is_refused(undisturbed, tiny, tmp_p
     flags = twelve_updates(
         tiny, tmp_path, output_dir=str(undisturbed), seed=7, train_dataset_path=str(tiny / "dev.jsonl")
     )
-    with running(flags, tmp_path) as run:
-        assert run.end() != 0  # 2, if the first rank came so far before the launcher ended it
-        assert "seed: 42 in the checkpoint, 7 now" in run.shown() and "data: " in run.shown()
-        assert STACK not in run.everything()
+    for end in ends_of_ranks(flags, tmp_path):
+        assert end.code == 2 and STACK not in end.shown
+        assert "seed: 42 in the checkpoint, 7 now" in end.shown and "data: " in end.shown
 
 
 def test_a_checkpoint_with_a_file_cut_short_is_refused_by_its_name_or_passed_over(undisturbed, tiny, tmp_path, capsys):
@@ -119,10 +124,11 @@ def test_a_sigterm_to_a_single_process_saves_and_ends_it_with_exit_code_0(tiny, 
     update; and before the first one, when nothing is kept."""
     out, changes = tmp_path / "out", {"eval_steps": 4, "max_steps": 11}  # after which no checkpoint is due
     flags = twelve_updates(tiny, tmp_path, **changes)
-    with running(flags, tmp_path, ranks=1) as run:
-        run.wait_for_file(out)
-        run.process.terminate()
-        assert run.end() == -signal.SIGTERM and whole(out) == []
+    with forked(flags, tmp_path, ranks=1) as [(process, _)]:
+        wait_for_file(out, process)
+        process.terminate()
+        process.join(SECONDS)
+        assert process.exitcode == -signal.SIGTERM and whole(out) == []
     moments = [(3, "_settle", 4), (6, "_save_checkpoint", 6), (8, "evaluate", 8), (10, "_settle", 11)]
     for step, inside, last in moments:
         shown = train_ranks(flags, tmp_path, 1, sigterm={"step": step, "inside": inside})

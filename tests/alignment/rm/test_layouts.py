@@ -14,36 +14,28 @@ from tests.runs import train_ranks
 
 pytestmark = [pytest.mark.runs, pytest.mark.distributed]
 
+# Not every combination: each layout, family, payload, head and ranking loss appears, each family and each head under a
+# layout that divides layers' matrices and under one that divides layers, rows or weights, and data of fewer rows than
+# ranks under every layout that deals rows to ranks. Sequence parallelism of Llama: test_recompute.py; of adapters:
+# test_head_runs.py; stage 1 by itself: test_two_nodes.py, too.
 RUNS = [
-    ("steps", "data"),
-    ("steps", "stage1"),
     ("steps", "stage2"),
-    ("steps", "stage3"),
-    ("steps", "tensor"),
-    ("steps", "sequence"),
-    ("steps", "tensor and stage1"),
-    ("steps", "pipeline"),
     ("steps", "pipeline and tensor"),
     ("four layers", "four stages"),
-    ("pairs", "stage1"),
     ("pairs", "tensor"),
     ("few pairs", "stage3"),
     ("few pairs", "pipeline"),
     ("few steps", "data"),
-    ("few steps", "stage2"),
     ("few steps", "stage3 in files of its own"),
     ("tied", "tensor"),
     ("tied", "pipeline"),
     ("qwen3", "tensor and stage1"),
     ("qwen3", "sequence"),
     ("qwen3", "pipeline"),
-    ("linear", "sequence"),
     ("linear", "tensor and stage1"),
-    ("few ranked, mlp", "data"),
     ("few ranked, mlp", "stage2"),
     ("few ranked, mlp", "stage3"),
     ("few ranked, mlp", "pipeline"),
-    ("few quantiles", "stage3"),
     ("few quantiles", "pipeline and tensor"),
     ("few pairs, value", "stage1"),
     ("few pairs, value", "pipeline and tensor"),
@@ -80,7 +72,7 @@ def test_the_data_are_what_the_layouts_are_to_be_tried_on(run_of, tiny):
         assert (results["eval_steps"], results["eval_solutions"]) == (sum(map(len, labels)), len(labels))
     for data in ("few steps", "few pairs"):
         state = json.loads((run_of(data, ONE) / "trainer_state.json").read_text())
-        assert not state["best_model_checkpoint"].endswith("checkpoint-8")
+        assert not state["best_model_checkpoint"].endswith("checkpoint-6")
 
 
 def test_stage3_keeps_of_every_matrix_a_slice_on_each_rank(run_of):
@@ -93,18 +85,18 @@ def test_stage3_keeps_of_every_matrix_a_slice_on_each_rank(run_of):
 
 
 @pytest.mark.parametrize(
-    ("layout", "models", "optimizers"),
+    ("data", "layout", "models", "optimizers"),
     [
-        ("stage1", 1, 2),
-        ("stage2", 1, 2),
-        ("stage3", 2, 2),
-        ("tensor", 2, 2),
-        ("pipeline", 2, 2),
-        ("tensor and stage1", 2, 4),
+        ("few pairs, value", "stage1", 1, 2),
+        ("steps", "stage2", 1, 2),
+        ("few pairs", "stage3", 2, 2),
+        ("pairs", "tensor", 2, 2),
+        ("qwen3", "pipeline", 2, 2),
+        ("qwen3", "tensor and stage1", 2, 4),
     ],
 )
-def test_a_checkpoint_has_a_file_for_every_part(run_of, layout, models, optimizers):
+def test_a_checkpoint_has_a_file_for_every_part(run_of, data, layout, models, optimizers):
     """A layout that is not obeyed would train the same, too."""
-    checkpoint = run_of("steps", layout) / "checkpoint-6"
+    checkpoint = run_of(data, layout) / "checkpoint-6"
     assert len(list(checkpoint.glob("model-*.safetensors"))) == models
     assert len(list(checkpoint.glob("optimizer-*.safetensors"))) == optimizers

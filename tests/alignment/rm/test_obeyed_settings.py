@@ -5,7 +5,6 @@ import re
 import pytest
 
 from llm.alignment.rm.flashmask import run_reward
-from llm.core.model import attention
 from tests.alignment.rm.reward_settings import logs
 
 
@@ -71,31 +70,6 @@ def test_a_plain_checkpoint_is_written_without_unified_checkpoint_and_resumed(se
     run_reward.main(settings_of(unified_checkpoint=False, max_steps=3, load_best_model_at_end=False))
     assert (tmp_path / "out/checkpoint-3/model_state.pdparams").exists()
     assert (tmp_path / "out/model_state.pdparams").exists()
-
-
-@pytest.mark.runs
-@pytest.mark.parametrize("granularity", ["full", "full_attn", "core_attn"])
-def test_recomputing_changes_time_and_memory_only(settings_of, tmp_path, monkeypatch, granularity):
-    calls = []
-    attend, _ = attention.choose(False, False)
-    monkeypatch.setattr(attention, "choose", lambda *flags: (lambda *inputs: calls.append(1) or attend(*inputs), ""))
-    losses = []
-    for recompute in (False, True):
-        calls.clear()
-        out = tmp_path / str(recompute)
-        run_reward.main(
-            settings_of(
-                output_dir=out,
-                recompute=recompute,
-                recompute_granularity=granularity,
-                max_steps=2,
-                do_eval=False,
-                gradient_accumulation_steps=1,
-            )
-        )
-        losses.append([log["loss"] for log in logs(out)])
-        assert len(calls) == 2 * 2 * (2 if recompute else 1)  # layers x updates, again in the backward pass
-    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
 @pytest.mark.runs

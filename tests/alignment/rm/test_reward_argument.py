@@ -95,8 +95,16 @@ def test_on_a_cpu_the_defaults_of_precision_device_and_sharding_give_way_with_a_
         assert f"{name}: " in render(settings)
 
 
+def test_on_a_cpu_bf16_is_about_products():
+    settings = resolved("--bf16", "true")
+    assert (settings["bf16"], settings["fp16_opt_level"]) == (True, "O1")
+    assert any(line.startswith("fp16_opt_level:") for line in settings.changes)
+    with_adapters = resolved("--bf16", "true", "--lora", "true")
+    assert (with_adapters["bf16"], with_adapters["fp16_opt_level"]) == (True, "O2")
+
+
 def test_what_the_user_wrote_is_refused_instead_of_changed():
-    assert "no bfloat16 matrix kernel" in refusal("--bf16", "true")
+    assert "weights that train are in float32" in refusal("--bf16", "true", "--fp16_opt_level", "O2")
     assert "as many processes" in refusal("--tensor_parallel_degree", "2")
     assert "as many processes" in refusal("--sharding_parallel_degree", "2")
     assert "pipeline" in refusal("--virtual_pp_degree", "2")

@@ -11,26 +11,26 @@ from pathlib import Path
 import pytest
 
 from tests.alignment.rm.layout_runs import LAYOUTS, ONE, assert_same_training, flags_of
-from tests.runs import SCRIPT, Run, free_ports, started
+from tests.runs import SCRIPT, Run, ends_of_ranks, free_ports, started
 
 pytestmark = [pytest.mark.runs, pytest.mark.distributed]
 
 
 @pytest.fixture
 def start(tmp_path) -> Iterator[Callable[..., list[Run]]]:
-    """start(settings): two launchers of one rank each; the second may get more flags."""
+    """start(settings): two launchers of one rank each."""
     with contextlib.ExitStack() as launchers:
         yield functools.partial(start_both, launchers, tmp_path)
 
 
-def start_both(launchers: contextlib.ExitStack, folder: Path, more: tuple[str, ...] = (), **settings) -> list[Run]:
+def start_both(launchers: contextlib.ExitStack, folder: Path, **settings) -> list[Run]:
     flags = flags_of(folder / "run", **settings)
     (port,) = free_ports(1)
     runs = []
-    for rank, own in enumerate(((), more)):
+    for rank in (0, 1):
         node = ("--nnodes", "2", "--master", f"127.0.0.1:{port}", "--rank", str(rank))
         (folder / f"node{rank}").mkdir()
-        runs.append(launchers.enter_context(started([str(SCRIPT), *flags, *own], folder / f"node{rank}", 1, node)))
+        runs.append(launchers.enter_context(started([str(SCRIPT), *flags], folder / f"node{rank}", 1, node)))
     return runs
 
 
@@ -40,15 +40,15 @@ def test_two_nodes_train_what_one_process_trains(start, run_of, data_sets, tmp_p
     assert_same_training(run_of("steps", ONE), tmp_path / "run" / "out")
 
 
-def test_nodes_that_read_other_data_or_do_not_share_a_disk_are_refused(start, data_sets, tmp_path):
-    """Each would train on its own, and save half of a checkpoint that nobody can put together."""
+def test_nodes_that_read_other_data_or_do_not_share_a_disk_are_refused(data_sets, tmp_path):
+    """Each would train on its own, and save half of a checkpoint that nobody can put together. Without launchers."""
     settings = data_sets["steps"]
-    more = "--output_dir", str(tmp_path / "elsewhere"), "--train_dataset_path", str(settings["dev_dataset_path"])
-    nodes = start(more, **settings, **LAYOUTS["stage1"][1])
-    assert all(node.end() for node in nodes)
-    shown = nodes[0].shown()
-    assert "the processes do not belong to one run" in shown and "data: " in shown
-    assert "output_dir: ranks 1 do not see what rank 0 writes" in shown
+    more = ["--output_dir", str(tmp_path / "elsewhere"), "--train_dataset_path", str(settings["dev_dataset_path"])]
+    flags = flags_of(tmp_path / "run", **settings, **LAYOUTS["stage1"][1])
+    for end in ends_of_ranks(flags, tmp_path, own=([], more)):
+        assert end.code == 2
+        assert "the processes do not belong to one run" in end.shown and "data: " in end.shown
+        assert "output_dir: ranks 1 do not see what rank 0 writes" in end.shown
     assert not list(tmp_path.glob("*/.seen-by-all*"))
 
 

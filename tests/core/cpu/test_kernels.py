@@ -81,7 +81,7 @@ def test_without_a_home_the_build_goes_to_the_temporary_folder(tmp_path, monkeyp
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))  # no folder can be made in it
     monkeypatch.setattr(build.tempfile, "gettempdir", lambda: str(tmp_path))
-    assert build._cache_folder().parent == tmp_path
+    assert build.cache_folder().parent == tmp_path
     monkeypatch.setattr(build.tempfile, "gettempdir", lambda: str(tmp_path / "file"))
     with pytest.raises(build.NotBuilt, match="neither"):
-        build._cache_folder()
+        build.cache_folder()

@@ -1,5 +1,5 @@
-"""What test_gloo.py launches: `gloo_ranks.py FOLDER [CHECK ...]`. Every rank compares its part of each check with numpy
-or with one process, and writes {check: "right" or what was wrong} into FOLDER/its-number.json.
+"""What test_gloo.py starts as main([FOLDER, CHECK ...]): every rank compares its part of each check with numpy or with
+one process, and writes {check: "right" or what was wrong} into FOLDER/its-number.json.
 
 Tensor parallelism takes pairs of ranks, pipelines the pairs.
 """
@@ -7,18 +7,9 @@ Tensor parallelism takes pairs of ranks, pipelines the pairs.
 from __future__ import annotations
 
 import json
-import sys
 import time
 import traceback
 from pathlib import Path
-
-if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).resolve().parents[3])
-
-from llm.core import patches
-from llm.core.cpu import environment
-
-environment.prepare()
 
 import numpy as np
 import paddle
@@ -33,6 +24,8 @@ from paddle.distributed.fleet.meta_parallel import (
     tensor_parallel,
 )
 from paddle.distributed.fleet.utils import sequence_parallel_utils
+
+from llm.core import patches
 
 CHECKS = {}
 
@@ -287,11 +280,12 @@ def form_hybrid() -> None:
     fleet.init(is_collective=True, strategy=strategy)
 
 
-def main(folder: Path, names: list[str]) -> None:
+def main(argv: list[str]) -> None:
     """Sharding comes first: it takes all ranks, as long as no hybrid of layouts divides them."""
     patches.apply_to_processes()
     patches.apply_to_processes()  # a second time changes nothing
     dist.init_parallel_env()
+    folder, *names = argv
     results = {}
     for name in sorted(names, key=lambda name: not name.startswith("sharding")):
         if not name.startswith("sharding") and not hasattr(fleet.fleet, "_hcg"):
@@ -301,8 +295,4 @@ def main(folder: Path, names: list[str]) -> None:
             results[name] = "right"
         except Exception:
             results[name] = traceback.format_exc()
-        (folder / f"{dist.get_rank()}.json").write_text(json.dumps(results))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:] or list(CHECKS))
+        Path(folder, f"{dist.get_rank()}.json").write_text(json.dumps(results))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 
 import paddle
@@ -16,21 +17,21 @@ from llm.core import patches
 from llm.core.cpu import environment
 from llm.core.parallel import gloo
 from tests.core.parallel import gloo_ranks
-from tests.runs import started
+from tests.runs import SECONDS, forked
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory) -> dict[int, list[dict]]:
     """Of two launches at once, one of four ranks and one of two: what their ranks wrote."""
     folders = {ranks: tmp_path_factory.mktemp(f"ranks{ranks}") for ranks in (4, 2)}
-    checks = {4: [], 2: ["groups_add_up_their_own_members"]}
+    checks = {4: list(gloo_ranks.CHECKS), 2: ["groups_add_up_their_own_members"]}
     with contextlib.ExitStack() as launches:
-        runs = [
-            launches.enter_context(started([gloo_ranks.__file__, str(folder), *checks[ranks]], folder, ranks))
+        processes = [
+            launches.enter_context(forked([str(folder), *checks[ranks]], folder, ranks, script=gloo_ranks.main))
             for ranks, folder in folders.items()
         ]
-        for run in runs:
-            run.end()
+        for process, _ in itertools.chain(*processes):
+            process.join(SECONDS)
     return {
         ranks: [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
         for ranks, folder in folders.items()

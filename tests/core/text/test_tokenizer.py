@@ -13,6 +13,7 @@ from tokenizers import Tokenizer as Backend
 
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.core.text.pieces_as_json import backend_of
+from tests.core.text.tokenizer_config import rewrite
 
 KINDS = ("llama2", "llama3", "qwen2", "qwen2_merges")
 TEXTS = [
@@ -50,9 +51,7 @@ def copy(tmp_path):
     def changed(folder, **changes):
         target = tmp_path / "copy"
         shutil.copytree(folder, target)
-        file = target / "tokenizer_config.json"
-        config = json.loads(file.read_text()) | changes
-        file.write_text(json.dumps({name: value for name, value in config.items() if value is not ...}))
+        rewrite(target, **changes)
         return target
 
     return changed

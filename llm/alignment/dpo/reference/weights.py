@@ -26,7 +26,7 @@ def identity_of_reference(run: DpoRun) -> dict[str, str]:
 def made_from_reference(run: DpoRun) -> dict[str, Any]:
     """What a file of log-probabilities is made from."""
     weights = fingerprint(run.reference_path, read_sizes(run.reference_path, LM).model_type)
-    return {"version": VERSION, "weights": weights, "dtype": run.weight_dtype}
+    return {"version": VERSION, "weights": weights, "dtype": run.precision}
 
 
 def check_file(run: DpoRun, made_from: dict[str, Any]) -> None:

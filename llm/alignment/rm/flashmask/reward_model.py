@@ -10,7 +10,7 @@ from llm.alignment.rm.flashmask.reward_format import RewardFormat
 from llm.alignment.rm.flashmask.reward_run import RewardRun
 from llm.core import patches
 from llm.core.model import forward as forward_module
-from llm.core.model import pipeline, weights, widen
+from llm.core.model import pipeline, weights
 from llm.core.model.adapters import lora
 from llm.core.model.config import load_config
 from llm.core.model.grow_vocabulary import grow_vocabulary
@@ -19,6 +19,7 @@ from llm.core.model.head.chunked_logsumexp import log_normaliser
 from llm.core.model.load import weight_files
 from llm.core.parallel.ranks import say
 from llm.core.records.reward_records import PREFERENCES
+from llm.core.run.language_model import obey_bf16
 from llm.core.text.reward_tokens import RewardTokens
 from llm.core.train.library_arguments import LibraryArguments
 
@@ -69,6 +70,7 @@ def build_model(run: RewardRun, reward_format: RewardFormat, attend, arguments: 
     grow_vocabulary(model, len(reward_format.tokenizer))
     model = as_reward_model(model, reward_format.tokens, over_vocabulary=run.training.prm_loss == "vocabulary")
     if not run.model.lora:
+        obey_bf16(run, model)
         return model
     adapted = lora.attach(
         model,
@@ -81,8 +83,7 @@ def build_model(run: RewardRun, reward_format: RewardFormat, attend, arguments: 
         seed=run.training.seed,
         dtype=run.trained_dtype,
     )
-    if run.only_holds_bfloat16:
-        widen.compute_in_float32(adapted.model)
+    obey_bf16(run, adapted.model)
     say(lora.describe(adapted))
     return adapted
 

@@ -54,7 +54,7 @@ def _load() -> ctypes.CDLL:
     if not sources:
         raise NotBuilt(f"their C++ sources are not in {SOURCES}: this copy of the project is incomplete")
     command = [compiler, *FLAGS, *map(str, sources)]
-    library = _cache_folder() / f"{_key(compiler)}.so"
+    library = cache_folder() / f"{_key(compiler)}.so"
     try:
         with open(library.with_suffix(".lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # several ranks start at once
@@ -97,7 +97,7 @@ def _key(compiler: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     for folder in (home / "llm_cpu_kernels", Path(tempfile.gettempdir()) / f"llm_cpu_kernels_{os.getuid()}"):
         try:

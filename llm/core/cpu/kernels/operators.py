@@ -11,15 +11,17 @@ from paddle.autograd import PyLayer
 from llm.core.cpu.environment import threads
 from llm.core.cpu.kernels.build import kernels
 
+DTYPES = (paddle.float32, paddle.bfloat16, paddle.int64)
 
-def _call(name: str, *arguments) -> None:
+
+def call(name: str, *arguments) -> None:
     """Tensors and arrays as pointers, other numbers by their kind. The arguments live until the call returns."""
     getattr(kernels()[0], name)(*map(_as_c, arguments))
 
 
 def _as_c(value):
     if isinstance(value, paddle.Tensor):
-        assert value.dtype in (paddle.float32, paddle.int64) and value.is_contiguous(), (value.dtype, value.shape)
+        assert value.dtype in DTYPES and value.is_contiguous(), (value.dtype, value.shape)
         return ctypes.c_void_p(value.data_ptr())
     if isinstance(value, np.ndarray):
         assert value.flags.c_contiguous
@@ -50,7 +52,7 @@ class _Attention(PyLayer):
         ctx.sizes = rows, length, heads, k.shape[2], head_dim, threads()
         ctx.end_row = end_row
         out, log_sum = paddle.empty_like(q), paddle.empty([rows, heads, length])
-        _call("attention_forward", q, k, v, end_row, *ctx.sizes, out, log_sum)
+        call("attention_forward", q, k, v, end_row, *ctx.sizes, out, log_sum)
         ctx.save_for_backward(q, k, v, out, log_sum)
         return out
 
@@ -58,7 +60,7 @@ class _Attention(PyLayer):
     def backward(ctx, upstream):
         q, k, v, *_ = saved = ctx.saved_tensor()
         gradients = [paddle.empty_like(x) for x in (q, k, v)]
-        _call("attention_backward", *saved, upstream.contiguous(), ctx.end_row, *ctx.sizes, *gradients)
+        call("attention_backward", *saved, upstream.contiguous(), ctx.end_row, *ctx.sizes, *gradients)
         return _to_trained(ctx, *gradients)
 
 
@@ -69,7 +71,7 @@ class _RmsNorm(PyLayer):
         size = x.shape[-1]
         ctx.sizes = x.size // size, size
         y, inverse = paddle.empty_like(x), paddle.empty([ctx.sizes[0]])
-        _call("rms_norm_forward", x, weight, *ctx.sizes, float(epsilon), threads(), y, inverse)
+        call("rms_norm_forward", x, weight, *ctx.sizes, float(epsilon), threads(), y, inverse)
         ctx.save_for_backward(x, weight, inverse)
         return y
 
@@ -77,7 +79,7 @@ class _RmsNorm(PyLayer):
     def backward(ctx, upstream):
         x, weight, inverse = ctx.saved_tensor()
         dx, dweight = paddle.empty_like(x), paddle.empty_like(weight)
-        _call("rms_norm_backward", x, weight, inverse, upstream.contiguous(), *ctx.sizes, threads(), dx, dweight)
+        call("rms_norm_backward", x, weight, inverse, upstream.contiguous(), *ctx.sizes, threads(), dx, dweight)
         return _to_trained(ctx, dx, dweight)
 
 
@@ -95,7 +97,7 @@ class _Rotate(PyLayer):
 def _turned(x, cosine, sine, positions, back: int):
     rows, length, heads, size = x.shape
     y = paddle.empty_like(x)
-    _call("rotate", x, cosine, sine, positions, rows * length, heads, size, back, threads(), y)
+    call("rotate", x, cosine, sine, positions, rows * length, heads, size, back, threads(), y)
     return y
 
 
@@ -104,7 +106,7 @@ class _Swiglu(PyLayer):
     def forward(ctx, gate, up):
         _note_frozen(ctx, gate, up)
         y = paddle.empty_like(gate)
-        _call("swiglu_forward", gate, up, gate.size, threads(), y)
+        call("swiglu_forward", gate, up, gate.size, threads(), y)
         ctx.save_for_backward(gate, up)
         return y
 
@@ -112,7 +114,7 @@ class _Swiglu(PyLayer):
     def backward(ctx, upstream):
         gate, up = ctx.saved_tensor()
         dgate, dup = paddle.empty_like(gate), paddle.empty_like(up)
-        _call("swiglu_backward", gate, up, upstream.contiguous(), gate.size, threads(), dgate, dup)
+        call("swiglu_backward", gate, up, upstream.contiguous(), gate.size, threads(), dgate, dup)
         return _to_trained(ctx, dgate, dup)
 
 
@@ -140,7 +142,7 @@ def swiglu(gate, up):
 
 def sum_of_squares(x) -> float:
     total = np.empty(1, "float64")
-    _call("sum_of_squares", x.contiguous(), x.size, threads(), total)
+    call("sum_of_squares", x.contiguous(), x.size, threads(), total)
     return float(total[0])
 
 
@@ -159,4 +161,4 @@ def adamw(
     """In place, as Paddle's operator does it with factor * gradient. `powers` are the betas to the number of the
     update."""
     numbers = map(float, (factor, *betas, epsilon, rate, decay))
-    _call("adamw", gradient.contiguous(), weight.size, *numbers, threads(), weight, *moments, *powers)
+    call("adamw", gradient.contiguous(), weight.size, *numbers, threads(), weight, *moments, *powers)

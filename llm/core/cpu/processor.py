@@ -1,4 +1,4 @@
-"""The machine that figures were measured on."""
+"""The processor of this machine, as figures and choices name it. No paddle here."""
 
 from __future__ import annotations
 
