@@ -157,6 +157,9 @@ def scaling(parser: ArgumentParser) -> None:
         default=list(LAYOUTS),
         help=f"those to measure (default: all): {', '.join(LAYOUTS)}",
     )
+    parser.add_argument(
+        "--task", choices=("reward", "sft", "dpo"), default="reward", help="what is trained (default: %(default)s)"
+    )
     parser.add_argument("--family", choices=FAMILIES, default="llama", help="of the model (default: %(default)s)")
     parser.add_argument("--tied", action="store_true", help="embedding and head are one matrix")
     parser.add_argument(

@@ -40,7 +40,8 @@ class Plan:
     lora_targets: tuple[str, ...] = ()
     placeholder_row: bool = False  # LoRA with an embedding of the placeholder that trains
     whole_vocabulary: bool = False  # prm_loss vocabulary
-    holds_reference: bool = False  # a second model, which does not train
+    asks_reference: bool = False  # a forward pass by the reference with every micro-batch
+    holds_reference: bool = False  # which is a second model, and does not train
     learns_text: bool = False  # fine-tuning: at most every token is predicted, over the whole vocabulary
 
     @property
@@ -73,7 +74,11 @@ class Plan:
 
 
 def planned(settings: Settings, task: Task) -> dict[str, Any]:
-    of_task = {"learns_text": task.learns_text, "holds_reference": task.holds_reference(settings)}
+    of_task = {
+        "learns_text": task.learns_text,
+        "asks_reference": task.asks_reference(settings),
+        "holds_reference": task.holds_reference(settings),
+    }
     return {name: settings[name] for name in PLANNED if name in settings} | of_task
 
 
@@ -102,5 +107,6 @@ def plan_of(values: Mapping[str, Any], gpus: int) -> Plan:
         placeholder_row=values["lora"] and values.get("add_placeholder_token", False),
         whole_vocabulary=values.get("prm_loss") == "vocabulary",
         learns_text=values.get("learns_text", False),
+        asks_reference=values.get("asks_reference", False),
         holds_reference=values.get("holds_reference", False),
     )

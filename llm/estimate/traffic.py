@@ -116,6 +116,7 @@ def of_tensors(sizes: Sizes, plan: Plan) -> list[Transfer]:
     common = [
         Transfer("tensor", "all_reduce", embedding, "embeddings"),
         *of_head(sizes, plan),
+        *(of_reference(sizes, plan, stream, embedding) if plan.asks_reference else ()),
         Transfer("tensor", "all_reduce", head_norms, "gradients of the norms of heads"),
         Transfer("tensor", "broadcast", inputs, "inputs"),
     ]
@@ -130,6 +131,20 @@ def of_tensors(sizes: Sizes, plan: Plan) -> list[Transfer]:
     ]
 
 
+def of_reference(sizes: Sizes, plan: Plan, stream: int, embedding: int) -> list[Transfer]:
+    """Its forward pass."""
+    sums = sizes.num_hidden_layers * len(ROW_PARALLEL) * stream
+    common = [Transfer("tensor", "all_reduce", embedding, "the reference's embeddings")]
+    if not plan.sequence_parallel:
+        return [Transfer("tensor", "all_reduce", sums, "the reference's layers"), *common]
+    gathers = sizes.num_hidden_layers * len(COLUMN_PARALLEL) + sizes.is_last  # what each of them reads, and the head
+    return [
+        Transfer("tensor", "all_gather", gathers * stream, "the reference's layers"),
+        Transfer("tensor", "reduce_scatter", sums, "the reference's layers"),
+        *common,
+    ]
+
+
 def of_head(sizes: Sizes, plan: Plan) -> list[Transfer]:
     """Where every token is predicted, at most: the gradient of what the head reads, of which each rank has the part of
     its vocabulary, and three float32 numbers a token. Of rewards two rows."""
@@ -138,7 +153,7 @@ def of_head(sizes: Sizes, plan: Plan) -> list[Transfer]:
     tokens = plan.micro_batches * plan.rows * plan.tokens
     if plan.learns_text:
         gradient = tokens * plan.bytes_of_stream * sizes.hidden_size
-        numbers = tokens * 3 * FLOAT32 * plan.tensor_parallel
+        numbers = tokens * 3 * FLOAT32 * plan.tensor_parallel * (1 + plan.asks_reference)
         return [
             Transfer("tensor", "all_reduce", gradient, "gradients of the head's inputs"),
             Transfer("tensor", "all_gather", numbers, "logits of the vocabulary, reduced"),

@@ -52,12 +52,14 @@ def operations(sizes: Sizes, plan: Plan) -> int:
     """Of a rank in an update: products with weights, two operations for each weight and token, forward and for both
     gradients. Left out are attention itself, which depends on the length of the solutions, the head, of which two rows
     are multiplied (in fine-tuning for the tokens that are learnt, whose share only the data knows), and everything that
-    is not a matrix product."""
+    is not a matrix product. A reference adds a forward pass."""
     of_layer = {name: inputs * outputs for name, (inputs, outputs) in projections(sizes).items()}
     matrices = sum(of_layer.values())
     again = sum(of_layer[name] for name in RECOMPUTED[granularity(sizes, plan)])
     layers = sizes.num_hidden_layers
     multiplied = layers * (3 * matrices + again)
+    if plan.asks_reference:
+        multiplied += layers * matrices
     if plan.lora_rank:
         adapted = sum(size for name, size in adapters(sizes, plan.lora_rank, list(plan.lora_targets)) if name == "lora")
         multiplied += 3 * adapted - layers * matrices  # frozen weights have no gradients

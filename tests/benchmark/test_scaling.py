@@ -62,4 +62,4 @@ def test_a_run_that_fails_is_an_error_with_what_it_said(tmp_path, monkeypatch):
     monkeypatch.setattr(scaling.subprocess, "run", lambda command, **options: ended)
     (tmp_path / "result.0.json").write_text("{}", encoding="utf-8")  # of the layout before
     with pytest.raises(ValueError, match="(?s)exit code 3.*no room"):
-        scaling.measure(tmp_path, scaling.RUN, ranks=1)
+        scaling.measure(tmp_path, scaling.RUN, ranks=1, task="reward")

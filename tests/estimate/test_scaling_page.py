@@ -54,7 +54,7 @@ def test_what_was_measured_is_what_is_modelled():
     for layout, stage, *figures in found:
         ranks, settings = scaling.LAYOUTS[layout]
         longer = settings.get("sequence_parallel", False) * (rows * tokens % 4 > 0)  # tokens are divided evenly
-        plan = scaling.modelled_plan(scaling.RUN | settings, ranks, rows, tokens + longer)
+        plan = scaling.modelled_plan(scaling.RUN | settings, ranks, rows, tokens + longer, "reward")
         sent = traffic.every_stage(sizes, plan)[int(stage) - 1]
         peak = sum(estimate_memory.every_stage(sizes, plan)[int(stage) - 1].values())
         payload = sum(traffic.sums(sent).values())

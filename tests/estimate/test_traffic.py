@@ -112,3 +112,17 @@ def test_the_first_stage_keeps_a_micro_batch_for_every_stage():
 def test_a_ring_carries_a_sum_twice():
     expected = {"all_reduce": 120, "all_gather": 60, "reduce_scatter": 60, "broadcast": 80, "send": 80}
     assert {kind: on_the_wire(kind, 80, 4) for kind in expected} == expected
+
+
+def test_a_reference_adds_its_forward_pass():
+    numbers = 4 * 3 * 5 * 3 * 4 * 2
+    for plan, more in (
+        (TENSOR, {"all_reduce": (4 * 2 + 1) * STREAM, "all_gather": numbers}),
+        (
+            replace(TENSOR, sequence_parallel=True),
+            {"all_gather": (4 * 5 + 1) * STREAM + numbers, "reduce_scatter": 4 * 2 * STREAM, "all_reduce": STREAM},
+        ),
+        (replace(PLAN, data_parallel=2), {}),
+    ):
+        without, asked = (sent(replace(plan, learns_text=True, asks_reference=asks)) for asks in (False, True))
+        assert {kind: size - without[kind] for kind, size in asked.items() if size != without[kind]} == more

@@ -28,6 +28,10 @@ def test_frozen_weights_have_no_gradients_of_their_own():
     assert operations(SMALL, replace(PLAN, lora_rank=2)) == 2 * TOKENS * 4 * (2 * LAYER + 3 * adapters)
 
 
+def test_a_reference_adds_a_forward_pass():
+    assert operations(SMALL, replace(PLAN, asks_reference=True)) == 8 * TOKENS * 4 * LAYER
+
+
 def test_a_pipeline_waits_for_its_other_stages():
     """(p - 1) / (m + p - 1) of the whole time."""
     seconds = floor(SMALL, replace(PLAN, pipeline=2), [], HARDWARE)

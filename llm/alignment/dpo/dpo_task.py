@@ -60,5 +60,6 @@ TASK = Task(
     of_records=(),
     of_text=("max_seq_len", "max_prompt_len", "use_chat_template"),
     for_training=for_training,
+    asks_reference=lambda settings: reference_of(settings) in (Reference.MODEL, Reference.ADAPTERS),
     holds_reference=lambda settings: reference_of(settings) is Reference.MODEL,
 )

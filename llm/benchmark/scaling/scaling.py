@@ -13,19 +13,23 @@ from pathlib import Path
 
 import paddle
 
-from llm.alignment.rm.flashmask import reward_argument
+from llm.alignment.dpo import dpo_task
+from llm.alignment.rm.flashmask import reward_task
 from llm.benchmark.report import ONE, TEXT, WHOLE, progress, show, table
 from llm.benchmark.scaling.layouts import LAYOUTS
 from llm.core import patches
 from llm.core.model.families import FAMILIES
 from llm.core.model.sizes import Sizes, sizes_of
 from llm.core.paths import REPOSITORY
+from llm.core.run.task import Task
 from llm.core.settings.parse import parse
+from llm.core.settings.settings import Settings
 from llm.data.train_tokenizer import train_tokenizer
 from llm.estimate import memory as estimate_memory
 from llm.estimate import traffic
 from llm.estimate.changes import is_accepted
-from llm.estimate.plan import PLANNED, Plan, plan_of
+from llm.estimate.plan import Plan, plan_of, planned
+from llm.finetune import sft_task
 
 SIZES = {
     "vocab_size": 2048,
@@ -48,6 +52,21 @@ RUN = {
     "report_to": "none",
     "disable_tqdm": True,
     "sharding": "",
+}
+QUESTION, STEPS = "1 + 1 = ?", ["1 + 1 - 1 + 1 = 2 ки"] * 40
+TEXT_OF_STEPS, HALF_OF_STEPS = " ".join(STEPS), " ".join(STEPS[:20])
+TASKS: dict[str, tuple[Task, str, dict]] = {  # the module of its script, a record
+    "reward": (
+        reward_task.TASK,
+        "llm.alignment.rm.flashmask.run_reward",
+        {"src": [QUESTION], "responses": STEPS, "labels": ["+", "-"] * 20},
+    ),
+    "sft": (sft_task.TASK, "llm.finetune.run_finetune", {"prompt": f"{QUESTION}\n", "response": TEXT_OF_STEPS}),
+    "dpo": (
+        dpo_task.TASK,
+        "llm.alignment.dpo.run_dpo",
+        {"prompt": f"{QUESTION}\n", "chosen": HALF_OF_STEPS, "rejected": f"- {HALF_OF_STEPS}"},
+    ),
 }
 ROWS = 64  # at least as many as the largest layout has in two updates
 CHILD = "llm/benchmark/scaling/scaling_run.py"
@@ -75,26 +94,27 @@ def main(arguments: argparse.Namespace, set_here: dict[str, str]) -> None:
     sizes = sizes_of(config, "this benchmark")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_model(folder / "model", config, [text_of(record()) for _ in range(20)])
-        make_rows(folder / "train.jsonl")
+        make_model(folder / "model", config, [f"{QUESTION} " + "\n".join(f"{step} ки + -" for step in STEPS)] * 20)
+        make_rows(folder / "train.jsonl", arguments.task)
         rows = []
         for layout in arguments.layouts:
             ranks, settings = LAYOUTS[layout]
-            if not is_accepted(with_defaults(common | settings), {}, sizes, ranks):
+            if not is_accepted(with_defaults(common | settings, arguments.task).as_dict(), {}, sizes, ranks):
                 progress(f"{layout}: left out, training refuses it for this model")
                 continue
             progress(f"{layout}: {ranks} processes")
-            rows += compare(layout, sizes, folder, common | settings, ranks)
+            rows += compare(layout, sizes, folder, common | settings, ranks, arguments.task)
     if not rows:
         raise ValueError("no layout is left to measure")
     show(
-        f"{arguments.family} of {SIZES['num_hidden_layers']} layers of {SIZES['hidden_size']}, float32; an update of "
+        f"{TASKS[arguments.task][0].title}: {arguments.family} of {SIZES['num_hidden_layers']} layers of "
+        f"{SIZES['hidden_size']}, float32; an update of "
         f"{RUN['gradient_accumulation_steps']} micro-batches of {RUN['per_device_train_batch_size']} x "
         f"{rows[0]['tokens']} tokens; recompute {arguments.recompute or 'off'}{', adapters' if arguments.lora else ''}",
         table(COLUMNS, rows),
         "sent: thousands of bytes of tensors that a rank hands to its collectives in an update. memory: millions of "
         "bytes of tensors at its peak. Of every stage the rank with most.",
-        outcome={"benchmark": "scaling", "config": config, "run": common, "layouts": rows},
+        outcome={"benchmark": "scaling", "task": arguments.task, "config": config, "run": common, "layouts": rows},
     )
 
 
@@ -107,24 +127,17 @@ def make_model(folder: Path, config: dict, texts: list[str]) -> None:
     causal_lm(causal_lm.config_class(**settings)).save_pretrained(str(folder), safe_serialization=True)
 
 
-def record() -> dict:
-    return {"src": ["1 + 1 = ?"], "responses": ["1 + 1 - 1 + 1 = 2 ки"] * 40, "labels": ["+", "-"] * 20}
-
-
-def text_of(one: dict) -> str:
-    return f"{one['src'][0]} " + "\n".join(f"{step} ки + -" for step in one["responses"])
-
-
-def make_rows(file: Path) -> None:
+def make_rows(file: Path, task: str) -> None:
     """All the same, so that every micro-batch of every layout has the same shape."""
-    file.write_text("".join(json.dumps(record()) + "\n" for _ in range(ROWS)), encoding="utf-8")
+    _, _, record = TASKS[task]
+    file.write_text(f"{json.dumps(record)}\n" * ROWS, encoding="utf-8")
 
 
-def compare(layout: str, sizes: Sizes, folder: Path, settings: dict, ranks: int) -> Iterator[dict]:
+def compare(layout: str, sizes: Sizes, folder: Path, settings: dict, ranks: int, task: str) -> Iterator[dict]:
     """A row for each stage."""
-    measured = measure(folder, settings, ranks)
+    measured = measure(folder, settings, ranks, task)
     [rows, tokens] = measured[0]["shapes"][0]
-    plan = modelled_plan(settings, ranks, rows, tokens)
+    plan = modelled_plan(settings, ranks, rows, tokens, task)
     sent, memory = traffic.every_stage(sizes, plan), estimate_memory.every_stage(sizes, plan)
     for stage in range(plan.pipeline):
         of_stage = measured[stage * ranks // plan.pipeline : (stage + 1) * ranks // plan.pipeline]
@@ -148,19 +161,18 @@ def compare(layout: str, sizes: Sizes, folder: Path, settings: dict, ranks: int)
         }
 
 
-def modelled_plan(settings: dict, ranks: int, rows: int, tokens: int) -> Plan:
+def modelled_plan(settings: dict, ranks: int, rows: int, tokens: int, task: str) -> Plan:
     """Of what runs here: this project's kernel keeps what FlashMask keeps, and gloo sends no parts of a tensor."""
-    values = with_defaults(settings)
-    plan = plan_of({name: values[name] for name in PLANNED}, ranks)
+    plan = plan_of(planned(with_defaults(settings, task), TASKS[task][0]), ranks)
     return replace(plan, rows=rows, tokens=tokens, flash_mask=True, partial_sends=False)
 
 
-def with_defaults(settings: dict) -> dict:
+def with_defaults(settings: dict, task: str) -> Settings:
     words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
-    return parse(reward_argument.CLASSES, [*words, "--model_name_or_path", "-"], "").as_dict()
+    return parse(TASKS[task][0].classes, [*words, "--model_name_or_path", "-"], "")
 
 
-def measure(folder: Path, settings: dict, ranks: int) -> list[dict]:
+def measure(folder: Path, settings: dict, ranks: int, task: str) -> list[dict]:
     """What each rank counted."""
     for result in folder.glob("result.*.json"):
         result.unlink()
@@ -182,6 +194,7 @@ def measure(folder: Path, settings: dict, ranks: int) -> list[dict]:
         str(REPOSITORY / CHILD),
         str(config),
         str(folder / "result"),
+        TASKS[task][1],
     ]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     results = [folder / f"result.{rank}.json" for rank in range(ranks)]

@@ -1,8 +1,10 @@
-"""One rank of a training run of scaling.py: run_reward.py's own, with what it sends and holds counted.
+"""One rank of a training run of scaling.py, by the task's own script, with what it sends and holds counted.
 
-    python -m paddle.distributed.launch --nproc_per_node N llm/benchmark/scaling/scaling_run.py CONFIG.json RESULT
+    python -m paddle.distributed.launch --nproc_per_node N llm/benchmark/scaling/scaling_run.py CONFIG.json RESULT \\
+        MODULE
 
 One update is measured, after another in which everything has its place. RESULT.RANK.json gets what was counted.
+MODULE is that of the script.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -25,7 +28,6 @@ import paddle.distributed as dist
 from paddle.base import core
 from paddlenlp.trainer import TrainerCallback, trainer
 
-from llm.alignment.rm.flashmask import run_reward
 from llm.core import patches
 from llm.core.rows import batch as batch_module
 
@@ -114,4 +116,4 @@ if __name__ == "__main__":
     patches.apply_to_processes = patches.apply_to_library
     count_sends()
     trainer.DEFAULT_CALLBACKS.append(Measure)
-    run_reward.main([sys.argv[1]])
+    import_module(sys.argv[3]).main([sys.argv[1]])

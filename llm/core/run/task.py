@@ -56,7 +56,8 @@ class Task:
     of_text: tuple[str, ...]  # and how it becomes tokens
     learns_text: bool = True  # tokens over the whole vocabulary, and not rewards
     head_of: Callable[[Settings], str] = head_of_text  # the kind of head that the model gets
-    holds_reference: Callable[[Settings], bool] = lambda settings: False  # a second model of the same sizes
+    asks_reference: Callable[[Settings], bool] = lambda settings: False  # one more forward pass of every micro-batch
+    holds_reference: Callable[[Settings], bool] = lambda settings: False  # by a second model of the same sizes
     form_of: FormOf = no_form
     fit_to_form: Callable[[Settings, str], None] = fits_every_form
     for_training: Callable[[Any, PackedRows], PackedRows] = rows_for_training  # rows of every data set of a training
