@@ -10,6 +10,7 @@ from llm.core.text.tokenizer import Tokenizer
 # Text is tokenised behind this word and its ids are cut off again, so that a tokenizer that treats the beginning of a
 # text differently (SentencePiece puts a blank there) gives the ids that the text has in the middle of a solution.
 CONTEXT = "a"
+SHOWN = 20  # pieces of a text that is not one token
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ def find_reward_tokens(tokenizer: Tokenizer, placeholder_token: str, reward_toke
             continue
         otherwise = ", or set add_placeholder_token: true to add it" if setting == "placeholder_token" else ""
         problems.append(
-            f"{setting}: {text!r} is {_describe(tokenizer, ids)}, but one token must carry the score. Choose a text "
-            f"that is a single token of this model's vocabulary{otherwise}."
+            f"{setting}: {text!r:.100} is {_describe(tokenizer, ids)}, but one token must carry the score. Choose a "
+            f"text that is a single token of this model's vocabulary{otherwise}."
         )
     if not problems and len(set(found)) < 3:
         problems.append(
@@ -93,5 +94,5 @@ def _is_unknown(tokenizer: Tokenizer, ids: list[int]) -> bool:
 
 
 def _describe(tokenizer: Tokenizer, ids: list[int]) -> str:
-    pieces = " ".join(map(str, tokenizer.convert_ids_to_tokens(ids)))
+    pieces = " ".join(map(str, tokenizer.convert_ids_to_tokens(ids[:SHOWN]))) + " ..." * (len(ids) > SHOWN)
     return f"{'unknown to' if _is_unknown(tokenizer, ids) else f'{len(ids)} tokens of'} this tokenizer ({pieces})"

@@ -22,6 +22,12 @@ def test_a_placeholder_of_several_tokens_is_refused_with_its_pieces_and_the_sett
     assert "'Ωk'" in reward and "add_placeholder_token" not in reward  # no row of the head would stand for it yet
 
 
+def test_a_long_text_is_not_shown_whole(tokenizer):
+    with pytest.raises(ValueError, match=r"tokens of this tokenizer \(.* \.\.\.\)") as error:
+        find_reward_tokens(tokenizer, "xyz" * 2000, SIGNS)
+    assert len(str(error.value)) < 1000
+
+
 def test_an_added_placeholder_is_found_by_its_id(tokenizer, tmp_path):
     size = len(tokenizer)
     line = add_placeholder(tokenizer, "<|step|>")
