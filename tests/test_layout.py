@@ -12,12 +12,13 @@ FILES = sorted((REPOSITORY / "llm").rglob("*.py"))
 BASE = {"core.console", "core.files", "core.paths", "core.strict_json", "core.file_list"}
 PLAIN = BASE | {"core.settings", "core.records", "core.text"}
 CORE = PLAIN | {"core.pickles", "core.cpu", "core.rows", "core.model", "core.parallel", "core.checkpoint", "core.train"}
-RUN = CORE | {"core.patches"}
+RUN = CORE | {"core.patches", "core.library_in_parts"}
 TASK = RUN | {"core.run"}
 MAY_IMPORT = {
     "core.console": set(),
     "core.file_list": {"core.files", "core.strict_json"},
     "core.files": set(),
+    "core.library_in_parts": set(),
     "core.paths": set(),
     "core.pickles": {"core.console"},
     "core.strict_json": set(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llm.core import library_in_parts
 from llm.core.console import plain_errors
 from llm.core.cpu import environment
 from llm.core.model.config import check_vocabulary
@@ -17,6 +18,7 @@ from llm.core.text.tokenizer import Tokenizer
 def carry_out_task(task: Task, argv: list[str], description: str) -> dict:
     """Runs what the settings say; returns the results. What a user can get wrong is known before paddle is imported."""
     threads = environment.prepare()
+    library_in_parts.prepare()
     with plain_errors(ValueError, OSError):
         run = task.resolve_run(argv, description)
         say(run.screen())
