@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from paddle.utils import unique_name
+from safetensors.numpy import load_file
 
 from llm.core.parallel import ranks
 from llm.export.export import main as export
@@ -87,10 +88,13 @@ def config_of(folder: Path) -> list[str]:
 
 
 def trained(folder: Path) -> object:
-    """The weights, all that was logged, and the names of the files."""
+    """The weights, all that was logged, and the names of the files. A model may be in one file or in a file of each
+    rank, as the last process saves it."""
     out = out_of(folder)
-    weights = {path.name: path.read_bytes() for kind in ("*.safetensors", "*.pdparams") for path in out.glob(kind)}
-    names = {str(path.relative_to(out)) for path in out.rglob("*") if "runs" not in path.parts}
+    parts = sorted(out.glob("*.safetensors"))
+    weights = {name: tensor.tobytes() for part in parts for name, tensor in load_file(part).items()}
+    weights |= {path.name: path.read_bytes() for path in out.glob("*.pdparams")}
+    names = {str(path.relative_to(out)) for path in out.rglob("*") if "runs" not in path.parts and path not in parts}
     return weights, history(out), names
 
 
