@@ -42,20 +42,16 @@ def pack_greedy(trees: Iterable[Tree], max_seq_len: int, window: int | None = No
 
 def _best_fit(trees: list[Tree], max_seq_len: int) -> Iterator[Row]:
     """Best fit decreasing. Then the emptiest rows are dissolved as long as the gaps of the others can take them, with
-    trees split to fit: large trees alone would leave a fifth of every row empty. `trees` is emptied, so that those of a
-    row are freed when it is made."""
+    trees split to fit: large trees alone would leave a fifth of every row empty."""
     rows = OpenRows(max_seq_len)
-    trees.sort(key=len, reverse=True)
-    trees.reverse()
-    while trees:
-        tree = trees.pop()
+    for tree in sorted(trees, key=len, reverse=True):
         rows.add(tree, rows.tightest(len(tree)))
     for row in sorted(rows.contents, key=rows.room_of.__getitem__, reverse=True):
         if rows.total_room < max_seq_len:  # the others' gaps are smaller than what this row holds
             break
         _dissolve(rows, row)
-    for row in list(rows.contents):
-        yield make_row(rows.contents.pop(row))
+    for contents in rows.contents.values():
+        yield make_row(contents)
 
 
 def _dissolve(rows: OpenRows, row: int) -> None:
