@@ -40,6 +40,7 @@ TEMPLATE = (
 )
 
 
+OF_TOKENS = "placeholder_token: ", "reward_tokens ("  # settings whose tokens a changed tokenizer has no longer
 FITTED = calibration.Calibration("platt", 0.5, -0.25, "crc32 0", "ours")
 
 
@@ -119,10 +120,9 @@ TOKENIZERS = Reader(
     prepare_tokenizer,
     read_tokenizer,
     is_json,
+    other_names=OF_TOKENS,
 )
-PIECES = Reader(
-    {"tokenizer.model": mutants.of_bytes}, prepare_pieces, read_tokenizer, other_names=("placeholder_token: ",)
-)
+PIECES = Reader({"tokenizer.model": mutants.of_bytes}, prepare_pieces, read_tokenizer, other_names=OF_TOKENS)
 TEMPLATES = Reader(
     {"chat_template.jinja": mutants.of_template},
     prepare_template,
@@ -182,7 +182,7 @@ FORMATS = Reader(
     partial(prepare_finished, "full"),
     read_finished,
     is_json,
-    other_names=("placeholder_token: ", "reward_tokens (", "use_chat_template: ", "(max_seq_len)"),
+    other_names=(*OF_TOKENS, "use_chat_template: ", "(max_seq_len)"),
 )
 ADAPTERS = Reader(
     {"lora_config.json": mutants.of_json, "lora_base.json": mutants.of_json},
