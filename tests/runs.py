@@ -243,18 +243,10 @@ def started(command: list[str], folder: Path, ranks: int, node: tuple[str, ...] 
 
 @contextlib.contextmanager
 def running(flags: list[str], folder: Path, ranks: int = 2, **faults) -> Iterator[Run]:
-    """run_reward.py, all of whose ranks are there; with `faults` those of faulty_run.py."""
-    script = [faulty_run.__file__, json.dumps(faults)] if faults else [str(SCRIPT)]
-    with started([*script, *flags], folder, ranks) as run:
+    """run_reward.py with these faults of faulty_run.py, all of whose ranks are there."""
+    with started([faulty_run.__file__, json.dumps(faults), *flags], folder, ranks) as run:
         run.find_ranks()
         yield run
-
-
-def finish(flags: list[str], folder: Path, ranks: int = 2, **faults) -> Run:
-    """A run that must end well by itself."""
-    with running(flags, folder, ranks, **faults) as run:
-        assert run.end() == 0, run.everything()
-    return run
 
 
 def ranks_of(launcher: int) -> list[int]:

@@ -34,7 +34,7 @@ def test_two_layouts_of_two_processes_send_and_hold_what_is_modelled(monkeypatch
 
 def run_forked(command: list[str], cwd: Path, **_) -> subprocess.CompletedProcess:
     """What the launcher would start, by processes that have imported paddle already."""
-    ranks, script, words = int(command[command.index("--nproc_per_node") + 1]), command[-3], command[-2:]
+    ranks, script, words = int(command[command.index("--nproc_per_node") + 1]), command[-4], command[-3:]
     first, *_ = ends_of_ranks(words, cwd, ranks, script=functools.partial(forked_rank.run_script, script))
     return subprocess.CompletedProcess(command, first.code, stdout=first.shown)
 

@@ -1,5 +1,5 @@
 """The server: every answer equals the scorer's, bad requests are answered and harm nobody, what was accepted is
-finished. In a process of its own, as a user starts it."""
+finished. In processes of their own, one of them as a user starts it."""
 
 import json
 import os
@@ -11,16 +11,19 @@ import subprocess
 import sys
 import threading
 import time
+from multiprocessing.process import BaseProcess
 from urllib.parse import urlencode
 
 import httpx
 import pytest
 
 from llm.alignment.rm.flashmask.run_reward import main
+from llm.core.parallel.ranks import has_ended
 from llm.scoring.scorer import Scorer
 from llm.serving.serve import is_this_machine
+from llm.serving.serve import main as serve
 from tests.factories import data_of, pairs_of, read_lines, write_config
-from tests.runs import REPOSITORY, free_ports
+from tests.runs import REPOSITORY, free_ports, start_forked
 
 pytest.importorskip("prometheus_client")
 pytestmark = pytest.mark.runs
@@ -30,19 +33,29 @@ SECONDS = 240
 LIMITS = ("--max_body_bytes=200000", "--max_solutions=50", "--max_tokens=20000", "--max_waiting_tokens=30000")
 
 
+def as_a_user(words: list[str], log, **variables: str) -> subprocess.Popen:
+    with log.open("wb") as file:
+        return subprocess.Popen(
+            [sys.executable, "-u", "-m", "llm", "serve", *words],
+            cwd=REPOSITORY,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=os.environ | variables,
+        )
+
+
+def forked(words: list[str], log) -> BaseProcess:
+    return start_forked(serve, words, REPOSITORY, log, {}, {})
+
+
 class Server:
-    def __init__(self, model, log, *flags: str, **variables: str):
-        self.url = f"http://127.0.0.1:{free_ports(1)[0]}"
-        self.log = log
-        command = [sys.executable, "-u", "-m", "llm", "serve", str(model), f"--port={self.url.rsplit(':')[-1]}"]
-        environment = os.environ | variables
-        with log.open("wb") as file:
-            self.process = subprocess.Popen(
-                [*command, *LIMITS, *flags], cwd=REPOSITORY, stdout=file, stderr=subprocess.STDOUT, env=environment
-            )
+    def __init__(self, start, model, log, **variables: str):
+        port, self.log = free_ports(1)[0], log
+        self.url = f"http://127.0.0.1:{port}"
+        self.process = start([str(model), f"--port={port}", *LIMITS], log, **variables)
         until = time.monotonic() + SECONDS
         while not self.answers():
-            assert self.process.poll() is None and time.monotonic() < until, log.read_text()
+            assert not has_ended(self.process.pid) and time.monotonic() < until, log.read_text()
             time.sleep(0.1)
 
     def answers(self) -> bool:
@@ -67,10 +80,10 @@ def trained(tiny, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(trained):
-    server = Server(trained / "steps/out", trained / "log")
+    server = Server(forked, trained / "steps/out", trained / "log")
     yield server
     server.process.kill()
-    server.process.wait()
+    server.process.join()
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +206,7 @@ def test_too_many_at_once_are_asked_to_come_again(server, expected):
 def test_a_server_with_a_token_gives_rewards_and_ends_at_a_sigterm(trained, expected, tiny):
     """Of a model of answers. The token is asked for; what was accepted before the signal is answered."""
     token = {"Authorization": "Bearer right"}
-    server = Server(trained / "pairs/out", trained / "pairs.log", PADDLE_REWARD_TOKEN="right")
+    server = Server(as_a_user, trained / "pairs/out", trained / "pairs.log", PADDLE_REWARD_TOKEN="right")
     try:
         assert_asks_for_token(server, {"solutions": [expected[0][0]]}, token)
         pair = read_lines(tiny / "dev_pairs.jsonl")[0]
@@ -231,8 +244,6 @@ def assert_answers_what_it_accepted(server, many, token) -> None:
 
 
 def test_other_hosts_need_a_token(trained, capsys):
-    from llm.serving.serve import main as serve
-
     with pytest.raises(SystemExit) as stop:
         serve([str(trained / "steps/out"), "--host", "0.0.0.0"])
     assert stop.value.code == 2 and "needs a token" in capsys.readouterr().err

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from llm.alignment.rm.flashmask.run_reward import main
-from tests.runs import assert_same_runs, finish, history, refusal, train_ranks, weights
+from tests.runs import assert_same_runs, history, refusal, train_ranks, weights
 
 pytestmark = pytest.mark.runs
 
@@ -193,8 +193,10 @@ def test_the_scorer_scores_as_the_evaluation_did(settings_of, tiny, tmp_path):
             scorer.score([{"question": "question", "steps": []}])
 
 
-def test_it_runs_as_a_script_from_another_folder_with_relative_output(settings_of, tmp_path):
-    finish(settings_of(max_steps=2, output_dir="relative/out"), tmp_path, ranks=1)
+def test_a_relative_output_dir_is_below_the_working_directory(settings_of, tmp_path, monkeypatch):
+    """Started as a script from another folder: test_two_nodes.py."""
+    monkeypatch.chdir(tmp_path)
+    main(settings_of(max_steps=2, output_dir="relative/out"))
     assert (tmp_path / "relative/out/eval_results.json").exists()
 
 

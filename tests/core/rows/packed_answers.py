@@ -39,10 +39,17 @@ def gradients_of(model) -> np.ndarray:
 
 
 def assert_any_packing_gives(
-    loss: float, gradients: np.ndarray, model, examples: list, objective, batch_size: int, weight: float
+    loss: float,
+    gradients: np.ndarray,
+    model,
+    examples: list,
+    objective,
+    batch_size: int,
+    weight: float,
+    packings=PACKINGS,
 ) -> None:
     """Those of the examples one by one, which weigh so much together."""
-    for packing in PACKINGS:
+    for packing in packings:
         rows = rows_of(examples, packing)
         assert sum(row.weight for row in rows) == pytest.approx(weight)
         mine, my_gradients = packed(model, rows, batch_size, objective)
