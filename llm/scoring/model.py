@@ -7,7 +7,7 @@ from typing import Any
 
 import paddle
 
-from llm.alignment.rm.flashmask.reward_format import RewardFormat
+from llm.alignment.rm.flashmask.reward_format import FORMAT_FILE, RewardFormat
 from llm.alignment.rm.flashmask.reward_model import as_reward_model
 from llm.core import patches
 from llm.core.model import attention, config, load, weights, widen
@@ -18,6 +18,7 @@ from llm.scoring.conventions.convention import Reader
 
 def load_own(folder: str, reward_format: RewardFormat, dtype: str, device: str | None) -> tuple[Any, Reader]:
     """A model of this project, and how its head is read."""
+    check_positions(folder, reward_format)
     prepare(device)
     if lora.is_adapter(folder):
         model = lora.load(folder, dtype, reward_format.tokens)
@@ -27,6 +28,17 @@ def load_own(folder: str, reward_format: RewardFormat, dtype: str, device: str |
     model.eval()
     compute_in_float32_on_a_cpu(model, dtype)
     return model, lambda hidden_KE, at_M, next_M: model.reward_logits(hidden_KE).gather(at_M)
+
+
+def check_positions(folder: str, reward_format: RewardFormat) -> None:
+    """A training cuts to fewer tokens than its model attends over."""
+    longest, trained = config.read_sizes(folder).longest_solution, reward_format.values.max_seq_len
+    if trained > longest:
+        raise ValueError(
+            f"the config.json of {folder!r} is of a model that attends over {longest:,} tokens, and {FORMAT_FILE} says "
+            f"that solutions of up to {trained:,} were trained (max_seq_len). They do not belong together: copy the "
+            "folder again."
+        )
 
 
 def fingerprint_of(folder: str | Path) -> str:

@@ -2,12 +2,15 @@
 
 import json
 import random
+import shutil
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from llm.alignment.rm.flashmask.run_reward import main
+from llm.core.model.whole import LIST
 from llm.scoring import forests, scorer
 from llm.scoring.scorer import Scorer
 from tests.factories import data_of, pairs_of, read_lines, write_config
@@ -79,6 +82,17 @@ def test_a_folder_that_is_no_model_gets_a_message(trained, tmp_path):
     for folder in (tmp_path / "nowhere", tmp_path / "empty", trained / "steps"):
         with pytest.raises(ValueError, match=str(folder)):
             Scorer.load(folder)
+
+
+@pytest.mark.parametrize("name", ["steps", "lora"])
+def test_a_model_of_fewer_positions_than_its_solutions_have_is_refused(trained, tmp_path, name):
+    """Of a folder whose list of files is gone, so that no checksum tells."""
+    folder = Path(shutil.copytree(trained / name / "out", tmp_path / "model"))
+    (folder / LIST).unlink()
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 1}))
+    with pytest.raises(ValueError, match=r"config.json .* attends over 1 tokens.* up to 512 were trained"):
+        Scorer.load(folder)
 
 
 def test_all_that_is_wrong_with_the_solutions_is_said_at_once(trained):
