@@ -95,6 +95,17 @@ def test_a_model_of_fewer_positions_than_its_solutions_have_is_refused(trained, 
         Scorer.load(folder)
 
 
+@pytest.mark.parametrize("base", ["x", "\u200b", "/nowhere", f"/{'x' * 400}"])
+def test_adapters_whose_base_is_not_there_name_their_file(trained, tmp_path, base):
+    folder = Path(shutil.copytree(trained / "lora/out", tmp_path / "model"))
+    config = json.loads((folder / "lora_config.json").read_text())
+    (folder / "lora_config.json").write_text(json.dumps(config | {"base_model_name_or_path": base}))
+    with pytest.raises(
+        ValueError, match=f"base_model_name_or_path.*{folder}/lora_config.json|{folder}/lora_config.json: base"
+    ):
+        Scorer.load(folder)
+
+
 def test_all_that_is_wrong_with_the_solutions_is_said_at_once(trained):
     model = Scorer.load(trained / "steps/out")
     with pytest.raises(ValueError) as error:

@@ -17,7 +17,7 @@ from paddle import nn
 from paddlenlp.peft import LoRAConfig, LoRAModel
 from paddlenlp.utils.env import LORA_WEIGHTS_NAME
 
-from llm.core.console import listed
+from llm.core.console import in_short, listed
 from llm.core.model import config as config_module
 from llm.core.model import folder as folder_module
 from llm.core.model import load as backbone
@@ -147,20 +147,31 @@ def is_adapter(folder: str | Path) -> bool:
     return (Path(folder) / folder_module.ADAPTER_CONFIG).is_file()
 
 
+def _config_of_base(folder: Path, base: str, head: str):
+    """As the adapters' configuration names it; nobody who scores has written the name."""
+    file = folder / folder_module.ADAPTER_CONFIG
+    try:
+        if Path(base).is_absolute() and not Path(base).is_dir():
+            raise ValueError(
+                f"{folder} holds LoRA adapters for the model in {base}, which is no longer there. Put it back, or set "
+                f"base_model_name_or_path in {file} to where it is now."
+            )
+        return config_module.load_config(base, head)
+    except (ValueError, OSError) as error:
+        if str(file) in str(error):
+            raise
+        raise ValueError(f"{file}: base_model_name_or_path {base!r:.100}: {in_short(error)}") from error
+
+
 def load(folder: str | Path, dtype: str, tokens: RewardTokens | None):
     """The causal LM with its adapters in place: the base from where it was, the rest from the folder. `tokens` None:
     without rewards. PaddleNLP has to be patched before."""
     folder = Path(folder)
     config = read_config(folder / folder_module.ADAPTER_CONFIG)
     base = config.base_model_name_or_path
-    if Path(base).is_absolute() and not Path(base).is_dir():
-        raise ValueError(
-            f"{folder} holds LoRA adapters for the model in {base}, which is no longer there. Put it back, or set "
-            f"base_model_name_or_path in {folder / folder_module.ADAPTER_CONFIG} to where it is now."
-        )
     own_config = config_module.load_config(str(folder))
     kind = kind_of(own_config)
-    base_config = config_module.load_config(base, kind.name if kind else LM)
+    base_config = _config_of_base(folder, base, kind.name if kind else LM)
     known = folder / BASE_FILE
     if known.is_file() and fingerprint_in(known) != backbone.fingerprint(base, base_config.model_type):
         raise ValueError(
