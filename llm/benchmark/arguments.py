@@ -97,7 +97,9 @@ def answers(parser: ArgumentParser) -> None:
 
 def all_of_them(parser: ArgumentParser) -> None:
     parser.add_argument("DATA", nargs="*", help="files of records, each trained and scored by both sides")
-    parser.add_argument("--output", required=True, help="folder for the results; what it has already is not repeated")
+    parser.add_argument(
+        "--output", default="results", help="folder for them; what it has is not measured again (default: %(default)s)"
+    )
     parser.add_argument(
         "--solutions", type=whole, default=64, help="of each file, from its first (default: %(default)s)"
     )

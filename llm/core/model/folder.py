@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def find_model(name_or_path: str, setting: str = "model_name_or_path") -> str:
     themselves are checked when they are loaded."""
     owner, slash, _ = name_or_path.partition("/")
     can_be_a_name = name_or_path.count("/") <= 1 and name_or_path.isprintable() and owner not in (".", "..", "~", "")
-    is_near_a_folder = bool(slash) and Path(owner).is_dir()
+    is_near_a_folder = bool(slash) and os.path.isdir(owner)  # Path.is_dir raises where a name is too long
     try:
         folder = resolve_path(name_or_path)
     except ValueError:

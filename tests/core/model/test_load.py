@@ -49,6 +49,14 @@ def change_config(folder, **changes):
     (folder / "config.json").write_text(json.dumps(config | changes))
 
 
+@pytest.mark.parametrize("name", ["x" * 400, f"{'x' * 400}/y", f"a/{'x' * 5000}", f"{'x' * 400}/y/z"])
+def test_a_name_too_long_for_a_file_is_one_that_a_hub_may_know_or_is_refused(name):
+    try:
+        assert folder_module.find_model(name) == name
+    except ValueError as error:
+        assert str(error).startswith("model_name_or_path: ")
+
+
 def test_a_whole_folder_is_found_and_loads(tiny):
     folder = tiny / "model"
     assert (
