@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -154,7 +155,18 @@ def test_a_broken_evaluation_is_continued_where_it_was(trained, tiny, tmp_path, 
     monkeypatch.setattr(scorer.Scorer, "score_encoded", lambda self, some: scored.extend(some) or whole(self, some))
     main([*words, str(tmp_path / "broken")])
     assert len(scored) == len(lines) - 5
-    assert results(tmp_path / "broken") == results(tmp_path / "straight")
+    straight = dict(numbers_of(results(tmp_path / "straight")))
+    # the others are packed without those five, which changes the last digits
+    assert dict(numbers_of(results(tmp_path / "broken"))) == pytest.approx(straight, abs=1e-5)
+
+
+def numbers_of(found: object, place: str = "") -> Iterator[tuple[str, float]]:
+    """(where, number) of all that is in a result."""
+    members = found.items() if isinstance(found, dict) else enumerate(found) if isinstance(found, list) else ()
+    for name, member in members:
+        yield from numbers_of(member, f"{place}/{name}")
+    if isinstance(found, int | float):
+        yield place, found
 
 
 @pytest.mark.runs
