@@ -28,7 +28,7 @@ def make_model(
 ) -> Path:
     """A folder with what a training writes of its model; `kind` and a `head` of its own are for the models in Hugging
     Face's form."""
-    values = FormatValues("ки", "+,-", 384, 200, False, process_reward, False)
+    values = FormatValues("ки", "+,-", 256, 200, False, process_reward, False)
     make_format(values, tokenizer).save_pretrained(str(folder))
     if name in model_folders.FAMILIES:
         config = model_folders.FAMILIES[name] | {"vocab_size": len(tokenizer)}
