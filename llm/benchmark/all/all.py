@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from llm.benchmark.all.page import write_page
+from llm.benchmark.all.page import PRECISIONS, write_page
 from llm.benchmark.answers.workloads import WORKLOADS
 from llm.benchmark.arguments import MODEL_SIZES
 from llm.benchmark.report import ONE, SHARE, TEXT, TIMES, WHOLE, progress, show, table
@@ -17,7 +17,6 @@ from llm.core.cpu.processor import describe_processor
 from llm.core.files import read_json, write_json
 
 CANDIDATES = 64
-PRECISIONS = ("float32", "bfloat16")
 COLUMNS = {
     "workload": ("workload", TEXT),
     "solutions_per_second": ("solutions/s", ONE),
