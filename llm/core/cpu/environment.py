@@ -28,7 +28,7 @@ def prepare() -> dict[str, str]:
     wanted = {"KMP_BLOCKTIME": "0"}
     if "OMP_NUM_THREADS" not in os.environ:
         wanted["MKL_NUM_THREADS"] = str(_cores_for_this_process())
-    cpu = _cpu_description()
+    cpu = cpu_description()
     if "AuthenticAMD" in cpu:
         wanted["MKL_DEBUG_CPU_TYPE"] = "7" if "avx512f" in cpu else "5"
     chosen = {name: value for name, value in wanted.items() if name not in os.environ}
@@ -84,6 +84,6 @@ def _cores_for_this_process() -> int:
     return max(cores // ranks, 1)
 
 
-def _cpu_description() -> str:
+def cpu_description() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     return cpuinfo.read_text(errors="replace") if cpuinfo.is_file() else ""

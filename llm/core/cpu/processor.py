@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from pathlib import Path
 
 from llm.core.cpu import environment
 
@@ -13,17 +12,14 @@ INSTRUCTIONS = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "AVX512-BF1
 
 def describe_processor() -> str:
     """For example: AMD EPYC 7763 (AVX2), 2 threads"""
-    lines = _lines(Path("/proc/cpuinfo"))
+    lines = _lines(environment.cpu_description())
     flags = lines.get("flags", "").split()
     known = ", ".join(name for flag, name in INSTRUCTIONS.items() if flag in flags)
     name = lines.get("model name") or platform.processor() or platform.machine()
     return f"{name} ({known or 'instructions unknown'}), {environment.threads()} threads"
 
 
-def _lines(file: Path) -> dict[str, str]:
+def _lines(description: str) -> dict[str, str]:
     """Of the first core."""
-    if not file.is_file():
-        return {}
-    first = file.read_text(encoding="utf-8", errors="replace").split("\n\n")[0]
-    pairs = (line.partition(":") for line in first.splitlines())
+    pairs = (line.partition(":") for line in description.split("\n\n")[0].splitlines())
     return {name.strip(): value.strip() for name, _, value in pairs}

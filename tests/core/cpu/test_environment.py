@@ -93,7 +93,7 @@ def test_ranks_on_one_machine_share_its_cores():
     ],
 )
 def test_mkl_is_told_the_instructions_of_amd_processors_alone(monkeypatch, cpu, wanted):
-    monkeypatch.setattr(runtime, "_cpu_description", lambda: cpu)
+    monkeypatch.setattr(runtime, "cpu_description", lambda: cpu)
     monkeypatch.setattr(os, "environ", {})
     assert runtime.prepare().get("MKL_DEBUG_CPU_TYPE") == wanted
 
