@@ -53,6 +53,8 @@ def main(argv: list[str]) -> None:
     options = _parser().parse_args(argv)
     if options.interactive != (options.INPUT is None) or options.interactive != (options.OUTPUT is None):
         _parser().error("give MODEL INPUT OUTPUT, or MODEL with --interactive")
+    if options.conventions and (options.convention or options.interactive):
+        _parser().error("--conventions: scores a file by each of these; leave out --convention and --interactive")
     with plain_errors(ValueError, OSError):
         files = find_files(options.INPUT) if options.INPUT else []
         scorers = [
@@ -103,6 +105,8 @@ def add_reading_flags(parser: ArgumentParser) -> None:
 def load(options: argparse.Namespace, model: str, convention: str | None) -> Scorer:
     from llm.scoring.scorer import Scorer
 
+    if options.reference and implicit.NAME not in (convention, *(getattr(options, "conventions", None) or [])):
+        raise ValueError(f"--reference: only --convention {implicit.NAME} compares with one. Leave it out.")
     reference = options.reference if convention == implicit.NAME else None
     return Scorer.load(model, options.dtype, options.device, convention, reference, options.calibrated)
 
