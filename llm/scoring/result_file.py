@@ -11,13 +11,20 @@ from llm.core.files import write_json
 from llm.core.strict_json import read_object
 
 SUFFIX = ".run.json"
+PACKED = (".gz", ".zst")
 
 
 def rows_done(output: Path, made_of: dict) -> int:
     """How many rows are in the file already; a line that was cut short is removed. ValueError where the file is of
     something else than `made_of`."""
+    if output.is_dir():
+        raise ValueError(f"OUTPUT: {output} is a folder; name the file to write.")
+    if output.suffix in PACKED:
+        raise ValueError(
+            f"OUTPUT: {output}: results are added to plain JSON Lines; give a name without {output.suffix}."
+        )
     record = output.with_name(output.name + SUFFIX)
-    if not output.exists():
+    if not output.exists() or (record.is_file() and not output.stat().st_size):  # nothing to continue
         output.parent.mkdir(parents=True, exist_ok=True)
         write_json(record, made_of)
         return 0
