@@ -66,6 +66,12 @@ def _checked(place: str, value: object) -> dict:
     tokens = value.get("tokens", [])
     if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
         raise ValueError(f"{place}: tokens are {excerpt(tokens)}. They are the texts of the response's tokens.")
+    text = "".join(tokens)
+    if tokens and not text.startswith(value["response"]):  # more may follow: the mark that ends it
+        raise ValueError(
+            f"{place}: the tokens together are {excerpt(text)}, and the response is {excerpt(value['response'])}. Give "
+            "the text that each token adds to it."
+        )
     return value
 
 
@@ -75,6 +81,7 @@ def rewarded(rows: list[dict], judge: Judge, options: argparse.Namespace) -> lis
     for row, of_steps in zip(rows, scores, strict=True):
         rewards = min_form(of_steps, options.temperature) if options.form == "min" else FORMS[options.form](of_steps)
         ends = [end for _, end in split(row["response"], options.separator)]
+        ends = ends[len(ends) - len(of_steps) :]  # the one score of an answer is at its end
         one = {**row, "scores": of_steps, "rewards": rewards, "ends": ends}
         if row.get("tokens"):
             one["token_rewards"] = on_tokens(rewards, ends, row["tokens"])

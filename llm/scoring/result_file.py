@@ -12,11 +12,16 @@ from llm.core.strict_json import read_object
 
 SUFFIX = ".run.json"
 PACKED = (".gz", ".zst")
+REJECTS = ".rejects"  # a file next to it, of rows from which nothing was made
+
+
+def rejects_of(output: Path) -> Path:
+    return output.with_name(output.name + REJECTS)
 
 
 def rows_done(output: Path, made_of: dict) -> int:
-    """How many rows are in the file already; a line that was cut short is removed. ValueError where the file is of
-    something else than `made_of`."""
+    """How many rows are in the file and in its rejects already; a line that was cut short is removed. ValueError where
+    the file is of something else than `made_of`."""
     if output.is_dir():
         raise ValueError(f"OUTPUT: {output} is a folder; name the file to write.")
     if output.suffix in PACKED:
@@ -24,9 +29,11 @@ def rows_done(output: Path, made_of: dict) -> int:
             f"OUTPUT: {output}: results are added to plain JSON Lines; give a name without {output.suffix}."
         )
     record = output.with_name(output.name + SUFFIX)
-    if not output.exists() or (record.is_file() and not output.stat().st_size):  # nothing to continue
+    begun = any(file.exists() and file.stat().st_size for file in (output, rejects_of(output)))
+    if not output.exists() or (record.is_file() and not begun):
         output.parent.mkdir(parents=True, exist_ok=True)
         write_json(record, made_of)
+        rejects_of(output).unlink(missing_ok=True)
         return 0
     if not record.exists():
         raise ValueError(
@@ -45,11 +52,13 @@ def rows_done(output: Path, made_of: dict) -> int:
         raise ValueError(
             f"OUTPUT: {output} holds results of another run:\n  {differences}\nGive another file, or delete this one."
         )
-    return _complete_lines(output)
+    return _complete_lines(output) + _complete_lines(rejects_of(output))
 
 
 def _complete_lines(output: Path) -> int:
     count = end = 0
+    if not output.exists():
+        return 0
     with output.open("r+b") as file:
         for line in file:
             if line.endswith(b"\n"):

@@ -53,8 +53,10 @@ def main(argv: list[str]) -> None:
     options = _parser().parse_args(argv)
     if options.interactive != (options.INPUT is None) or options.interactive != (options.OUTPUT is None):
         _parser().error("give MODEL INPUT OUTPUT, or MODEL with --interactive")
-    if unused := _without_effect(options):
-        _parser().error(unused)
+    if options.conventions and (options.convention or options.interactive):
+        _parser().error("--conventions: scores a file by each of these; leave out --convention and --interactive")
+    if options.interactive and options.split_steps:
+        _parser().error("--interactive asks for each step by itself; leave out --split_steps")
     with plain_errors(ValueError, OSError):
         files = find_files(options.INPUT) if options.INPUT else []
         scorers = [
@@ -86,17 +88,6 @@ def _parser() -> ArgumentParser:
     return parser
 
 
-def _without_effect(options: argparse.Namespace) -> str:
-    """Which flags exclude each other, if any."""
-    if options.convention and options.conventions:
-        return "give --convention or --conventions, not both"
-    if options.interactive and options.conventions:
-        return "--interactive shows the scores of one convention; give --convention in place of --conventions"
-    if options.interactive and options.split_steps:
-        return "--interactive asks for each step by itself; leave out --split_steps"
-    return ""
-
-
 def add_model_flags(parser: ArgumentParser) -> None:
     parser.add_argument(
         "MODEL", help="output_dir of a training, one of its checkpoints, LoRA adapters, or a published reward model"
@@ -116,8 +107,9 @@ def add_reading_flags(parser: ArgumentParser) -> None:
 def load(options: argparse.Namespace, model: str, convention: str | None) -> Scorer:
     from llm.scoring.scorer import Scorer
 
-    others = getattr(options, "conventions", None) or []
-    reference = None if implicit.NAME in others and convention != implicit.NAME else options.reference
+    if options.reference and implicit.NAME not in (convention, *(getattr(options, "conventions", None) or [])):
+        raise ValueError(f"--reference: only --convention {implicit.NAME} compares with one. Leave it out.")
+    reference = options.reference if convention == implicit.NAME else None
     return Scorer.load(model, options.dtype, options.device, convention, reference, options.calibrated)
 
 

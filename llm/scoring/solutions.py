@@ -46,6 +46,8 @@ def solutions_of(value: object, place: str, split: str | None = None) -> list[Re
 def _read(value: dict, place: str, split: str | None, bad: Bad) -> list[Record]:
     texts = [name for name in TEXTS if isinstance(value.get(name), str)]
     forms = {"steps": "steps" in value, "responses": "responses" in value, "response": _is_list(value, "response")}
+    if "answer" in texts and (any(forms.values()) or len(texts) > 1):
+        texts.remove("answer")  # next to a solution it is the final answer
     given = [name for name, is_given in forms.items() if is_given] + texts
     if len(given) != 1:
         detail = f"it has {listed(given)}" if given else "it has no solution"

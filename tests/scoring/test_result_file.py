@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from llm.scoring.result_file import SUFFIX, rows_done
+from llm.scoring.result_file import SUFFIX, rejects_of, rows_done
 
 MADE_OF = {"model": "m", "rows": 3}
 
@@ -23,6 +23,9 @@ def test_a_file_without_a_row_is_begun_again(tmp_path):
     rows_done(output, MADE_OF)
     output.touch()
     assert rows_done(output, MADE_OF | {"rows": 4}) == 0
+    rejects_of(output).write_text('{"a": 1}\n')
+    assert rows_done(output, MADE_OF | {"rows": 4}) == 1
+    rejects_of(output).unlink()
     output.write_text('{"a": 1}\n')
     assert rows_done(output, MADE_OF | {"rows": 4}) == 1
 

@@ -203,9 +203,9 @@ def test_the_end_of_a_pipe_ends_the_steps(trained, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (["IN", "OUT", "--convention", "trl", "--conventions", "trl,pure"], "not both"),
+        (["IN", "OUT", "--convention", "trl", "--conventions", "trl,pure"], "leave out --convention"),
         (["IN", "OUT", "--conventions", "trl,trl"], "twice"),
-        (["--interactive", "--conventions", "trl,pure"], "one convention"),
+        (["--interactive", "--conventions", "trl,pure"], "leave out --convention"),
         (["--interactive", "--split_steps", "line"], "leave out --split_steps"),
     ],
 )

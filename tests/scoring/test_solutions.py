@@ -13,6 +13,8 @@ from llm.scoring.solutions import solutions_of
         {"src": ["2 + 3?"], "tgt": None, "responses": ["2 + 3", "= 5"], "labels": ["+", "-"], "other": 1},
         {"question": "2 + 3?", "solution": "2 + 3\n \n\n= 5\n"},
         {"src": "2 + 3?", "answer": "2 + 3\n\n= 5"},
+        {"question": "2 + 3?", "steps": ["2 + 3", "= 5"], "answer": "5"},
+        {"question": "2 + 3?", "solution": "2 + 3\n\n= 5", "answer": "5"},
     ],
 )
 def test_all_forms_mean_the_same(value):

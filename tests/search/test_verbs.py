@@ -7,16 +7,22 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import uvicorn
 
 from llm.alignment.rm.flashmask.run_reward import main as train
-from llm.core.records.comparisons import parse_comparison
+from llm.core.records.comparisons import Comparison, parse_comparison
 from llm.core.records.records import read_records
 from llm.core.text.answers import AnswerEncoder
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.data.generate_arithmetic import problems
 from llm.evaluation.evaluate import main as evaluate
+from llm.scoring.result_file import rejects_of
+from llm.scoring.score import main as score
+from llm.scoring.scorer import Scorer
 from llm.search import arithmetic, label, search
 from llm.search.openai_server import ServerGenerator
+from llm.serving.limits import Limits
+from llm.serving.server import Service, make_app
 from tests.factories import data_of, read_lines, write_config
 from tests.runs import refusal
 
@@ -46,16 +52,70 @@ def test_what_search_keeps(model, tmp_path, capsys):
         search.main([model, questions, str(tmp_path / keep), *WORDS, "--n", "6", "--keep", keep])
         found[keep] = read_lines(tmp_path / keep)
     assert "chosen" in capsys.readouterr().out
-    for best, worst, pair, several, group in zip(*found.values(), strict=True):
-        assert best["value"] >= worst["value"] and len(several["candidates"]) == 6
-        assert "error" in pair or pair["response"] == [best["response"], worst["response"]]
-        assert "error" in group or parse_comparison(group, "").answers[0] == best["response"]
-    kept = [parse_comparison(row, "") for row in (*found["pairs"], *found["groups"]) if "error" not in row]
+    by_place = {keep: {row["place"]: row for row in rows} for keep, rows in found.items()}
+    for place, best in by_place["best"].items():
+        assert best["value"] >= by_place["worst"][place]["value"]
+        assert len(by_place["candidates"][place]["candidates"]) == 6
+    for place, pair in by_place["pairs"].items():
+        assert pair["response"] == [by_place[keep][place]["response"] for keep in ("best", "worst")]
+    for place, group in by_place["groups"].items():
+        assert parse_comparison(group, "").answers[0] == by_place["best"][place]["response"]
+    kept = [parse_comparison(row, "") for row in (*found["pairs"], *found["groups"])]
     assert kept
     encoder = AnswerEncoder(load_tokenizer(model), 512, 512, False)
     assert all(encoder.encode_pair(pair) for one in kept for pair in one.pairs()) and not encoder.counts.open_prompts
     evaluate(["best-of-n", model, str(tmp_path / "candidates"), "--output", str(tmp_path / "out")])
     assert len(read_lines(tmp_path / "out/out.scores.jsonl")) == 5
+
+
+@pytest.mark.runs
+def test_every_row_is_a_record_and_questions_without_one_are_in_the_rejects(model, tmp_path, capsys, monkeypatch):
+    """To two questions all solutions are the same; a search that was broken off goes on in both files."""
+
+    class Writes(arithmetic.ArithmeticGenerator):
+        def complete(self, question, steps, count, first=0):
+            is_same = question in [row["question"] for row in QUESTIONS[1:4:2]]
+            return super().complete(question, steps, 1) * count if is_same else super().complete(question, steps, count)
+
+    monkeypatch.setattr(search, "generator_of", lambda options, asked: generator_with(Writes, asked))
+    questions, output = write(tmp_path / "q.jsonl", QUESTIONS), tmp_path / "pairs.jsonl"
+    words = [model, questions, str(output), *WORDS, "--n", "3", "--keep", "pairs"]
+    search.main(words)
+    rejects = rejects_of(output)
+    files = {file: file.read_text() for file in (output, rejects)}
+    rows, rejected = read_lines(output), read_lines(rejects)
+    assert sorted(row["place"] for row in (*rows, *rejected)) == [f"{questions}:{n}" for n in range(1, 6)]
+    assert all(isinstance(parse_comparison(row, ""), Comparison) for row in rows)
+    assert f"2 questions without a row there: {rejects} says why" in capsys.readouterr().out
+    assert len(rejected) == 2 and all("equally good" in row["error"] for row in rejected)
+    for cut in (output, rejects):  # in the row of the third and of the fourth question
+        for file, text in files.items():
+            first, second, *_ = text.splitlines(keepends=True)
+            file.write_text(first + second[:7] if file == cut else first if cut == output else first + second)
+        search.main(words)
+        assert {one: one.read_text() for one in files} == files
+    output.unlink()
+    search.main([*words[:-1], "best"])
+    assert len(read_lines(output)) == 5 and not rejects.exists()
+
+
+@pytest.mark.runs
+def test_solutions_that_cannot_be_scored_are_left_out_and_counted(model, tmp_path, capsys, monkeypatch):
+    class Writes(arithmetic.ArithmeticGenerator):
+        def complete(self, question, steps, count, first=0):
+            return [[], ["word " * 2000], *super().complete(question, steps, count - 2, first)]
+
+    monkeypatch.setattr(
+        search, "generator_of", lambda options, asked: Writes(arithmetic.for_questions(asked, 0.2, 0).problems)
+    )
+    questions, output = write(tmp_path / "q.jsonl", QUESTIONS), tmp_path / "all.jsonl"
+    search.main([model, questions, str(output), *WORDS, "--n", "5", "--keep", "candidates"])
+    assert [len(row["candidates"]) for row in read_lines(output)] == [3] * 5
+    assert "10 solutions could not be scored, and left out; the first: " in capsys.readouterr().out
+
+
+def generator_with(kind, questions):
+    return kind(arithmetic.for_questions(questions, 0.3, 0).problems, 0.3)
 
 
 def test_votes_count_answers_that_are_the_same():
@@ -94,6 +154,8 @@ def test_a_broken_search_continues(model, tmp_path, strategy):
         (["--stop_at", "0.5", "--strategy", "beam"], "--stop_at: --strategy beam has no number of solutions to spare"),
         (["--at_a_time", "4"], "--at_a_time: without --stop_at there is one round"),
         (["--temperature", "1"], "--temperature: arithmetic has no such setting"),
+        (["--width", "2", "--lookahead", "1"], "--width and --lookahead: of --strategy beam and dvts"),
+        (["--reference", "other"], "--reference: only --convention implicit"),
     ],
 )
 def test_settings_that_would_have_no_effect_are_refused(model, tmp_path, capsys, words, told):
@@ -112,6 +174,43 @@ def test_labels_become_records(tmp_path, capsys):
     assert [list(record.labels) for record in records] == [one["labels"] for one in written]
     label.main([solutions, str(output), *WORDS, "--n", "4", "--rule", "hard", "--behind_error", "drop"])
     assert "0 solutions" in capsys.readouterr().out and len(read_lines(output)) == 5
+
+
+@pytest.fixture(scope="module")
+def server(model):
+    app = make_app(Service(Scorer.load(model), "tiny", Limits(), "min"), "secret")
+    running = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    while not running.started:
+        thread.join(0.02)
+    yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
+    running.should_exit = True
+    thread.join(30)
+
+
+@pytest.mark.runs
+def test_a_judge_is_a_model_its_server_or_a_file_of_its_scores(model, server, tmp_path, monkeypatch, capsys):
+    """All keep the same labels; one that has no scores, because the solution is too long, agrees with none."""
+    monkeypatch.setenv("PADDLE_REWARD_TOKEN", "secret")
+    generator = arithmetic.for_questions([row["question"] for row in QUESTIONS], 0.4, 1)
+    rows = [{**row, "steps": generator.complete(row["question"], (), 1)[0]} for row in QUESTIONS]
+    rows[2]["steps"][0] = rows[2]["steps"][0].replace("Step 1: ", "Step 1: " + "so " * 600)
+    solutions, scores = write(tmp_path / "s.jsonl", rows), tmp_path / "scores.jsonl"
+    score([model, solutions, str(scores)])
+    found = {}
+    for name, judge in {"model": model, "server": server, "file": scores}.items():
+        label.main([solutions, str(tmp_path / name), *WORDS, "--n", "4", "--judge", str(judge)])
+        found[name] = [one["labels"] for one in read_lines(tmp_path / name)]
+    assert found["model"] == found["server"] == found["file"]
+    assert set(found["model"][2]) == {None}
+    assert {None} < {one for labels in found["model"] for one in labels}
+    scores.write_text("".join(scores.read_text().splitlines(keepends=True)[:4]))
+    message = refusal(capsys, [solutions, str(tmp_path / "o"), *WORDS, "--judge", str(scores)], label.main)
+    assert "4 rows of scores for 5 solutions" in message
+    write(scores, [{"scores": [0.5]}] * 5)
+    message = refusal(capsys, [solutions, str(tmp_path / "o"), *WORDS, "--judge", str(scores)], label.main)
+    assert "scores.jsonl:1: scores are [0.5], and the solution has" in message
 
 
 @pytest.mark.parametrize(
@@ -140,6 +239,12 @@ def test_refusals(tmp_path, capsys, rows, words, told):
         rows = [{**rows[0], "steps": ["a", "b"]}]
     message = refusal(capsys, [write(tmp_path / "s.jsonl", rows), str(tmp_path / "out"), *words], label.main)
     assert told in message
+
+
+def test_flags_of_labels_that_would_have_no_effect_are_refused(tmp_path, capsys):
+    words = [*WORDS, "--method", "first-error", "--rule", "hard", "--calibrated"]
+    message = refusal(capsys, [write(tmp_path / "s.jsonl", []), str(tmp_path / "out"), *words], label.main)
+    assert "--rule: first-error has labels" in message and "--calibrated: says how a model is read" in message
 
 
 def test_all_rows_that_cannot_be_used_are_told_at_once(tmp_path, capsys):
