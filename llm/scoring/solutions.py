@@ -25,9 +25,11 @@ FORMS = (
 )
 # What a text is split at, by the name that --split_steps takes. A step keeps what it begins with.
 SPLITS: dict[str, Callable[[str], list[str]]] = {
-    "blank_line": lambda text: re.split(r"\n[ \t]*\n", text),
-    "line": str.splitlines,
-    "step_k": lambda text: re.split(r"(?mi)^(?=[ \t*#]*step[ \t]+\d+[ \t]*[:.])", text),
+    "blank_line": lambda text: re.split(r"\n[ \t\r]*\n", text),
+    "line": lambda text: re.split(
+        r"[\r\n]", text
+    ),  # str.splitlines would cut at a form feed, what is left of \\frac, too
+    "step_k": lambda text: re.split(r"(?mi)^(?=[ \t*#]*step[ \t]+\d+[ \t]*[:.：])", text),  # noqa: RUF001
 }
 
 

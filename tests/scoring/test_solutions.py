@@ -32,8 +32,11 @@ def test_a_preference_record_has_two_solutions():
     [
         (None, "a\n\nb", ("a\n\nb",)),
         ("line", "a\nb\n\nc", ("a", "b", "c")),
+        ("line", "a \x0crac{1}{2}\r\nb\u2028c", ("a \x0crac{1}{2}", "b\u2028c")),
         ("blank_line", "a\nb\n\n\nc", ("a\nb", "c")),
+        ("blank_line", "a\r\nb\r\n\r\nc", ("a\r\nb", "c")),
         ("step_k", "Step 1: a\nso b\nStep 2: c, by step 1: d", ("Step 1: a\nso b", "Step 2: c, by step 1: d")),
+        ("step_k", "Step 1：三加四是七\nStep 2：是", ("Step 1：三加四是七", "Step 2：是")),  # noqa: RUF001
         ("step_k", "Well.\n**Step 1.** a\n## Step 2: b", ("Well.", "**Step 1.** a", "## Step 2: b")),
     ],
 )
