@@ -20,6 +20,7 @@ from typing import Any
 
 import xxhash
 
+from llm.core.collector import collector_paused
 from llm.core.files import checksum, read_json, write_json
 from llm.core.parallel.ranks import say
 from llm.core.paths import find_files
@@ -47,6 +48,7 @@ def made_from(files: list[Path], data: DataArgument, tokenizer: Tokenizer, origi
     }
 
 
+@collector_paused()
 def rows_of(
     paths: list[str],
     data: DataArgument,
