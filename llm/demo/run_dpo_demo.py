@@ -23,7 +23,6 @@ QUESTIONS, HELD_OUT = "data/tiny/questions.jsonl", "data/tiny/questions_dev.json
 WRITES = ("--prompt", "{question}\n{steps}", "--separator", "\n", "--max_tokens", "200")
 LEARNS_ANSWERS = ("--max_steps", "600", "--learning_rate", "0.001", "--eval_steps", "300", "--save_steps", "300")
 LEARNS_PAIRS = ("--max_steps", "60", "--per_device_train_batch_size", "4", "--learning_rate", "0.00002")
-SKIPPING = ("--skip_bad_records", "true")  # of a problem whose solutions are all right, or all wrong
 AFRESH = ("--overwrite_output_dir", "true")
 
 
@@ -40,7 +39,7 @@ def main(argv: list[str]) -> None:
     sampled = ("--n", "8", "--temperature", "1")
     groups = write("eight of its solutions to each problem, judged", tuned, QUESTIONS, "groups", *sampled)
     ranked = ("--model_name_or_path", tuned, "--train_dataset_path", groups, "--do_eval", "false")
-    run("what it learns from them", "dpo", DPO, *ranked, *LEARNS_PAIRS, *SKIPPING, *AFRESH)
+    run("what it learns from them", "dpo", DPO, *ranked, *LEARNS_PAIRS, *AFRESH)
     found = {name: exact_match(folder) for name, folder in (("base", base), ("sft", tuned), ("dpo", trained))}
     print("\nheld-out problems answered rightly, by each model's likeliest solution")
     for name, share in found.items():
@@ -59,7 +58,7 @@ def make_problems(train: str, dev: str) -> None:
 def write(what: str, policy: str, questions: str, keep: str, *sampling: str) -> str:
     """Where the solutions of a policy are."""
     output = f"data/tiny/{keep}.jsonl"
-    (WORKSPACE / output).unlink(missing_ok=True)
+    (WORKSPACE / output).unlink(missing_ok=True)  # and with it, what is known of it
     asked = ("--generator", policy, *WRITES, *sampling)
     run(what, "search", JUDGE, questions, output, "--keep", keep, *asked)
     return output
@@ -68,5 +67,5 @@ def write(what: str, policy: str, questions: str, keep: str, *sampling: str) -> 
 def exact_match(policy: str) -> float:
     """The share of the held-out problems that it answers rightly with its likeliest solution."""
     output = write(f"what {policy} answers", policy, HELD_OUT, "candidates", "--n", "1", "--temperature", "0")
-    rows = [json.loads(line) for line in (WORKSPACE / output).read_text(encoding="utf-8").splitlines()]
-    return sum(row["candidates"][0]["correct"] for row in rows if "candidates" in row) / len(rows)
+    rows, asked = ((WORKSPACE / file).read_text(encoding="utf-8").splitlines() for file in (output, HELD_OUT))
+    return sum(json.loads(row)["candidates"][0]["correct"] for row in rows) / len(asked)

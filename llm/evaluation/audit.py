@@ -17,11 +17,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm.core.console import ArgumentParser, bounded, count_of, plain_errors
 from llm.core.files import write_json, write_text
+from llm.core.records.reward_records import Record
 from llm.evaluation import audits, processbench
 from llm.evaluation.evaluate import SUITES
 from llm.evaluation.report.page import page_of, section_of
@@ -29,7 +31,10 @@ from llm.evaluation.report.tables import text_of
 from llm.evaluation.scored import by_steps_model
 from llm.evaluation.suite import Item, Judged, Suite, Table
 from llm.scoring.score import add_reading_flags
-from llm.scoring.scores import THRESHOLD
+from llm.scoring.scores import THRESHOLD, Scores
+
+if TYPE_CHECKING:
+    from llm.scoring.scorer import Scorer
 
 LABELLED = [name for name, suite in SUITES.items() if suite.labels]
 
@@ -39,7 +44,12 @@ def main(argv: list[str]) -> None:
     suite = SUITES[options.SUITE]
     with plain_errors(ValueError, OSError):
         scorer, judged = by_steps_model(suite, options, "the audits are")
-        print(report(suite, judged, lambda records: list(scorer.score_records(records)), options))
+        print(report(suite, judged, partial(_score, scorer), options))
+
+
+def _score(scorer: Scorer, records: list[Record]) -> list[Scores | None]:
+    groups = scorer.score_groups([[record] for record in records])
+    return [None if isinstance(scores, str) else scores[0] for scores in groups]
 
 
 def _parser() -> ArgumentParser:
@@ -83,6 +93,9 @@ def report(suite: Suite, judged: list[Judged], score: audits.Score, options: arg
     ]
     if found["without_scores"]:
         notes.append(f"{count_of(found['without_scores'], 'row')} could not be scored")
+    for name, one in found["sensitivity"].items():
+        if one["too long"]:
+            notes.append(f"{name}: {count_of(one['too long'], 'solution')} too long when written so, and left out")
     write_text(options.output / "audit.html", page_of(f"audit of {options.MODEL}", notes, [section_of("", tables)]))
     return "\n\n".join([*map(text_of, tables), *notes, f"results: {options.output}/audit.json and audit.html"])
 
@@ -107,7 +120,7 @@ def tables_of(found: dict) -> list[Table]:
         Table(
             "the same solution, written in another way",
             ("writing", "verdicts changed", "steps changed", "mean change of a score"),
-            [(name, *one.values()) for name, one in found["sensitivity"].items()],
+            [(name, one["verdicts"], one["steps"], one["mean change"]) for name, one in found["sensitivity"].items()],
         ),
     ]
     if found["right_answer_wrong_process"]["solutions"]:

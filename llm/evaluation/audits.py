@@ -15,7 +15,7 @@ from llm.scoring.scores import Scores
 BINS = 8  # of a step's properties
 CONFIDENT = 0.95
 
-Score = Callable[[list[Record]], list[Scores]]
+Score = Callable[[list[Record]], list[Scores | None]]  # None for a solution that is too long
 PROPERTIES: dict[str, Callable[[tuple[str, ...], int], float]] = {
     "position of the step": lambda steps, number: number,
     "steps of the solution": lambda steps, number: len(steps),
@@ -106,21 +106,20 @@ def right_answer_wrong_process(judged: list[Judged], is_hidden: Callable[[Any], 
 
 def sensitivity(judged: list[Judged], score: Score, threshold: float) -> dict[str, dict[str, float | None]]:
     """Of each way of writing: the share of solutions whose verdict and of steps whose judgement it changes, and the
-    mean change of a step's score; among solutions whose text it changes."""
+    mean change of a step's score; among solutions whose text it changes, but for those that it makes too long."""
     found = {}
     for name, rewrite in WRITINGS.items():
-        pairs = list(_rewritten(judged, rewrite))
-        others = score([record for _, record in pairs])
-        before = np.concatenate([scores[0].steps for scores, _ in pairs]) if pairs else np.zeros(0)
-        after = np.concatenate([one.steps for one in others]) if pairs else np.zeros(0)
-        verdicts = [
-            scores[0].first_below(threshold) != other.first_below(threshold)
-            for (scores, _), other in zip(pairs, others, strict=True)
-        ]
+        rewritten = list(_rewritten(judged, rewrite))
+        others = score([record for _, record in rewritten])
+        pairs = [(scores[0], other) for (scores, _), other in zip(rewritten, others, strict=True) if other is not None]
+        before = np.concatenate([one.steps for one, _ in pairs]) if pairs else np.zeros(0)
+        after = np.concatenate([other.steps for _, other in pairs]) if pairs else np.zeros(0)
+        verdicts = [one.first_below(threshold) != other.first_below(threshold) for one, other in pairs]
         found[name] = {
             "verdicts": ratio(sum(verdicts), len(verdicts)),
             "steps": ratio(int(((before > threshold) != (after > threshold)).sum()), len(before)),
             "mean change": float(np.abs(before - after).mean()) if len(before) else None,
+            "too long": len(rewritten) - len(pairs),
         }
     return found
 

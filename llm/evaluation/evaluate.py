@@ -29,7 +29,7 @@ from llm.evaluation import best_of_n, preference, prmbench, processbench, steps
 from llm.evaluation.report.page import page_of, pictures_of, section_of
 from llm.evaluation.report.tables import text_of
 from llm.evaluation.scored import as_given, by_model
-from llm.evaluation.suite import Judged, Suite, Table
+from llm.evaluation.suite import Item, Judged, Suite, Table
 from llm.evaluation.threshold import fitted
 from llm.scoring.score import add_reading_flags, load
 from llm.scoring.scores import THRESHOLD
@@ -55,7 +55,9 @@ def main(argv: list[str]) -> None:
         refuse("give SUITE MODEL DATA, or SUITE DATA with --scores FILE")
     if options.fit_threshold and not suite.has_threshold:
         refuse(f"--fit_threshold: {suite.name} has no threshold, so there is none to fit")
-    if options.scores and options.fit_threshold and len(options.fit_scores) != len(options.scores):
+    if options.fit_scores and not options.fit_threshold:
+        refuse("--fit_scores: name the data that they are scores of with --fit_threshold")
+    if options.fit_threshold and len(options.fit_scores) != len(options.scores):
         refuse("--fit_threshold: give a file of --fit_scores for each of --scores")
     with plain_errors(ValueError, OSError):
         files = find_files(data, suite.suffixes)
@@ -66,13 +68,14 @@ def main(argv: list[str]) -> None:
             fit_items = suite.read(fit_files, progress) if fit_files else None
         solutions = sum(len(item.solutions) for item in items)
         print(f"{data}: {count_of(len(items), 'row')}, {count_of(solutions, 'solution')}", flush=True)
-        names = iter(_names([*models, *(str(file.with_suffix("")) for file in options.scores)]))
+        names = _names([*models, *(str(file.with_suffix("")) for file in options.scores)])
         data_sets = (files, items), (fit_files, fit_items)
-        results = [_of_model(suite, next(names), model, *data_sets, options) for model in models]
-        for file, fit_file in zip(options.scores, options.fit_scores or [None] * len(options.scores), strict=True):
-            fit = as_given(fit_file, fit_items) if fit_file and fit_items else None
-            results.append(Results(next(names), {"scores": str(file)}, as_given(file, items), fit))
-        print(report(suite, results, files, options))
+        # first what is given: a bad file is refused before a model has scored anything
+        given = _of_scores(names[len(models) :], items, fit_items, options)
+        of_models = [
+            _of_model(suite, name, model, *data_sets, options) for name, model in zip(names, models, strict=False)
+        ]
+        print(report(suite, [*of_models, *given], files, options))
 
 
 def _parser() -> ArgumentParser:
@@ -123,6 +126,16 @@ def _of_model(
     )
 
 
+def _of_scores(
+    names: Sequence[str], items: list[Item], fit_items: list[Item] | None, options: argparse.Namespace
+) -> list[Results]:
+    fit = [as_given(file, fit_items) for file in options.fit_scores] if fit_items else [None] * len(options.scores)
+    return [
+        Results(name, {"scores": str(file)}, as_given(file, items), of_fit)
+        for name, file, of_fit in zip(names, options.scores, fit, strict=True)
+    ]
+
+
 def report(suite: Suite, results: list[Results], files: Sequence[Path], options: argparse.Namespace) -> str:
     """Writes results.json and report.html; returns the tables."""
     tables: list[Table] = []
@@ -132,7 +145,9 @@ def report(suite: Suite, results: list[Results], files: Sequence[Path], options:
         unscored = sum(not scores for _, scores in one.judged)
         found[one.name] = {**one.about, "rows": len(one.judged), "without_scores": unscored}
         if unscored:
-            notes.append(f"{one.name}: {count_of(unscored, 'row')} could not be scored; {options.output} says why")
+            counted = "left out" if suite is steps.SUITE else "counted as judged wrongly"
+            why = one.about.get("scores") or options.output / f"{one.name}.scores.jsonl"
+            notes.append(f"{one.name}: {count_of(unscored, 'row')} could not be scored, and {counted}; {why} says why")
         for kind, threshold in thresholds.items():
             outcome = suite.evaluate(one.judged, threshold)
             at = f", threshold {threshold:g}" + " (fitted)" * (kind == "fitted") if suite.has_threshold else ""

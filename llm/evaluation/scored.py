@@ -114,6 +114,8 @@ def as_given(file: Path, items: list[Item]) -> list[Judged]:
     """One line for each row of the data, in its order: what `python -m llm score` writes, or {"scores": [p, ...]} with
     a probability for each step, or a list of such lists where a row has several solutions."""
     rows = list(read_values(file))
+    if unread := [str(value) for _, value in rows if isinstance(value, Problem)]:
+        raise BadData(problem_list(unread))
     if len(rows) != len(items):
         raise BadData(f"{file}: {count_of(len(rows), 'row')} of scores for {count_of(len(items), 'row')} of data.")
     judged, problems = [], []
@@ -128,10 +130,10 @@ def as_given(file: Path, items: list[Item]) -> list[Judged]:
 
 
 def _given(place: str, value: object, item: Item) -> list[Scores]:
-    if isinstance(value, Problem):
-        raise ValueError(str(value))
     if isinstance(value, dict) and "error" in value:
         return []
+    if isinstance(value, dict) and "scores" in value:
+        _check_steps(place, value, item)
     scores = value.get("scores") if isinstance(value, dict) else None
     several = scores if isinstance(scores, list) and scores and isinstance(scores[0], list | dict) else [scores]
     if len(several) != len(item.solutions):
@@ -139,6 +141,15 @@ def _given(place: str, value: object, item: Item) -> list[Scores]:
     return [
         _of_solution(place, one, len(solution.steps)) for one, solution in zip(several, item.solutions, strict=True)
     ]
+
+
+def _check_steps(place: str, row: dict, item: Item) -> None:
+    """Where a row has kept the steps that it scores, they are those of the data."""
+    for name in ("steps", "responses"):
+        steps = row.get(name)
+        if isinstance(steps, list) and all(isinstance(step, str) for step in steps):
+            if tuple(map(str.strip, steps)) not in [tuple(map(str.strip, one.steps)) for one in item.solutions]:
+                raise ValueError(f"{place}: these are scores of other steps than those of {item.place}.")
 
 
 def _of_solution(place: str, given: object, steps: int) -> Scores:

@@ -5,6 +5,7 @@ The client needs the standard library alone: it runs in the environment of verl 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -43,10 +44,12 @@ class InProcess:
     def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[list[float]]:
         from llm.scoring.scorer import Scorer
 
-        if self.model not in _loaded:
-            _loaded[self.model] = Scorer.load(self.model)
         asked = _solutions(prompts, responses, self.separator)
-        return _in_place(asked, [one.steps for one in _loaded[self.model].score([one for one in asked if one])])
+        with _one_at_a_time:
+            if self.model not in _loaded:
+                _loaded[self.model] = Scorer.load(self.model)
+            scores = _loaded[self.model].score([one for one in asked if one])
+        return _in_place(asked, [one.steps for one in scores])
 
 
 def _steps_of(given: dict, url: str) -> list[float]:
@@ -57,7 +60,8 @@ def _steps_of(given: dict, url: str) -> list[float]:
     return found
 
 
-_loaded: dict = {}  # models, which a trainer asks again and again
+_loaded: dict = {}  # models, which a trainer asks again and again, from several threads
+_one_at_a_time = threading.Lock()
 
 
 def judge_of_environment() -> Judge:

@@ -75,6 +75,7 @@ def rewarded(rows: list[dict], judge: Judge, options: argparse.Namespace) -> lis
     for row, of_steps in zip(rows, scores, strict=True):
         rewards = min_form(of_steps, options.temperature) if options.form == "min" else FORMS[options.form](of_steps)
         ends = [end for _, end in split(row["response"], options.separator)]
+        ends = ends[len(ends) - len(of_steps) :]  # the one score of an answer is at its end
         one = {**row, "scores": of_steps, "rewards": rewards, "ends": ends}
         if row.get("tokens"):
             one["token_rewards"] = on_tokens(rewards, ends, row["tokens"])

@@ -44,7 +44,7 @@ def load(folder: Path, weights: str, convention: str) -> Calibration:
     """ValueError where there is none, one that has changed since it was saved, or one of other weights."""
     path = folder / FILE
     if not path.is_file():
-        raise ValueError(f"{folder} has no {FILE}. Fit one: python -m llm calibrate {folder} DATA")
+        raise ValueError(f"{folder} has no {FILE}. Fit one: python -m llm calibrate {folder} DATA --output DIR")
     values = object_of(path.read_bytes(), str(path))
     if values.pop(CHECKSUM, None) != checksum_of_json(values):
         raise ValueError(

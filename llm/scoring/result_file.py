@@ -11,15 +11,21 @@ from llm.core.files import write_json
 from llm.core.strict_json import read_object
 
 SUFFIX = ".run.json"
+REJECTS = ".rejects"  # a file next to it, of rows from which nothing was made
+
+
+def rejects_of(output: Path) -> Path:
+    return output.with_name(output.name + REJECTS)
 
 
 def rows_done(output: Path, made_of: dict) -> int:
-    """How many rows are in the file already; a line that was cut short is removed. ValueError where the file is of
-    something else than `made_of`."""
+    """How many rows are in the file and in its rejects already; a line that was cut short is removed. ValueError where
+    the file is of something else than `made_of`."""
     record = output.with_name(output.name + SUFFIX)
     if not output.exists():
         output.parent.mkdir(parents=True, exist_ok=True)
         write_json(record, made_of)
+        rejects_of(output).unlink(missing_ok=True)
         return 0
     if not record.exists():
         raise ValueError(
@@ -38,11 +44,13 @@ def rows_done(output: Path, made_of: dict) -> int:
         raise ValueError(
             f"OUTPUT: {output} holds results of another run:\n  {differences}\nGive another file, or delete this one."
         )
-    return _complete_lines(output)
+    return _complete_lines(output) + _complete_lines(rejects_of(output))
 
 
 def _complete_lines(output: Path) -> int:
     count = end = 0
+    if not output.exists():
+        return 0
     with output.open("r+b") as file:
         for line in file:
             if line.endswith(b"\n"):

@@ -95,6 +95,16 @@ class Scorer:
         that is wrong with them."""
         return list(self.score_records(_read(solutions, split_steps)))
 
+    def score_each(self, solutions: Iterable[dict]) -> list[Scores | str]:
+        """Of each solution its scores, or why it cannot be scored."""
+        groups: list[list[Record] | str] = []
+        for value in solutions:
+            try:
+                groups.append(solutions_of(value, "solution"))
+            except ValueError as error:
+                groups.append(str(error))
+        return [one if isinstance(one, str) else one[0] for one in self.score_groups(groups)]
+
     def score_records(self, records: Iterable[Record]) -> Iterator[Scores]:
         """Some solutions at a time, which share the beginnings that they have in common."""
         records = iter(records)

@@ -108,8 +108,8 @@ def labels_of(
     labels = hardened(labels, options.rule, options.behind_error)
     if judge is None:
         return labels
-    (scores,) = judge.score([{"question": question, "steps": list(steps)}])
-    return agreed(labels, scores.steps)
+    (scores,) = judge.score_each([{"question": question, "steps": list(steps)}])
+    return [None] * len(labels) if isinstance(scores, str) else agreed(labels, scores.steps)
 
 
 def record(

@@ -14,33 +14,34 @@ INPUT has a question a row (question, or src), and may have its answer. Strategi
   pairs       both, as a preference (src, response, sort); not where all solutions are equally good
   groups      all of them as ranked answers (src, response, sort), for `python -m llm dpo`; likewise
   candidates  all of them, for `python -m llm evaluate best-of-n`; needs answers
-The same command continues a run that was broken off.
+A question without such a row is in OUTPUT.rejects, with the reason. The same command continues a run that was broken
+off.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from llm.core.console import ArgumentParser, bounded, count_of, plain_errors
 from llm.core.paths import find_files
 from llm.scoring.final_answers import answer_of, groups_of, note, same_answer
-from llm.scoring.result_file import rows_done, write_row
+from llm.scoring.result_file import rejects_of, rows_done, write_row
 from llm.scoring.score import add_model_flags, load
 from llm.scoring.scores import AGGREGATES
 from llm.search.arguments import add_generator_flags, fill_generator_flags, generator_of, made_of, rows_of
 from llm.search.generator import Generator
-from llm.search.strategies import TREES, Judge, Solution, best_of_n, until_sure
+from llm.search.strategies import TREES, Found, Judge, Solution, best_of_n, until_sure
+
+if TYPE_CHECKING:
+    from llm.scoring.scorer import Scorer
 
 KEEP = ("best", "worst", "pairs", "candidates", "groups")
-Found = list[tuple[Solution, float]]
 
 
 def main(argv: list[str]) -> None:
@@ -56,26 +57,45 @@ def main(argv: list[str]) -> None:
         if options.stop_at is not None and not scorer.convention.interval:
             raise ValueError(f"--stop_at: {options.MODEL} gives no intervals. Train one with reward_head quantile.")
         done = rows_done(options.OUTPUT, {**made_of(options, files), "weights": scorer.weights})
-        judge = Judge(scorer.score, options.aggregate)
-        right: dict[str, float] = {}
-        solutions = 0
-        with ExitStack() as stack:
-            output = stack.enter_context(options.OUTPUT.open("a", encoding="utf-8"))
-            bar = stack.enter_context(tqdm(total=len(rows), initial=done, desc="questions", disable=None))
-            for place, question, row in islice(rows, done, None):
-                found = search(question, generator, judge, options)
-                judge.known.clear()
-                solutions += len(found)
-                for kept in written(question, row, found, options.keep):
-                    write_row(output, {"place": place, **kept})
-                output.flush()
-                for name, value in counted(found, row.get("answer")).items():
-                    right[name] = right.get(name, 0) + value
-                bar.update()
-        asked = len(rows) - done
-        print(f"{count_of(asked, 'question')}, {solutions / max(asked, 1):.2f} solutions each: {options.OUTPUT}")
-        if of := right.pop("with an answer", 0):
-            print(", ".join(f"{name} {count / of:.3f}" for name, count in right.items()) + " answered rightly")
+        print(carry_out(rows[done:], done, generator, scorer, options))
+
+
+def carry_out(
+    rows: list[tuple[str, str, dict]], done: int, generator: Generator, scorer: Scorer, options: argparse.Namespace
+) -> str:
+    """Returns what was found, in words."""
+    judge = Judge(scorer.score_each, options.aggregate)
+    right: dict[str, float] = {}
+    solutions = 0
+    rejects = rejects_of(options.OUTPUT)
+    with ExitStack() as stack:
+        output, rejected = (stack.enter_context(file.open("a", encoding="utf-8")) for file in (options.OUTPUT, rejects))
+        bar = stack.enter_context(tqdm(total=done + len(rows), initial=done, desc="questions", disable=None))
+        for place, question, row in rows:
+            found = search(question, generator, judge, options)
+            judge.known.clear()
+            solutions += len(found)
+            kept = written(question, row, found, options.keep)
+            file = rejected if "error" in kept else output
+            write_row(file, {"place": place, **kept})
+            file.flush()
+            for name, value in counted(found, row.get("answer")).items():
+                right[name] = right.get(name, 0) + value
+            bar.update()
+    before = f", after {done:,} that were there" if done else ""
+    each = solutions / max(len(rows), 1)
+    lines = [f"{count_of(len(rows), 'question')}{before}, {each:.2f} solutions each: {options.OUTPUT}"]
+    with rejects.open("rb") as file_of_rejects:
+        count = sum(1 for _ in file_of_rejects)
+    if count:
+        lines.append(f"{count_of(count, 'question')} without a row there: {rejects} says why")
+    else:
+        rejects.unlink()
+    if why := judge.without_scores:
+        lines.append(f"{count_of(len(why), 'solution')} could not be scored, and left out; the first: {why[0]}")
+    if of := right.pop("with an answer", 0):
+        lines.append(", ".join(f"{name} {count / of:.3f}" for name, count in right.items()) + " answered rightly")
+    return "\n".join(lines)
 
 
 def _parser() -> ArgumentParser:
@@ -140,24 +160,22 @@ def search(question: str, generator: Generator, judge: Judge, options: argparse.
     return TREES[options.strategy](question, generator, judge, options.n, options.width, options.lookahead)
 
 
-def written(question: str, row: dict, found: Found, keep: str) -> Iterator[dict[str, Any]]:
-    """One row for each question, so that a broken run knows where it was; an empty one where nothing was found."""
+def written(question: str, row: dict, found: Found, keep: str) -> dict[str, Any]:
+    """The row of a question, or why there is none."""
     if not found:
-        yield {"question": question, "error": "the generator ended no solution"}
-    elif keep == "candidates":
-        yield {"question": question, "candidates": [candidate(one, value, row["answer"]) for one, value in found]}
-    elif keep == "pairs":
-        (best, high), (worst, low) = found[0], found[-1]
-        if high == low:
-            yield {"question": question, "error": "all solutions are equally good, so there is no pair"}
-        else:
-            answers = ["\n".join(best), "\n".join(worst)]
-            yield {"src": [prompt_of(question)], "tgt": [], "response": answers, "sort": [1, 0], "margin": high - low}
-    elif keep == "groups":
-        yield group(question, found)
-    else:
-        steps, value = found[0 if keep == "best" else -1]
-        yield {"prompt": prompt_of(question), "response": "\n".join(steps), "steps": list(steps), "value": value}
+        return {"question": question, "error": "the generator ended no solution that can be scored"}
+    if keep == "candidates":
+        return {"question": question, "candidates": [candidate(one, value, row["answer"]) for one, value in found]}
+    if keep == "groups":
+        return group(question, found)
+    (best, high), (worst, low) = found[0], found[-1]
+    if keep == "pairs" and high == low:
+        return {"question": question, "error": "all solutions are equally good, so there is no pair"}
+    if keep == "pairs":
+        answers = ["\n".join(best), "\n".join(worst)]
+        return {"src": [prompt_of(question)], "tgt": [], "response": answers, "sort": [1, 0], "margin": high - low}
+    steps, value = found[0 if keep == "best" else -1]
+    return {"prompt": prompt_of(question), "response": "\n".join(steps), "steps": list(steps), "value": value}
 
 
 def prompt_of(question: str) -> str:

@@ -13,7 +13,8 @@ from llm.scoring.scores import Scores
 from llm.search.generator import Generator
 
 Solution = tuple[str, ...]
-ScoreAll = Callable[[list[dict]], list[Scores]]
+Found = list[tuple[Solution, float]]
+ScoreAll = Callable[[list[dict]], list[Scores | str]]  # a text says why a solution has no scores
 MOST_STEPS = 64  # of a solution that a generator does not end
 
 
@@ -23,44 +24,48 @@ class Judge:
 
     score: ScoreAll
     aggregate: str = "min"
-    known: dict[tuple[str, Solution], Scores] = field(default_factory=dict)
+    known: dict[tuple[str, Solution], Scores | str] = field(default_factory=dict)
+    without_scores: list[str] = field(default_factory=list)  # why, of each solution that has none
 
-    def values(self, question: str, solutions: Sequence[Solution]) -> list[float]:
+    def values(self, question: str, solutions: Sequence[Solution]) -> list[float | None]:
+        """None for a solution that cannot be scored: it is blank, or too long for the reward model."""
         new = [one for one in dict.fromkeys(solutions) if (question, one) not in self.known]
         found = self.score([{"question": question, "steps": list(one)} for one in new]) if new else []
         self.known |= {(question, one): scores for one, scores in zip(new, found, strict=True)}
-        return [getattr(self.known[question, one], self.aggregate) for one in solutions]
+        self.without_scores += [scores for scores in found if isinstance(scores, str)]
+        of_each = (self.known[question, one] for one in solutions)
+        return [None if isinstance(scores, str) else getattr(scores, self.aggregate) for scores in of_each]
+
+    def ranked(self, question: str, solutions: Sequence[Solution]) -> Found:
+        return _sorted(zip(solutions, self.values(question, solutions), strict=True))
 
     def lower_end(self, question: str, solution: Solution) -> float:
         """Of the interval of its value, for a solution that was scored by a model with a quantile head."""
-        return getattr(self.known[question, solution].low, self.aggregate)
+        scores = self.known[question, solution]
+        assert isinstance(scores, Scores)
+        return getattr(scores.low, self.aggregate)
 
 
-def best_of_n(question: str, generator: Generator, judge: Judge, n: int) -> list[tuple[Solution, float]]:
+def best_of_n(question: str, generator: Generator, judge: Judge, n: int) -> Found:
     """n solutions with their values, the best first; equal ones are listed as often as they came."""
-    solutions = [tuple(steps) for steps in generator.complete(question, (), n)]
-    return _sorted(zip(solutions, judge.values(question, solutions), strict=True))
+    return judge.ranked(question, [tuple(steps) for steps in generator.complete(question, (), n)])
 
 
-def until_sure(
-    question: str, generator: Generator, judge: Judge, n: int, enough: float, at_a_time: int
-) -> list[tuple[Solution, float]]:
+def until_sure(question: str, generator: Generator, judge: Judge, n: int, enough: float, at_a_time: int) -> Found:
     """As many of n solutions as are needed: `at_a_time` more, until the lower end of the best one's interval is at
     least `enough`."""
     solutions: list[Solution] = []
-    ranked: list[tuple[Solution, float]] = []
+    ranked: Found = []
     for first in range(0, n, at_a_time):
         more = generator.complete(question, (), min(at_a_time, n - first), first)
         solutions += [tuple(steps) for steps in more]
-        ranked = _sorted(zip(solutions, judge.values(question, solutions), strict=True))
+        ranked = judge.ranked(question, solutions)
         if ranked and judge.lower_end(question, ranked[0][0]) >= enough:
             break
     return ranked
 
 
-def beam(
-    question: str, generator: Generator, judge: Judge, n: int, width: int, lookahead: int = 0
-) -> list[tuple[Solution, float]]:
+def beam(question: str, generator: Generator, judge: Judge, n: int, width: int, lookahead: int = 0) -> Found:
     """The `width` best beginnings are kept, each continued in n // width ways, until `width` solutions have ended. With
     lookahead a beginning is worth what it is after so many further steps."""
     begun: list[Solution] = [()]
@@ -71,13 +76,10 @@ def beam(
         if len(ended) >= width or not candidates:
             break
         begun = [one for one, _ in _sorted(_worth(question, generator, judge, candidates, lookahead))[:width]]
-    ended = list(dict.fromkeys(ended))
-    return _sorted(zip(ended, judge.values(question, ended), strict=True))
+    return judge.ranked(question, list(dict.fromkeys(ended)))
 
 
-def dvts(
-    question: str, generator: Generator, judge: Judge, n: int, width: int, lookahead: int = 0
-) -> list[tuple[Solution, float]]:
+def dvts(question: str, generator: Generator, judge: Judge, n: int, width: int, lookahead: int = 0) -> Found:
     """Diverse verifier tree search: `width` subtrees that begin with different steps, where there are so many; each
     goes on with its own best step alone."""
     first, ended = _continued(question, generator, [()], n)
@@ -89,8 +91,7 @@ def dvts(
             ended += finished
             values = _sorted(_worth(question, generator, judge, candidates, lookahead))
             begun = values[0][0] if values and not finished else None
-    ended = list(dict.fromkeys(ended))
-    return _sorted(zip(ended, judge.values(question, ended), strict=True))
+    return judge.ranked(question, list(dict.fromkeys(ended)))
 
 
 def _continued(
@@ -107,7 +108,7 @@ def _continued(
 
 def _worth(
     question: str, generator: Generator, judge: Judge, candidates: list[Solution], lookahead: int
-) -> list[tuple[Solution, float]]:
+) -> list[tuple[Solution, float | None]]:
     ahead = candidates
     if lookahead:
         rests = (generator.complete(question, one, 1)[0][:lookahead] for one in candidates)
@@ -115,8 +116,9 @@ def _worth(
     return list(zip(candidates, judge.values(question, ahead), strict=True))
 
 
-def _sorted(solutions: Iterable[tuple[Solution, float]]) -> list[tuple[Solution, float]]:
-    return sorted(solutions, key=lambda pair: -pair[1])
+def _sorted(solutions: Iterable[tuple[Solution, float | None]]) -> Found:
+    """The best first, without those that have no value."""
+    return sorted(((one, value) for one, value in solutions if value is not None), key=lambda pair: -pair[1])
 
 
 TREES = {"beam": beam, "dvts": dvts}

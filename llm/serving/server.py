@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
 from llm.core.text.encoding import Sequence
+from llm.core.text.end_mark import without_end_mark
 from llm.scoring.scorer import Scorer
 from llm.scoring.scores import AGGREGATES, Scores
 from llm.scoring.solutions import solutions_of
@@ -79,6 +81,9 @@ class Service:
     def one_number(self, scores: Scores) -> float:
         return getattr(scores, self.aggregate) if scores.of_steps else scores.reward
 
+    def gives_probabilities(self) -> bool:
+        return self.scorer.convention.of_steps and self.aggregate != "sum_of_log_odds"
+
     def close(self) -> None:
         self.batcher.close()
         self.encoding.shutdown()
@@ -112,11 +117,15 @@ def _add_scores(app: FastAPI, service: Service) -> None:
 
     @app.post("/get_reward")
     async def get_reward(request: schema.RewardRequest) -> schema.RewardResponse:
-        """One reward for each text, as OpenRLHF's remote reward call expects it."""
+        """One reward for each text, as OpenRLHF's remote reward call expects it; 0 for a response without text, where
+        rewards are probabilities."""
         solutions = _of_queries(request)
-        scores = await service.scores_of(solutions, request.split_steps or "blank_line")
-        rewards = [service.one_number(one) for one in scores]
-        logs = {name: [getattr(one, name) for one in scores] for name in ("min", "last")}
+        is_asked = [bool(one["solution"].strip()) or not service.gives_probabilities() for one in solutions]
+        asked = list(compress(solutions, is_asked))
+        found = iter(await service.scores_of(asked, request.split_steps or "blank_line") if asked else [])
+        scores = [next(found) if one else None for one in is_asked]
+        rewards = [0.0 if one is None else service.one_number(one) for one in scores]
+        logs = {name: [0.0 if one is None else getattr(one, name) for one in scores] for name in ("min", "last")}
         return schema.RewardResponse(rewards=rewards, scores=rewards, extra_logs=logs)
 
     @app.post("/v1/score")
@@ -142,7 +151,7 @@ def _of_queries(request: schema.RewardRequest) -> list[dict[str, Any]]:
     if wrong:
         raise Refused(UNREADABLE, f"query {wrong[0]} does not begin with its prompt")
     pairs = zip(request.query, prompts, strict=True)
-    return [{"question": prompt, "solution": query[len(prompt) :]} for query, prompt in pairs]
+    return [{"question": prompt, "solution": without_end_mark(query[len(prompt) :])} for query, prompt in pairs]
 
 
 def _add_state(app: FastAPI, service: Service) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 
@@ -12,6 +13,7 @@ from llm.alignment.rm.flashmask.run_reward import main as train
 from llm.evaluation import audits, processbench, steps
 from llm.evaluation.audit import main
 from llm.evaluation.suite import Item
+from llm.scoring.scorer import Scorer
 from llm.scoring.scores import Scores
 from llm.scoring.solutions import solutions_of
 from tests.factories import data_of, read_lines, write_config
@@ -100,6 +102,16 @@ def test_writings_that_change_verdicts(items):
     assert found["line breaks as blanks"]["verdicts"] is None  # there are none
 
 
+def test_solutions_that_another_writing_makes_too_long_are_counted(items):
+    def score(records):
+        return [None if len(one.steps) > 8 else Scores(np.array([-1.0] * len(one.steps))) for one in records]
+
+    judged = [(item, [Scores(np.array([1.0] * len(item.truth)))]) for item in items]
+    found = audits.sensitivity(judged, score, 0.5)["numbered steps"]
+    assert found["too long"] == sum(len(item.truth) > 8 for item in items) > 0
+    assert found["verdicts"] == found["steps"] == 1.0
+
+
 def test_flipped_labels_are_the_suspects(items):
     sure = [(item, [Scores(np.array([8.0 * label - 4 for label in item.truth]))]) for item in items]
     assert audits.suspects(sure, steps.labels) == []
@@ -128,9 +140,23 @@ def test_right_answer_wrong_process(tmp_path):
 def test_the_command(tiny, tmp_path, capsys):
     common = {"max_steps": 2, "save_strategy": "no", "evaluation_strategy": "no", "max_seq_len": 512}
     train(write_config(tmp_path / "run", **data_of(tiny), **common))
-    words = ["steps", str(tmp_path / "run/out"), str(tiny / "dev.jsonl"), "--output", str(tmp_path / "audit")]
+    rows = [*read_lines(tiny / "dev.jsonl"), _longest(Scorer.load(tmp_path / "run/out"))]
+    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["steps", str(tmp_path / "run/out"), str(tmp_path / "data.jsonl"), "--output", str(tmp_path / "audit")]
     main([*words, "--confident", "0.5"])
     found = json.loads((tmp_path / "audit/audit.json").read_text())
     assert found["suspects"] == len(read_lines(tmp_path / "audit/suspects.jsonl"))
     assert set(found["explained"]) == set(audits.PROPERTIES) and set(found["sensitivity"]) == set(audits.WRITINGS)
-    assert "written in another way" in capsys.readouterr().out
+    screen = capsys.readouterr().out
+    assert "written in another way" in screen
+    assert "numbered steps: 1 solution too long when written so, and left out" in screen
+
+
+def _longest(scorer: Scorer) -> dict:
+    """A record that is as long as the model reads."""
+    for count in range(512, 0, -1):
+        (solution,) = solutions_of({"question": "q", "steps": ["a"] * count}, "here")
+        with contextlib.suppress(ValueError):
+            scorer.convention.encode(solution)
+            return {"src": ["q"], "tgt": [], "responses": ["a"] * count, "labels": ["+"] * count}
+    raise AssertionError("no solution fits")

@@ -50,7 +50,7 @@ def test_given_scores_side_by_side_and_as_a_page(data, tmp_path, capsys):
     assert models["bad"]["results"]["average"]["f1"] == 0.0
     assert (models["good"]["without_scores"], models["bad"]["without_scores"]) == (0, 1)
     screen = capsys.readouterr().out
-    assert "bad: 1 row could not be scored" in screen and "side by side" in screen
+    assert "bad: 1 row could not be scored, and counted as judged wrongly" in screen and "side by side" in screen
     page = (tmp_path / "out/report.html").read_text()
     assert "<td>good, threshold 0.5</td><td>1.000</td>" in page and "reliability" in page
 
@@ -69,12 +69,22 @@ def test_given_scores_side_by_side_and_as_a_page(data, tmp_path, capsys):
             [{"scores": {"reward": reward}} for reward in (10**400, True, "7")],
             ["reward is 1000", "reward is true", "It is a finite number"],
         ),
+        (
+            [{"steps": steps, "scores": [1, 1]} for steps in (["a", "other"], ["a ", "b"], ["a", "b"])],
+            ["given.jsonl:1: these are scores of other steps than those of"],
+        ),
     ],
 )
 def test_scores_that_do_not_fit_are_all_named(data, tmp_path, capsys, rows, parts):
     given = write(tmp_path / "given.jsonl", rows)
     message = refusal(capsys, "processbench", data, "--scores", given, "--output", tmp_path / "out")
     assert all(part in message for part in parts), message
+
+
+def test_given_scores_are_read_before_a_model_scores(data, tmp_path, capsys):
+    words = ["processbench", tmp_path / "no model", data, "--scores", tmp_path / "missing.jsonl"]
+    message = refusal(capsys, *words, "--output", tmp_path / "out")
+    assert "missing.jsonl" in message and "no model" not in message and "rows of scores" not in message
 
 
 @pytest.mark.parametrize(
@@ -112,6 +122,7 @@ def test_what_is_refused(data, tmp_path, capsys):
     out = ["--output", tmp_path / "out"]
     assert "give SUITE MODEL DATA" in refusal(capsys, "processbench", data, *out)
     assert "no threshold" in refusal(capsys, "best-of-n", data, "--scores", data, "--fit_threshold", data, *out)
+    assert "--fit_threshold" in refusal(capsys, "processbench", data, "--scores", data, "--fit_scores", data, *out)
     assert "nothere" in refusal(capsys, "processbench", tmp_path / "nothere", data, *out)
     assert "given twice" in refusal(capsys, "processbench", data, *["--scores", data] * 2, *out)
     for value in ("nan", "-0.1", "1.1"):

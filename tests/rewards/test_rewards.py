@@ -6,11 +6,14 @@ import json
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import uvicorn
 
 from llm.alignment.rm.flashmask.run_reward import main as train
+from llm.core.paths import REPOSITORY
 from llm.rewards import judges, openrlhf_reward, rewards, verl_reward
 from llm.rewards.credit import min_form
 from llm.scoring.scorer import Scorer
@@ -84,10 +87,25 @@ def test_as_trainers_call_them(model, server, monkeypatch):
     )
     alone = [verl_reward.compute_score("x", text, "5", info) for text, info in zip(texts, infos, strict=True)]
     assert [one["score"] for one in several] == pytest.approx([one["score"] for one in alone], abs=1e-5)
-    assert several[0]["score"] == min(several[0]["steps"]) and several[2]["score"] == 0
-    queries = [row["prompt"] + row["response"] for row in ROLLOUTS]
-    found = openrlhf_reward.reward_func(queries, [row["prompt"] for row in ROLLOUTS], None)
-    assert [float(one) for one in found["rewards"]] == pytest.approx([one["score"] for one in alone], abs=1e-5)
+    steps = json.loads(several[0]["steps"])
+    assert several[0]["score"] == min(steps) and several[2]["score"] == 0
+    assert json.loads(several[0]["credits"]) == pytest.approx(min_form(steps))
+    for name in several[0]:  # as verl collects them
+        assert np.array([one[name] for one in several]).shape == (3,)
+    prompts = [row["prompt"] for row in ROLLOUTS]
+    expected = pytest.approx([one["score"] for one in alone], abs=1e-5)
+    for end in ("", "</s>", "<|im_end|>\n"):
+        queries = [row["prompt"] + row["response"] + end for row in ROLLOUTS]
+        found = openrlhf_reward.reward_func(queries, prompts, labels=None)
+        assert [float(one) for one in found["rewards"]] == expected
+    with monkeypatch.context() as of_labels:
+        of_labels.setenv(openrlhf_reward.QUESTION, "label")
+        written = [f"<|user|>{prompt}<|assistant|>" for prompt in prompts]
+        queries = [prompt + row["response"] for prompt, row in zip(written, ROLLOUTS, strict=True)]
+        found = openrlhf_reward.reward_func(queries, written, prompts)
+        assert [float(one) for one in found["rewards"]] == expected
+        with pytest.raises(ValueError, match="a label is no question"):
+            openrlhf_reward.reward_func(queries, written, None)
     with pytest.raises(ValueError, match="does not begin with its prompt"):
         openrlhf_reward.reward_func(["other"], ["q"], None)
     monkeypatch.setenv(judges.TOKEN, "wrong")
@@ -96,12 +114,35 @@ def test_as_trainers_call_them(model, server, monkeypatch):
 
 
 @pytest.mark.runs
-def test_the_clients_need_the_standard_library_alone():
-    code = "import sys; import llm.rewards.verl_reward, llm.rewards.openrlhf_reward; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert not {"numpy", "paddle", "paddlenlp", "tqdm"} & set(loaded)
+def test_from_several_threads_the_model_is_loaded_once_and_asked_by_one_at_a_time(model, monkeypatch):
+    monkeypatch.setattr(judges, "_loaded", {})
+    loaded, load = [], Scorer.load
+    monkeypatch.setattr(Scorer, "load", lambda folder: loaded.append(folder) or load(folder))
+    judge, asked = judges.InProcess(model), ["2 + 3 = 5\n\nThe answer is: 5", "2 + 3 = 6"]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda one: judge(["What is 2 + 3?"], [asked[one % 2]]), range(8)))
+    assert loaded == [model]
+    expected = [scores for one in asked for scores in judge(["What is 2 + 3?"], [one])]
+    for number, (scores,) in enumerate(found):
+        assert scores == pytest.approx(expected[number % 2], abs=1e-6)
+
+
+LOAD_BY_PATH = """
+import importlib.util, sys
+for path in sys.argv[1:]:
+    spec = importlib.util.spec_from_file_location("custom", path)
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+print(*sys.modules)
+"""
+
+
+@pytest.mark.runs
+def test_the_clients_are_loaded_by_path_and_need_the_standard_library_alone(tmp_path):
+    files = [one.__file__ for one in (verl_reward, openrlhf_reward)]
+    environment = {"PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-S", "-c", LOAD_BY_PATH, *files]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert not {"numpy", "paddle", "paddlenlp", "tqdm"} & set(done.stdout.split())
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,17 @@ def test_best_of_n_is_sorted_and_no_solution_is_scored_twice():
     assert len(asked) == 10
 
 
+@pytest.mark.parametrize("search", [best_of_n, lambda *a: beam(*a, width=3), lambda *a: dvts(*a, width=3)])
+def test_what_cannot_be_scored_is_left_out(search):
+    """Beginnings and solutions with a 3 are too long for the reward model."""
+    score = scores_of(lambda steps: float(steps[-1]))
+    judge = Judge(lambda some: ["too long" if "3" in one["steps"] else score([one])[0] for one in some])
+    found = search("q", Digits(), judge, 12)
+    assert found and all("3" not in solution for solution, _ in found)
+    assert set(judge.without_scores) == {"too long"}
+    assert search("q", Digits(), Judge(lambda some: ["too long"] * len(some)), 12) == []
+
+
 def with_intervals(width):
     """The last digit is the score, and how unsure the judge is depends on it."""
 

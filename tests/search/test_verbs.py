@@ -9,12 +9,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from llm.alignment.rm.flashmask.run_reward import main as train
-from llm.core.records.comparisons import parse_comparison
+from llm.core.records.comparisons import Comparison, parse_comparison
 from llm.core.records.records import read_records
 from llm.core.text.answers import AnswerEncoder
 from llm.core.text.load_tokenizer import load_tokenizer
 from llm.data.generate_arithmetic import problems
 from llm.evaluation.evaluate import main as evaluate
+from llm.scoring.result_file import rejects_of
 from llm.search import arithmetic, label, search
 from llm.search.openai_server import ServerGenerator
 from tests.factories import data_of, read_lines, write_config
@@ -46,16 +47,70 @@ def test_what_search_keeps(model, tmp_path, capsys):
         search.main([model, questions, str(tmp_path / keep), *WORDS, "--n", "6", "--keep", keep])
         found[keep] = read_lines(tmp_path / keep)
     assert "chosen" in capsys.readouterr().out
-    for best, worst, pair, several, group in zip(*found.values(), strict=True):
-        assert best["value"] >= worst["value"] and len(several["candidates"]) == 6
-        assert "error" in pair or pair["response"] == [best["response"], worst["response"]]
-        assert "error" in group or parse_comparison(group, "").answers[0] == best["response"]
-    kept = [parse_comparison(row, "") for row in (*found["pairs"], *found["groups"]) if "error" not in row]
+    by_place = {keep: {row["place"]: row for row in rows} for keep, rows in found.items()}
+    for place, best in by_place["best"].items():
+        assert best["value"] >= by_place["worst"][place]["value"]
+        assert len(by_place["candidates"][place]["candidates"]) == 6
+    for place, pair in by_place["pairs"].items():
+        assert pair["response"] == [by_place[keep][place]["response"] for keep in ("best", "worst")]
+    for place, group in by_place["groups"].items():
+        assert parse_comparison(group, "").answers[0] == by_place["best"][place]["response"]
+    kept = [parse_comparison(row, "") for row in (*found["pairs"], *found["groups"])]
     assert kept
     encoder = AnswerEncoder(load_tokenizer(model), 512, 512, False)
     assert all(encoder.encode_pair(pair) for one in kept for pair in one.pairs()) and not encoder.counts.open_prompts
     evaluate(["best-of-n", model, str(tmp_path / "candidates"), "--output", str(tmp_path / "out")])
     assert len(read_lines(tmp_path / "out/out.scores.jsonl")) == 5
+
+
+@pytest.mark.runs
+def test_every_row_is_a_record_and_questions_without_one_are_in_the_rejects(model, tmp_path, capsys, monkeypatch):
+    """To two questions all solutions are the same; a search that was broken off goes on in both files."""
+
+    class Writes(arithmetic.ArithmeticGenerator):
+        def complete(self, question, steps, count, first=0):
+            is_same = question in [row["question"] for row in QUESTIONS[1:4:2]]
+            return super().complete(question, steps, 1) * count if is_same else super().complete(question, steps, count)
+
+    monkeypatch.setattr(search, "generator_of", lambda options, asked: generator_with(Writes, asked))
+    questions, output = write(tmp_path / "q.jsonl", QUESTIONS), tmp_path / "pairs.jsonl"
+    words = [model, questions, str(output), *WORDS, "--n", "3", "--keep", "pairs"]
+    search.main(words)
+    rejects = rejects_of(output)
+    files = {file: file.read_text() for file in (output, rejects)}
+    rows, rejected = read_lines(output), read_lines(rejects)
+    assert sorted(row["place"] for row in (*rows, *rejected)) == [f"{questions}:{n}" for n in range(1, 6)]
+    assert all(isinstance(parse_comparison(row, ""), Comparison) for row in rows)
+    assert f"2 questions without a row there: {rejects} says why" in capsys.readouterr().out
+    assert len(rejected) == 2 and all("equally good" in row["error"] for row in rejected)
+    for cut in (output, rejects):  # in the row of the third and of the fourth question
+        for file, text in files.items():
+            first, second, *_ = text.splitlines(keepends=True)
+            file.write_text(first + second[:7] if file == cut else first if cut == output else first + second)
+        search.main(words)
+        assert {one: one.read_text() for one in files} == files
+    output.unlink()
+    search.main([*words[:-1], "best"])
+    assert len(read_lines(output)) == 5 and not rejects.exists()
+
+
+@pytest.mark.runs
+def test_solutions_that_cannot_be_scored_are_left_out_and_counted(model, tmp_path, capsys, monkeypatch):
+    class Writes(arithmetic.ArithmeticGenerator):
+        def complete(self, question, steps, count, first=0):
+            return [[], ["word " * 2000], *super().complete(question, steps, count - 2, first)]
+
+    monkeypatch.setattr(
+        search, "generator_of", lambda options, asked: Writes(arithmetic.for_questions(asked, 0.2, 0).problems)
+    )
+    questions, output = write(tmp_path / "q.jsonl", QUESTIONS), tmp_path / "all.jsonl"
+    search.main([model, questions, str(output), *WORDS, "--n", "5", "--keep", "candidates"])
+    assert [len(row["candidates"]) for row in read_lines(output)] == [3] * 5
+    assert "10 solutions could not be scored, and left out; the first: " in capsys.readouterr().out
+
+
+def generator_with(kind, questions):
+    return kind(arithmetic.for_questions(questions, 0.3, 0).problems, 0.3)
 
 
 def test_votes_count_answers_that_are_the_same():

@@ -121,6 +121,9 @@ def test_rewards_and_scores_in_the_forms_of_others(server, expected):
     sent = {"query": [solution["question"] + text], "prompts": [solution["question"]], "labels": ["x"]}
     answer = server.post("/get_reward", sent).json()
     assert answer["rewards"] == [pytest.approx(scores.min, abs=1e-5)] and answer["extra_logs"]["last"]
+    ended = [solution["question"] + rest for rest in (f"{text}<|im_end|>", " \n</s>")]
+    answer = server.post("/get_reward", {"query": ended, "prompts": [solution["question"]] * 2}).json()
+    assert answer["rewards"] == [pytest.approx(scores.min, abs=1e-5), 0]
     answer = server.post("/v1/score", {"model": "m", "text_1": solution["question"], "text_2": [text, "5"]}).json()
     assert answer["data"][0]["score"] == pytest.approx(scores.min, abs=1e-5)
     assert [one["index"] for one in answer["data"]] == [0, 1]
