@@ -9,7 +9,7 @@ are checked, too. With a configuration of a training, whose settings may all be 
 of it, without building the model: settings, output_dir, model folder, tokenizer, both data sets, rows, updates and
 memory, with all problems at once.
 
---task TASK     what the data is for: reward or sft. If it is not given, the configuration or the first record says so
+--task TASK     what the data is for: reward, sft or dpo; without it, the configuration or the first record says so
 
 --against DEV   questions that DATA and DEV share, or nearly share
 --fix OUT       write the records without findings to OUT (.jsonl or .jsonl.gz), as they are written in DATA

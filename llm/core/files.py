@@ -53,6 +53,14 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
+def open_to_readers(folder: Path) -> None:
+    """safetensors writes files that nobody else may read. They get what the folder's permissions give."""
+    mode = folder.stat().st_mode & 0o666
+    for path in files_in(folder):
+        if path.suffix == ".safetensors":
+            path.chmod(mode)
+
+
 def flush_folder(folder: Path) -> None:
     """To the disk: the content of all files in it, whoever wrote them on this machine, and all names."""
     with ThreadPoolExecutor(FLUSHED_AT_ONCE) as pool:

@@ -9,6 +9,14 @@ import urllib.request
 from typing import Any
 
 
+class Refused(ValueError):
+    """The server's answer is an error."""
+
+    def __init__(self, url: str, status: int, text: str):
+        super().__init__(f"{url} answers {status}: {text}")
+        self.status = status
+
+
 def post(url: str, body: dict[str, Any], token: str | None, seconds: float, wanted: str, what: str) -> list[dict]:
     """The objects in the `wanted` field of the answer; ValueError with the URL where the server refuses, or gives no
     `what`."""
@@ -18,7 +26,7 @@ def post(url: str, body: dict[str, Any], token: str | None, seconds: float, want
         with urllib.request.urlopen(request, timeout=seconds) as answer:
             return _objects_in(json.load(answer), wanted)
     except urllib.error.HTTPError as error:
-        raise ValueError(f"{url} answers {error.code}: {error.read(500).decode(errors='replace')}") from None
+        raise Refused(url, error.code, error.read(500).decode(errors="replace")) from None
     except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
         raise ValueError(f"{url} gave no {what}: {error}") from None
 

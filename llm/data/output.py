@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
+OTHER_KINDS = (".zst", ".parquet", ".arrow", ".csv", ".tsv", ".zip", ".bz2", ".xz")  # that are not written
 LINES_AT_ONCE = 512  # a call for each line would take longer than making it, above all for gzip
 TOO_FULL = {
     errno.ENOSPC: "the disk is full",
@@ -108,6 +109,8 @@ def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path], overwrite: bo
 def _problem_of(path: Path, inputs: Sequence[Path], overwrite: bool) -> str:
     if path.is_dir():
         return f"{path} is a folder; name the file to write."
+    if path.suffix.lower() in OTHER_KINDS:
+        return f"{path} would hold JSON Lines under the name of another kind of file; give a .jsonl or .jsonl.gz."
     above = next(parent for parent in path.absolute().parents if parent.exists())
     if not above.is_dir():
         return f"{path} cannot be written: {above} is a file, not a folder; give another name."

@@ -5,7 +5,8 @@ candidate has steps (a list) or solution (a text), `correct` (true or false), an
 
 For N = 1, 2, 4, ... up to the candidates that every question has: best-of-N by each aggregate, majority vote, vote
 weighted by each aggregate, and the oracle, which is right where any candidate is. With fewer than all candidates, each
-figure is the mean over random subsets, the same for every way of choosing. Equal candidates are chosen by equal chance.
+figure is the mean over all subsets, or over 64 random ones where there are more, the same for every way of choosing.
+Equal candidates are chosen by equal chance.
 The intervals are the middle 95 % of resampled questions.
 """
 
@@ -15,6 +16,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +115,7 @@ def _of_size(questions: list[Question], size: int, has_answers: bool) -> dict[st
     of_questions: dict[str, list[float]] = {}
     for question in questions:
         count = len(question.correct)
-        draws = 1 if size == count else SUBSETS
-        subsets = [random.permutation(count)[:size] for _ in range(draws)]
+        subsets = _subsets(count, size, random)
         for way, choose in ways_of(question, has_answers).items():
             of_questions.setdefault(way, []).append(float(np.mean([choose(subset) for subset in subsets])))
         of_questions.setdefault("oracle", []).append(pass_at(count, int(question.correct.sum()), size))
@@ -122,8 +123,14 @@ def _of_size(questions: list[Question], size: int, has_answers: bool) -> dict[st
     return {way: _interval(np.array(values), resampled) for way, values in of_questions.items()}
 
 
+def _subsets(count: int, size: int, random: np.random.Generator) -> list[np.ndarray]:
+    if math.comb(count, size) <= SUBSETS:
+        return [np.array(some) for some in combinations(range(count), size)]
+    return [random.permutation(count)[:size] for _ in range(SUBSETS)]
+
+
 def ways_of(question: Question, has_answers: bool) -> dict[str, Choose]:
-    ways: dict[str, Choose] = {"random (pass@1)": lambda some: float(question.correct[some].mean())}
+    ways: dict[str, Choose] = {"random (pass@1)": lambda some: float(question.correct.mean())}
     if has_answers:
         ways["majority vote"] = lambda some: voted(question, some, np.ones(len(some)))
     ways |= {f"best by {name}": partial(_best, question, question.values[name]) for name in AGGREGATES}

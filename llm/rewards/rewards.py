@@ -66,6 +66,12 @@ def _checked(place: str, value: object) -> dict:
     tokens = value.get("tokens", [])
     if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
         raise ValueError(f"{place}: tokens are {excerpt(tokens)}. They are the texts of the response's tokens.")
+    text = "".join(tokens)
+    if tokens and not text.startswith(value["response"]):  # more may follow: the mark that ends it
+        raise ValueError(
+            f"{place}: the tokens together are {excerpt(text)}, and the response is {excerpt(value['response'])}. Give "
+            "the text that each token adds to it."
+        )
     return value
 
 

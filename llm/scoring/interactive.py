@@ -18,23 +18,29 @@ DOUBTFUL, LIKELY = 0.4, 0.6
 
 
 def talk(scorer: Scorer, threshold: float, ask: Callable[[str], str] = input) -> None:
-    """Until the end of the input, or a blank question."""
+    """Until the end of the input, or a blank question. What ends the input also ends the steps before it."""
     print("A question, then its steps, each on a line of its own; a blank line ends the steps, a blank question all.")
     in_colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    while question := _asked("question> ", ask):
+        steps: list[str] = []
+        while step := _asked(f"step {len(steps) + 1}> ", ask):
+            steps.append(step)
+        try:
+            (solution,) = solutions_of({"question": question, "steps": steps}, "this solution")
+            (scores,) = scorer.score_records([solution])
+        except ValueError as error:
+            print(error)
+            continue
+        print("\n".join(lines_of(scores, steps, threshold, in_colour)))
+
+
+def _asked(prompt: str, ask: Callable[[str], str]) -> str:
+    """A line without the white space around it; nothing at the end of the input."""
     try:
-        while question := ask("question> ").strip():
-            steps: list[str] = []
-            while step := ask(f"step {len(steps) + 1}> ").strip():
-                steps.append(step)
-            try:
-                (solution,) = solutions_of({"question": question, "steps": steps}, "this solution")
-                (scores,) = scorer.score_records([solution])
-            except ValueError as error:
-                print(error)
-                continue
-            print("\n".join(lines_of(scores, steps, threshold, in_colour)))
+        return ask(prompt if sys.stdin.isatty() else "").strip()
     except EOFError:
         print()
+        return ""
 
 
 def lines_of(scores: Scores, steps: list[str], threshold: float, in_colour: bool) -> list[str]:

@@ -40,9 +40,7 @@ def load_published(
     _check_folder(folder)
     name = choose(folder, asked, head_tensors(folder))
     if (name == implicit.NAME) != (reference is not None):
-        raise ValueError(
-            f"convention {name}: reference is for implicit, which needs it: the model that the policy was."
-        )
+        raise ValueError(implicit.only_with_reference(name, reference))
     prepare(device)
     models = []
     for each in filter(None, (folder, reference)):

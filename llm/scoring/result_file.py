@@ -11,6 +11,7 @@ from llm.core.files import write_json
 from llm.core.strict_json import read_object
 
 SUFFIX = ".run.json"
+PACKED = (".gz", ".zst")
 REJECTS = ".rejects"  # a file next to it, of rows from which nothing was made
 
 
@@ -21,8 +22,15 @@ def rejects_of(output: Path) -> Path:
 def rows_done(output: Path, made_of: dict) -> int:
     """How many rows are in the file and in its rejects already; a line that was cut short is removed. ValueError where
     the file is of something else than `made_of`."""
+    if output.is_dir():
+        raise ValueError(f"OUTPUT: {output} is a folder; name the file to write.")
+    if output.suffix in PACKED:
+        raise ValueError(
+            f"OUTPUT: {output}: results are added to plain JSON Lines; give a name without {output.suffix}."
+        )
     record = output.with_name(output.name + SUFFIX)
-    if not output.exists():
+    begun = any(file.exists() and file.stat().st_size for file in (output, rejects_of(output)))
+    if not output.exists() or (record.is_file() and not begun):
         output.parent.mkdir(parents=True, exist_ok=True)
         write_json(record, made_of)
         rejects_of(output).unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """python -m llm score MODEL INPUT OUTPUT.jsonl: the scores of every solution in a file.
 
-INPUT is JSON Lines or a JSON list, plain or gzip. A row is a record of training data (src, responses; labels are not
-needed), a preference record (src and two answers as response), or an object with a question and its steps:
+INPUT is JSON Lines or a JSON list, plain, gzip or zstd. A row is a record of training data (src, responses; labels are
+not needed), a preference record (src and two answers as response), or an object with a question and its steps:
 
     {"question": "2 + 3 + 4?", "steps": ["2 + 3 = 5", "5 + 4 = 9"]}
     {"question": "2 + 3 + 4?", "solution": "2 + 3 = 5\\n\\n5 + 4 = 9"}        with --split_steps blank_line
@@ -53,6 +53,10 @@ def main(argv: list[str]) -> None:
     options = _parser().parse_args(argv)
     if options.interactive != (options.INPUT is None) or options.interactive != (options.OUTPUT is None):
         _parser().error("give MODEL INPUT OUTPUT, or MODEL with --interactive")
+    if options.conventions and (options.convention or options.interactive):
+        _parser().error("--conventions: scores a file by each of these; leave out --convention and --interactive")
+    if options.interactive and options.split_steps:
+        _parser().error("--interactive asks for each step by itself; leave out --split_steps")
     with plain_errors(ValueError, OSError):
         files = find_files(options.INPUT) if options.INPUT else []
         scorers = [
@@ -103,6 +107,8 @@ def add_reading_flags(parser: ArgumentParser) -> None:
 def load(options: argparse.Namespace, model: str, convention: str | None) -> Scorer:
     from llm.scoring.scorer import Scorer
 
+    if options.reference and implicit.NAME not in (convention, *(getattr(options, "conventions", None) or [])):
+        raise ValueError(f"--reference: only --convention {implicit.NAME} compares with one. Leave it out.")
     reference = options.reference if convention == implicit.NAME else None
     return Scorer.load(model, options.dtype, options.device, convention, reference, options.calibrated)
 
@@ -111,6 +117,8 @@ def _conventions(text: str) -> list[str]:
     names = text.split(",")
     if unknown := [name for name in names if name not in CHOICES]:
         raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known are {', '.join(CHOICES)}")
+    if len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(f"{text} names a convention twice")
     return names
 
 
@@ -147,7 +155,9 @@ def score_files(scorers: list[Scorer], files: list[Path], options: argparse.Name
     failed = f", {errors:,} of them with an error" if errors else ""
     lines = [f"{count_of(read, 'row')} in {time.monotonic() - start:.1f} s{before}{failed}: {options.OUTPUT}"]
     if len(scorers) > 1:
-        lines.append(f"verdicts that depend on the convention: {count_of(len(flips), 'row')} {listed(flips, FLIPS)}")
+        lines.append(
+            f"verdicts that depend on the convention: {count_of(len(flips), 'row')} {listed(flips, FLIPS)}".rstrip()
+        )
     return "\n".join(lines)
 
 

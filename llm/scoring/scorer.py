@@ -26,7 +26,7 @@ from llm.core.records.reward_records import Record
 from llm.core.text.encoding import Sequence
 from llm.scoring import calibration as calibrations
 from llm.scoring.calibration import Calibration
-from llm.scoring.conventions import own
+from llm.scoring.conventions import implicit, own
 from llm.scoring.conventions.convention import Convention, Reader
 from llm.scoring.conventions.find import is_of_this_project
 from llm.scoring.scores import Scores
@@ -67,6 +67,8 @@ class Scorer:
             for each in filter(None, (folder, reference)):
                 stack.enter_context(read_whole(Path(each)))
             if convention in (None, own.NAME) and is_of_this_project(folder):
+                if reference is not None:
+                    raise ValueError(implicit.only_with_reference(own.NAME, reference))
                 reward_format = load_format(folder)
                 from llm.scoring.model import load_own  # paddle takes seconds to import
 

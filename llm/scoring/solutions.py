@@ -25,9 +25,11 @@ FORMS = (
 )
 # What a text is split at, by the name that --split_steps takes. A step keeps what it begins with.
 SPLITS: dict[str, Callable[[str], list[str]]] = {
-    "blank_line": lambda text: re.split(r"\n[ \t]*\n", text),
-    "line": str.splitlines,
-    "step_k": lambda text: re.split(r"(?mi)^(?=[ \t*#]*step[ \t]+\d+[ \t]*[:.])", text),
+    "blank_line": lambda text: re.split(r"\n[ \t\r]*\n", text),
+    "line": lambda text: re.split(
+        r"[\r\n]", text
+    ),  # str.splitlines would cut at a form feed, what is left of \\frac, too
+    "step_k": lambda text: re.split(r"(?mi)^(?=[ \t*#]*step[ \t]+\d+[ \t]*[:.：])", text),  # noqa: RUF001
 }
 
 
@@ -44,6 +46,8 @@ def solutions_of(value: object, place: str, split: str | None = None) -> list[Re
 def _read(value: dict, place: str, split: str | None, bad: Bad) -> list[Record]:
     texts = [name for name in TEXTS if isinstance(value.get(name), str)]
     forms = {"steps": "steps" in value, "responses": "responses" in value, "response": _is_list(value, "response")}
+    if "answer" in texts and (any(forms.values()) or len(texts) > 1):
+        texts.remove("answer")  # next to a solution it is the final answer
     given = [name for name, is_given in forms.items() if is_given] + texts
     if len(given) != 1:
         detail = f"it has {listed(given)}" if given else "it has no solution"

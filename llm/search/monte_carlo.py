@@ -72,8 +72,10 @@ def hardened(labels: Labels, rule: str, behind_error: str) -> Labels:
     return found if behind_error == "keep" else [*found[: first + 1], *[None] * (len(found) - first - 1)]
 
 
-def agreed(labels: Labels, judged: Sequence[float], threshold: float = 0.5) -> Labels:
-    """Labels that a second judge's scores agree with, None where they do not."""
+def agreed(labels: Labels, judged: Sequence[float] | None, threshold: float = 0.5) -> Labels:
+    """Labels that a second judge's scores agree with, None where they do not, or where it has none."""
+    if judged is None:
+        return [None] * len(labels)
     return [
         label if label is not None and (label > 0.5) == (p > threshold) else None
         for label, p in zip(labels, judged, strict=True)

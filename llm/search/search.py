@@ -41,6 +41,7 @@ from llm.search.strategies import TREES, Found, Judge, Solution, best_of_n, unti
 if TYPE_CHECKING:
     from llm.scoring.scorer import Scorer
 
+TREE_DEFAULTS = {"width": 4, "lookahead": 0}
 KEEP = ("best", "worst", "pairs", "candidates", "groups")
 
 
@@ -108,11 +109,9 @@ def _parser() -> ArgumentParser:
     parser.add_argument(
         "--n", type=bounded(int, 1), default=16, help="solutions, or steps that are tried at a time (default 16)"
     )
+    parser.add_argument("--width", type=bounded(int, 1), help="of beam and dvts: beginnings that are kept (default 4)")
     parser.add_argument(
-        "--width", type=bounded(int, 1), default=4, help="of beam and dvts: beginnings that are kept (default 4)"
-    )
-    parser.add_argument(
-        "--lookahead", type=bounded(int, 0), default=0, help="of beam and dvts: further steps to judge by (default 0)"
+        "--lookahead", type=bounded(int, 0), help="of beam and dvts: further steps to judge by (default 0)"
     )
     parser.add_argument(
         "--stop_at",
@@ -129,10 +128,16 @@ def _parser() -> ArgumentParser:
 
 
 def check(options: argparse.Namespace) -> None:
-    """ValueError with all settings that cannot hold."""
+    """ValueError with all settings that cannot hold; those of trees that were not given become their defaults."""
+    is_tree = options.strategy in TREES
+    has_no_effect = [f"--{name}" for name in TREE_DEFAULTS if getattr(options, name) is not None and not is_tree]
+    for name, default in TREE_DEFAULTS.items():
+        if is_tree and getattr(options, name) is None:
+            setattr(options, name, default)
     problems = [
+        (bool(has_no_effect), f"{' and '.join(has_no_effect)}: of --strategy beam and dvts. Leave it out."),
         (
-            options.strategy in TREES and options.width > options.n,
+            is_tree and options.width > options.n,
             f"--width {options.width} is more than --n {options.n}; write {options.n} or less",
         ),
         (

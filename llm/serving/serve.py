@@ -85,7 +85,7 @@ def _parser() -> ArgumentParser:
         "--aggregate",
         choices=AGGREGATES,
         default="min",
-        help="the one number of a solution's steps in /get_reward and /v1/score",
+        help="the one number of a solution's steps in /get_reward and /v1/score (default %(default)s)",
     )
     limits = Limits()
     parser.add_argument(

@@ -10,11 +10,12 @@ from itertools import compress
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException  # FastAPI's own is one of these, and not all are FastAPI's
 
 from llm.core.text.encoding import Sequence
 from llm.core.text.end_mark import without_end_mark
@@ -178,8 +179,13 @@ async def _malformed(request: Request, error: RequestValidationError) -> JSONRes
     """Where and what, without what was sent, which may be large."""
     if "json" not in request.headers.get("content-type", ""):
         return refuse(415, "send JSON, with the header Content-Type: application/json")
-    problems = [f"{'.'.join(map(str, one['loc'][1:])) or 'body'}: {one['msg']}" for one in error.errors()[:20]]
-    return refuse(UNREADABLE, "\n".join(problems))
+    return refuse(UNREADABLE, "\n".join(map(_problem_of, error.errors()[:20])))
+
+
+def _problem_of(one: dict[str, Any]) -> str:
+    if one["type"] == "json_invalid":
+        return f"body: not JSON at character {one['loc'][-1]}: {one['ctx']['error']}"
+    return f"{'.'.join(map(str, one['loc'][1:])) or 'body'}: {one['msg']}"
 
 
 __all__ = ["AGGREGATES", "Service", "make_app"]

@@ -61,12 +61,23 @@ def _questions(solutions: int | None, group_size: int) -> Iterator[tuple[int, in
     if solutions is not None:
         yield _positive(solutions, group_size)
         return
-    while text := input(f"\nsolutions in an update, and micro-batches if not {group_size} (empty: end): ").split():
+    while text := _asked(f"\nsolutions in an update, and micro-batches if not {group_size} (empty: end): "):
+        if len(text) > 2 or not all(map(str.isdecimal, text)):
+            print(f"{' '.join(text)}: write one or two whole numbers, such as 128, or 128 {group_size}")
+            continue
         try:
-            numbers = [int(word) for word in text]
-            yield _positive(numbers[0], *(numbers[1:2] or [group_size]))
+            yield _positive(int(text[0]), int(text[1]) if text[1:] else group_size)
         except ValueError as error:
-            print(f"{' '.join(text)}: {error}")
+            print(error)
+
+
+def _asked(question: str) -> list[str]:
+    """Words; none at the end of the input."""
+    try:
+        return input(question).split()
+    except EOFError:
+        print()
+        return []
 
 
 def _positive(solutions: int, group_size: int) -> tuple[int, int]:
@@ -80,6 +91,13 @@ def answer(counts: np.ndarray, solutions: int, group_size: int, run: Run) -> Ite
     around = range(max(best - NEIGHBOURS, 1), best + NEIGHBOURS + 1)
     order = np.random.default_rng([run.training.seed, 0]).permutation(len(counts))  # of the first pass
     found = [choice(counts[order], rows, group_size, run.data.max_seq_len) for rows in around]
+    if not any(found):
+        rows, whole = count_of(len(counts), "row"), count_of(int(counts.sum()), "solution")
+        yield (
+            f"\nno update of about {count_of(solutions, 'solution')}: the data packs {whole} into {rows}, "
+            "which is less than one such update"
+        )
+        return
     batches = count_of(group_size, "micro-batch", "micro-batches")
     yield f"\nupdates of about {count_of(solutions, 'solution')}, {batches} each:"
     yield "  per_device_train_batch_max_tokens  rows  solutions of an update: mean  smallest  largest"

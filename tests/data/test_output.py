@@ -137,6 +137,8 @@ def test_outputs_that_must_not_be_written_are_refused_all_at_once(tmp_path):
     assert f"{old} exists already; give another name, or replace it with --overwrite" in problems([old], [source])
     for same in (source, tmp_path / "link.jsonl", tmp_path / "hard.jsonl"):
         assert "is one of the files to read" in problems([same], [source], True)
+    assert "another kind of file; give a .jsonl" in problems([tmp_path / "new.csv"])
+    assert "another kind of file; give a .jsonl" in problems([tmp_path / "new.jsonl.ZST"])
     assert "is not a plain file" in problems([tmp_path / "pipe"], [], True)
     assert "is a folder" in problems([tmp_path], [], True)
     assert "is a file, not a folder" in problems([old / "a/b.jsonl"], [], True)

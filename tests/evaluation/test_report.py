@@ -102,3 +102,11 @@ def test_training_curves_are_those_of_the_log(tmp_path):
     history = [{"step": 1, "loss": 0.7}, {"step": 2, "eval_loss": 0.6, "eval_auc": None}, {"step": 2, "loss": 0.5}]
     (tmp_path / "trainer_state.json").write_text(json.dumps({"log_history": history}))
     assert curves_of(str(tmp_path)) == {"loss by update": {"training": ([1, 2], [0.7, 0.5]), "held-out": ([2], [0.6])}}
+
+
+def test_recall_and_precision_do_not_depend_on_the_order_of_equal_scores():
+    wrong = np.array([True, True, False, False])
+    recall, precision = charts.recall_and_precision(np.full(4, 0.7), wrong)
+    assert (recall.tolist(), precision.tolist()) == ([1.0], [0.5])
+    recall, precision = charts.recall_and_precision(np.array([0.1, 0.3, 0.3, 0.9]), wrong)
+    assert (recall.tolist(), precision.tolist()) == ([0.5, 1.0, 1.0], [1.0, 2 / 3, 0.5])

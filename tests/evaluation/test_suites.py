@@ -130,7 +130,9 @@ def test_every_way_of_choosing(tmp_path):
     metrics = best_of_n.evaluate(judged, 0.5).metrics
     assert list(metrics["by_n"]) == [1, 2, 4]
     accuracy = {way: found["accuracy"] for way, found in metrics["by_n"][4].items()}
-    assert accuracy["random (pass@1)"] == pytest.approx((1 / 4 + 2 / 4) / 2)
+    at_random = pytest.approx((1 / 4 + 2 / 4) / 2)
+    assert all(found["random (pass@1)"]["accuracy"] == at_random for found in metrics["by_n"].values())
+    assert all(found["accuracy"] == at_random for found in metrics["by_n"][1].values())  # of one there is no choice
     assert accuracy["majority vote"] == 0.5  # "2" wins the first question, 5 the second
     assert accuracy["best by min"] == accuracy["best by last"] == 0.5  # 0.9 is right, 0.8 is wrong
     assert accuracy["vote by mean"] == 0.5  # 0.9 beats 0.2 + 0.3; 0.8 beats 0.1 + 0.2
@@ -199,7 +201,10 @@ def test_steps_by_position_length_and_problem(tmp_path):
     ]
     given = [scores(0.9, 0.8, 0.1), scores(0.7), scores(0.6)]
     judged = [(item, [one]) for item, one in zip(read(steps, tmp_path / "a.jsonl", *rows), given, strict=True)]
-    metrics = steps.evaluate(judged, 0.5).metrics
+    outcome = steps.evaluate(judged, 0.5)
+    metrics, (*_, table) = outcome.metrics, outcome.tables
+    first = table.rows[1]
+    assert table.title == "by problem" and (first[0].endswith(":3"), *first[1:]) == (True, 0.0, 1, 1)
     assert (metrics["overall"]["accuracy"], metrics["overall"]["steps"]) == (0.5, 4)
     assert [found["accuracy"] for found in metrics["by_position"].values()] == [pytest.approx(2 / 3), 0.0]
     assert {length: found["steps"] for length, found in metrics["by_length"].items()} == {"1": 2, "3 to 4": 2}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -150,6 +151,7 @@ def test_the_clients_are_loaded_by_path_and_need_the_standard_library_alone(tmp_
     [
         ({"prompt": "q"}, ["--url", "http://127.0.0.1:9"], "no prompt and response"),
         ({"prompt": "q", "response": "a", "tokens": [1]}, ["--url", "http://127.0.0.1:9"], "tokens are"),
+        ({"prompt": "q", "response": "a b", "tokens": ["a", "▁b"]}, ["--url", "http://127.0.0.1:9"], "tokens together"),
         ({"prompt": "q", "response": "a"}, ["--url", "http://127.0.0.1:9"], "gave no scores"),
         ({"prompt": "q", "response": "a"}, [], "give --model"),
         ({"prompt": "q", "response": "a"}, ["--model", "m", "--separator", ""], "--separator is empty"),
@@ -163,3 +165,10 @@ def test_refusals(tmp_path, capsys, row, words, told):
     (tmp_path / "in.jsonl").write_text(json.dumps(row))
     assert told in refusal(capsys, [str(tmp_path / "in.jsonl"), str(tmp_path / "out"), *words], rewards.main)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_one_score_of_an_answer_is_at_its_last_token():
+    options = argparse.Namespace(form="sum", temperature=0.1, separator="\n\n")
+    row = {"prompt": "q", "response": "a\n\nb", "tokens": ["a\n", "\nb", "</s>"]}
+    (found,) = rewards.rewarded([row], lambda prompts, responses: [[0.7]], options)
+    assert found["ends"] == [4] and found["token_rewards"] == [0.0, 0.7, 0.0]

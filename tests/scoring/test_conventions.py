@@ -208,6 +208,15 @@ def test_a_tokenizer_without_the_mark_of_a_step_is_refused(tokenizer, tmp_path):
         Scorer.load(tmp_path / "m")
 
 
+def test_a_tokenizer_without_the_template_of_a_chat_is_refused(tokenizer, tmp_path):
+    make_model(tmp_path / "m", tokenizer, None)
+    config = tmp_path / "m" / "tokenizer_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"chat_template": None}))
+    with pytest.raises(ValueError, match="convention rlhflow writes .* no chat template") as error:
+        Scorer.load(tmp_path / "m", convention="rlhflow")
+    assert "use_chat_template" not in str(error.value)  # which is no setting here
+
+
 def test_what_a_convention_cannot_take_is_refused(tokenizer, tmp_path):
     make_model(tmp_path / "m", tokenizer, "value")
     scorer = Scorer.load(tmp_path / "m")

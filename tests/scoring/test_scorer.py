@@ -1,5 +1,6 @@
 """A trained model's scores: the same whatever is scored with them, from every folder that a training leaves."""
 
+import io
 import json
 import random
 import shutil
@@ -188,3 +189,34 @@ def test_a_talk_at_the_terminal(trained, capsys):
     talk(Scorer.load(trained / "steps/out"), 0.5, ask=lambda prompt: next(said))
     shown = capsys.readouterr().out
     assert "2 + 3 = 5" in shown and "So 6." in shown and "min 0." in shown and "give at least one step" in shown
+
+
+def test_the_end_of_a_pipe_ends_the_steps(trained, capsys, monkeypatch):
+    from llm.scoring.interactive import talk
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("2 + 3?\n2 + 3 = 5\nSo 6."))
+    talk(Scorer.load(trained / "steps/out"), 0.5)
+    shown = capsys.readouterr().out
+    assert "2 + 3 = 5" in shown and "So 6." in shown and "question>" not in shown
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["IN", "OUT", "--convention", "trl", "--conventions", "trl,pure"], "leave out --convention"),
+        (["IN", "OUT", "--conventions", "trl,trl"], "twice"),
+        (["--interactive", "--conventions", "trl,pure"], "leave out --convention"),
+        (["--interactive", "--split_steps", "line"], "leave out --split_steps"),
+    ],
+)
+def test_flags_without_effect_are_refused(flags, told, capsys):
+    from llm.scoring.score import main as score
+
+    with pytest.raises(SystemExit):
+        score(["MODEL", *flags])
+    assert told in capsys.readouterr().err
+
+
+def test_a_reference_that_no_score_depends_on_is_refused(trained):
+    with pytest.raises(ValueError, match="convention paddle-reward has none"):
+        Scorer.load(trained / "steps/out", reference=trained / "steps/out")

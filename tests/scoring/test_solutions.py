@@ -13,6 +13,8 @@ from llm.scoring.solutions import solutions_of
         {"src": ["2 + 3?"], "tgt": None, "responses": ["2 + 3", "= 5"], "labels": ["+", "-"], "other": 1},
         {"question": "2 + 3?", "solution": "2 + 3\n \n\n= 5\n"},
         {"src": "2 + 3?", "answer": "2 + 3\n\n= 5"},
+        {"question": "2 + 3?", "steps": ["2 + 3", "= 5"], "answer": "5"},
+        {"question": "2 + 3?", "solution": "2 + 3\n\n= 5", "answer": "5"},
     ],
 )
 def test_all_forms_mean_the_same(value):
@@ -30,8 +32,11 @@ def test_a_preference_record_has_two_solutions():
     [
         (None, "a\n\nb", ("a\n\nb",)),
         ("line", "a\nb\n\nc", ("a", "b", "c")),
+        ("line", "a \x0crac{1}{2}\r\nb\u2028c", ("a \x0crac{1}{2}", "b\u2028c")),
         ("blank_line", "a\nb\n\n\nc", ("a\nb", "c")),
+        ("blank_line", "a\r\nb\r\n\r\nc", ("a\r\nb", "c")),
         ("step_k", "Step 1: a\nso b\nStep 2: c, by step 1: d", ("Step 1: a\nso b", "Step 2: c, by step 1: d")),
+        ("step_k", "Step 1：三加四是七\nStep 2：是", ("Step 1：三加四是七", "Step 2：是")),  # noqa: RUF001
         ("step_k", "Well.\n**Step 1.** a\n## Step 2: b", ("Well.", "**Step 1.** a", "## Step 2: b")),
     ],
 )

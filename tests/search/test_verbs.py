@@ -7,6 +7,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import uvicorn
 
 from llm.alignment.rm.flashmask.run_reward import main as train
 from llm.core.records.comparisons import Comparison, parse_comparison
@@ -16,8 +17,12 @@ from llm.core.text.load_tokenizer import load_tokenizer
 from llm.data.generate_arithmetic import problems
 from llm.evaluation.evaluate import main as evaluate
 from llm.scoring.result_file import rejects_of
+from llm.scoring.score import main as score
+from llm.scoring.scorer import Scorer
 from llm.search import arithmetic, label, search
 from llm.search.openai_server import ServerGenerator
+from llm.serving.limits import Limits
+from llm.serving.server import Service, make_app
 from tests.factories import data_of, read_lines, write_config
 from tests.runs import refusal
 
@@ -149,6 +154,8 @@ def test_a_broken_search_continues(model, tmp_path, strategy):
         (["--stop_at", "0.5", "--strategy", "beam"], "--stop_at: --strategy beam has no number of solutions to spare"),
         (["--at_a_time", "4"], "--at_a_time: without --stop_at there is one round"),
         (["--temperature", "1"], "--temperature: arithmetic has no such setting"),
+        (["--width", "2", "--lookahead", "1"], "--width and --lookahead: of --strategy beam and dvts"),
+        (["--reference", "other"], "--reference: only --convention implicit"),
     ],
 )
 def test_settings_that_would_have_no_effect_are_refused(model, tmp_path, capsys, words, told):
@@ -167,6 +174,43 @@ def test_labels_become_records(tmp_path, capsys):
     assert [list(record.labels) for record in records] == [one["labels"] for one in written]
     label.main([solutions, str(output), *WORDS, "--n", "4", "--rule", "hard", "--behind_error", "drop"])
     assert "0 solutions" in capsys.readouterr().out and len(read_lines(output)) == 5
+
+
+@pytest.fixture(scope="module")
+def server(model):
+    app = make_app(Service(Scorer.load(model), "tiny", Limits(), "min"), "secret")
+    running = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    while not running.started:
+        thread.join(0.02)
+    yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
+    running.should_exit = True
+    thread.join(30)
+
+
+@pytest.mark.runs
+def test_a_judge_is_a_model_its_server_or_a_file_of_its_scores(model, server, tmp_path, monkeypatch, capsys):
+    """All keep the same labels; one that has no scores, because the solution is too long, agrees with none."""
+    monkeypatch.setenv("PADDLE_REWARD_TOKEN", "secret")
+    generator = arithmetic.for_questions([row["question"] for row in QUESTIONS], 0.4, 1)
+    rows = [{**row, "steps": generator.complete(row["question"], (), 1)[0]} for row in QUESTIONS]
+    rows[2]["steps"][0] = rows[2]["steps"][0].replace("Step 1: ", "Step 1: " + "so " * 600)
+    solutions, scores = write(tmp_path / "s.jsonl", rows), tmp_path / "scores.jsonl"
+    score([model, solutions, str(scores)])
+    found = {}
+    for name, judge in {"model": model, "server": server, "file": scores}.items():
+        label.main([solutions, str(tmp_path / name), *WORDS, "--n", "4", "--judge", str(judge)])
+        found[name] = [one["labels"] for one in read_lines(tmp_path / name)]
+    assert found["model"] == found["server"] == found["file"]
+    assert set(found["model"][2]) == {None}
+    assert {None} < {one for labels in found["model"] for one in labels}
+    scores.write_text("".join(scores.read_text().splitlines(keepends=True)[:4]))
+    message = refusal(capsys, [solutions, str(tmp_path / "o"), *WORDS, "--judge", str(scores)], label.main)
+    assert "4 rows of scores for 5 solutions" in message
+    write(scores, [{"scores": [0.5]}] * 5)
+    message = refusal(capsys, [solutions, str(tmp_path / "o"), *WORDS, "--judge", str(scores)], label.main)
+    assert "scores.jsonl:1: scores are [0.5], and the solution has" in message
 
 
 @pytest.mark.parametrize(
@@ -195,6 +239,12 @@ def test_refusals(tmp_path, capsys, rows, words, told):
         rows = [{**rows[0], "steps": ["a", "b"]}]
     message = refusal(capsys, [write(tmp_path / "s.jsonl", rows), str(tmp_path / "out"), *words], label.main)
     assert told in message
+
+
+def test_flags_of_labels_that_would_have_no_effect_are_refused(tmp_path, capsys):
+    words = [*WORDS, "--method", "first-error", "--rule", "hard", "--calibrated"]
+    message = refusal(capsys, [write(tmp_path / "s.jsonl", []), str(tmp_path / "out"), *words], label.main)
+    assert "--rule: first-error has labels" in message and "--calibrated: says how a model is read" in message
 
 
 def test_all_rows_that_cannot_be_used_are_told_at_once(tmp_path, capsys):

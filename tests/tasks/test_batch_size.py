@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 
@@ -65,13 +67,13 @@ def test_the_verb_counts_the_solutions_of_the_updates_that_training_makes(tiny, 
     assert float(mean) == pytest.approx(np.mean(of_update), abs=0.05)
 
 
-def test_it_asks_until_an_empty_line(tiny, tmp_path, capsys, monkeypatch):
-    answers = iter(["8", "x", "0", "8 4", ""])
-    monkeypatch.setattr("builtins.input", lambda question: next(answers))
+def test_it_asks_until_an_empty_line_or_the_end_of_the_input(tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("8\nx\n0\n8 4\n8 4 2\n1000000\n"))  # no empty line at its end
     main(write_config(tmp_path / "a", **data_of(tiny), max_seq_len=256))
     out = capsys.readouterr().out
     assert "8 solutions, 8 micro-batches each" in out and "8 solutions, 4 micro-batches each" in out
-    assert "must be 1 or more" in out and "x: " in out
+    assert "must be 1 or more" in out and "x: write one or two whole numbers" in out and "8 4 2: write" in out
+    assert "no update of about 1,000,000 solutions" in out and "less than one such update" in out
 
 
 def test_it_needs_training_data(tiny, tmp_path, capsys):

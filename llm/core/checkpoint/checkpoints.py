@@ -12,13 +12,14 @@ import shutil
 from pathlib import Path
 
 from llm.core import file_list
-from llm.core.files import files_in, flush, flush_folder, write_json
+from llm.core.files import files_in, flush, flush_folder, open_to_readers, write_json
 
 FILE_LIST = file_list.OF_CHECKPOINT
 IDENTITY = "run_identity.json"
 
 
 def mark_complete(folder: Path) -> None:
+    open_to_readers(folder)
     flush_folder(folder)
     flush(folder.parent)
     files = [path for path in files_in(folder) if path.name != FILE_LIST]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from llm.core import file_list
-from llm.core.files import flush, flush_folder, write_json
+from llm.core.files import flush, flush_folder, open_to_readers, write_json
 from llm.core.model.whole import FILES, LIST, READY, WEIGHTS, facts_in, is_waiting
 from llm.core.text.load_tokenizer import OTHER_FILES, TOKENIZER_FILES
 from llm.core.text.tokenizer_settings import CONFIG_FILE
@@ -110,6 +110,7 @@ def finish(folder: Path) -> None:
     unfinished = folder / UNFINISHED
     facts = {path.name: file_list.facts_of(path, path.name in CHANGE_LATER) for path in sorted(unfinished.iterdir())}
     write_json(unfinished / LIST, {FILES: facts})
+    open_to_readers(unfinished)
     flush_folder(unfinished)
     os.rename(unfinished, folder / READY)
     flush(folder)

@@ -91,7 +91,8 @@ class Labels:
             for number, (count, positive) in enumerate(self.by_position[:POSITIONS], 1)
             if count
         ]
-        more = f" (of {len(self.by_position)})" if len(self.by_position) > POSITIONS else ""
+        later = len(self.by_position) - POSITIONS
+        more = f"; {count_of(later, 'later position')} not shown" if later > 0 else ""
         yield f"  share of + by position of the step: {', '.join(shown)}{more}"
         if self.several:
             yield f"  {self.constant:,} of {count_of(self.several, 'record')} with several labels have only one kind"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from difflib import get_close_matches
 from pathlib import Path
 
 from llm.core.console import ArgumentParser, listed, plain_errors
@@ -32,7 +33,7 @@ EXAMPLE = """example:
 def main(argv: list[str]) -> None:
     arguments = _parse(argv)
     with plain_errors(ValueError, OSError):
-        files = find_files(arguments.inputs, ROW_SUFFIXES)
+        files = _files(arguments)
         outputs = [path for path in (arguments.output, arguments.rejects) if path is not None]
         check_outputs(outputs, files, arguments.overwrite)
         form = FORMATS.get(arguments.format) or find_format(files, arguments.map)
@@ -42,6 +43,17 @@ def main(argv: list[str]) -> None:
         how = "as named" if arguments.format else "found by the fields"
         print(f"{listed([shown_path(path) for path in files], most=2)}: {form.name}, {how}", flush=True)
         print("\n".join(_run(files, job, outputs, arguments)))
+
+
+def _files(arguments: argparse.Namespace) -> list[Path]:
+    try:
+        return find_files(arguments.inputs, ROW_SUFFIXES)
+    except ValueError as error:
+        first = arguments.inputs[0]
+        near = get_close_matches(first.lower().replace("_", "-"), FORMATS, n=1)
+        if arguments.format or not near or len(arguments.inputs) == 1:
+            raise
+        raise ValueError(f"{error}\nIf {first} is meant as a format, write {near[0]}.") from None
 
 
 def _run(files: list[Path], job: Job, outputs: list[Path], arguments: argparse.Namespace) -> list[str]:

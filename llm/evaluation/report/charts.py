@@ -65,12 +65,18 @@ def roc(axes: Axes, p: np.ndarray, y: np.ndarray) -> None:
 
 
 def precision_recall(axes: Axes, p: np.ndarray, y: np.ndarray) -> None:
-    order = np.argsort(p, kind="stable")
-    hits = np.cumsum((y <= 0.5)[order])
-    axes.plot(hits / max(hits[-1], 1), hits / np.arange(1, len(p) + 1), color=OTHER)
+    axes.plot(*recall_and_precision(p, y <= 0.5), color=OTHER)
     share = float((y <= 0.5).mean())
     axes.axhline(share, color=INK, alpha=0.3, linewidth=0.8)
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+
+
+def recall_and_precision(p: np.ndarray, wrong: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of wrong steps, where all that score at most a threshold are called wrong; a point for each score that occurs."""
+    order = np.argsort(p)
+    hits, called = np.cumsum(wrong[order]), np.arange(1, len(p) + 1)
+    is_last = np.append(np.diff(p[order]) > 0, True)
+    return (hits / max(hits[-1], 1))[is_last], (hits / called)[is_last]
 
 
 def rates(p: np.ndarray, wrong: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -27,7 +27,7 @@ BETA = 0.001  # of the published code; its script has 0.005
 
 
 def convention_of(tokenizer: Tokenizer, limit: int) -> Convention:
-    template = Template(tokenizer)
+    template = Template(tokenizer, NAME)
 
     def encode(solution: Record) -> list[Sequence]:
         prompt = template.text([{"role": "user", "content": question_of(solution, NAME)}])
@@ -61,6 +61,13 @@ def of_training(answer_format: AnswerFormat, limit: int) -> Convention:
 
     assert answer_format.implicit_beta
     return Convention(NAME, VERSION, True, encode, partial(_rewards, beta=answer_format.implicit_beta))
+
+
+def only_with_reference(name: str, reference: object) -> str:
+    """Why a convention cannot be used with this reference, or without one."""
+    if reference is None:
+        return f"convention {name} needs a reference (--reference FOLDER): the model that the policy was trained from."
+    return f"reference {reference}: convention {name} has none. Leave it out, or choose convention {NAME}."
 
 
 def _common(part: list[int], whole: list[int]) -> int:

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from llm.alignment.rm.flashmask.reward_format import RewardFormat, as_outcome
+from llm.core.console import count_of
 from llm.core.records.reward_records import Record
 from llm.core.text.encoding import Sequence, StepEncoder
 from llm.scoring.conventions.convention import Convention, first_minus_second
@@ -36,7 +37,7 @@ def _encode(solution: Record, encoder: StepEncoder, of_steps: bool) -> list[Sequ
     sequence = encoder.encode(record)
     if sequence is None or len(sequence.scored) < len(record.steps):
         raise ValueError(
-            f"{solution.place}: {len(solution.steps)} steps are longer than the {encoder.max_seq_len} tokens "
-            "(max_seq_len) that this model was trained on, so the last ones would have no score. Shorten the solution."
+            f"{solution.place}: it is longer than the {encoder.max_seq_len:,} tokens (max_seq_len) that this model was "
+            f"trained on, so not all of its {count_of(len(solution.steps), 'step')} would have a score. Shorten it."
         )
     return [sequence]

@@ -18,7 +18,7 @@ TAG = "<extra_0>"
 
 
 def convention_of(tokenizer: Tokenizer, limit: int) -> Convention:
-    template, tag = Template(tokenizer), one_id(tokenizer, TAG, NAME)
+    template, tag = Template(tokenizer, NAME), one_id(tokenizer, TAG, NAME)
 
     def encode(solution: Record) -> list[Sequence]:
         question = question_of(solution, NAME)

@@ -16,7 +16,7 @@ NAME, VERSION, HEAD = "rlhflow", 1, "lm"
 
 
 def convention_of(tokenizer: Tokenizer, limit: int) -> Convention:
-    template = Template(tokenizer)
+    template = Template(tokenizer, NAME)
     positive, negative = (ids_of(tokenizer, sign)[-1] for sign in "+-")
 
     def encode(solution: Record) -> list[Sequence]:

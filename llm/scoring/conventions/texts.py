@@ -48,9 +48,16 @@ def made_sequence(
 class Template:
     """The tokenizer's chat template, as ids. There a special token's name is the token."""
 
-    def __init__(self, tokenizer: Tokenizer):
+    def __init__(self, tokenizer: Tokenizer, convention: str):
         self._tokenizer = tokenizer
-        self._render = compile_template(tokenizer)
+        try:
+            self._render = compile_template(tokenizer)
+        except ValueError as error:  # which goes on with what a training could do
+            why = str(error).partition(". ")[0].removeprefix("use_chat_template: ")
+            raise ValueError(
+                f"convention {convention} writes a solution in the model's chat template: {why}. Choose the convention "
+                "that the model was trained with, or copy its own tokenizer into its folder."
+            ) from None
 
     def text(self, messages: list[Message], answers: bool = True) -> str:
         """`answers`: ends with what begins the assistant's turn."""

@@ -18,7 +18,7 @@ NO_REFERENCE = "\n\n###\n\nThe reference answer is: There is no reference answer
 
 
 def convention_of(tokenizer: Tokenizer, limit: int) -> Convention:
-    template, end = Template(tokenizer), one_id(tokenizer, END, NAME)
+    template, end = Template(tokenizer, NAME), one_id(tokenizer, END, NAME)
 
     def encode(solution: Record) -> list[Sequence]:
         asked = question_of(solution, NAME) + NO_REFERENCE

@@ -173,3 +173,14 @@ def test_what_a_model_is_made_of_is_on_the_disk_before_it_counts(tmp_path, monke
     before = order[: order.index("counts")]
     assert {tmp_path / UNFINISHED / name for name in (*NEW, LIST, ".")} <= set(before)
     assert tmp_path in order[order.index("counts") :]
+
+
+def test_weights_may_be_read_by_whoever_may_read_the_folder(tmp_path):
+    """safetensors gives them to their owner alone."""
+    with staged(tmp_path / "model") as unfinished:
+        for name in NEW:
+            (unfinished / name).write_text(name)
+            (unfinished / name).chmod(0o600)
+        unfinished.chmod(0o750)
+    modes = {name: (tmp_path / "model" / name).stat().st_mode & 0o777 for name in NEW}
+    assert modes == {name: 0o640 if name.endswith(".safetensors") else 0o600 for name in NEW}

@@ -23,6 +23,11 @@ def test_labels_are_counted_by_kind_and_by_position():
     assert kinds(labels) == []
 
 
+def test_positions_that_are_not_shown_are_counted():
+    labels, _ = measured(Labels(), record(*[1.0] * 13))
+    assert list(labels.lines())[1].endswith("10: 100.0%; 3 later positions not shown")
+
+
 def test_right_steps_after_a_wrong_one_are_counted():
     labels, _ = measured(Labels(), record(0.0, 1.0), record(0.0, 0.0), record(1.0, 0.0), record(1.0, 0.5, 0.9))
     assert (labels.errors, labels.recovered) == (3, 2)
