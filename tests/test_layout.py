@@ -7,12 +7,13 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 FILES = sorted((REPOSITORY / "llm").rglob("*.py"))
 # A room may import itself and the rooms named here. Rooms of core are files or folders of llm/core.
-BASE = {"core.console", "core.files", "core.paths", "core.strict_json", "core.file_list"}
+BASE = {"core.console", "core.files", "core.paths", "core.strict_json", "core.file_list", "core.collector"}
 PLAIN = BASE | {"core.settings", "core.records", "core.text"}
 CORE = PLAIN | {"core.pickles", "core.cpu", "core.rows", "core.model", "core.parallel", "core.checkpoint", "core.train"}
 RUN = CORE | {"core.patches", "core.library_in_parts"}
 TASK = RUN | {"core.run"}
 MAY_IMPORT = {
+    "core.collector": set(),
     "core.console": set(),
     "core.file_list": {"core.files", "core.strict_json"},
     "core.files": set(),
@@ -53,6 +54,7 @@ MAY_IMPORT = {
 WITHOUT_PADDLE = (
     "benchmark/run_benchmark",
     "check",
+    "core/collector",
     "core/console",
     "core/file_list",
     "core/files",
