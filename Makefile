@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 INSTALLED := $(VENV)/installed-$(shell cat requirements.txt requirements-shared.txt requirements-direct.txt pyproject.toml | cksum | cut -d' ' -f1)
 WORKERS ?= 3
-PYTEST := $(VENV)/bin/python -m pytest -q -n $(WORKERS) --dist loadscope --no-loadscope-reorder
+# Compiled modules are kept, whatever the environment says: hundreds of processes would compile them again.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(VENV)/bin/python -m pytest -q -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .PHONY: demo demo-dpo test test-fast test-peer test-faults lint docs install peer
 
@@ -18,9 +19,9 @@ demo-dpo: install
 test: install
 	$(PYTEST)
 
-# Between commits: without the tests that train or start processes.
+# Between commits: without the tests that train or start processes, and without the slow ones.
 test-fast: install
-	$(PYTEST) -m "not runs and not gpu"
+	$(PYTEST) -m "not runs and not slow and not gpu"
 
 # What python -m llm export writes, read by transformers 4 and 5; and scores of published models, computed by them. Each has an environment of its own, made once.
 PEERS := $(VENV)/transformers-4.55.4 $(VENV)/transformers-5.24.0

@@ -7,6 +7,7 @@ import sys
 from importlib import import_module, metadata
 from pathlib import Path
 
+from llm.core import library_in_parts
 from llm.core.console import plain_errors, refuse
 
 VERBS = {
@@ -75,6 +76,7 @@ def main(argv: list[str] | None = None) -> None:
     if argv[0] not in VERBS:
         near = difflib.get_close_matches(argv[0], VERBS, n=1)
         refuse(f"unknown verb {argv[0]!r}{f'; did you mean {near[0]}?' if near else ''}\n{usage()}")
+    library_in_parts.prepare()
     with plain_errors():
         work = import_module(VERBS[argv[0]][0]).main
         if argv[0] in ("train", "sft", "dpo"):

@@ -15,9 +15,11 @@ sys.path.insert(0, str(REPOSITORY))
 # Tests run whole training runs in this process and beside it; one thread each is faster than two that share cores.
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 
+from llm.core import library_in_parts
 from llm.core.cpu import environment
 
 environment.prepare()
+library_in_parts.prepare()  # as a training does
 
 import hypothesis
 import pytest
@@ -25,9 +27,9 @@ import pytest
 from llm.core.checkpoint import output_folder
 from tests import factories
 
-# How long an example takes says something about the machine, not about the code.
-hypothesis.settings.register_profile("no deadline", deadline=None)
-hypothesis.settings.load_profile("no deadline")
+# How long an example takes says something about the machine, not about the code; each run draws other examples.
+hypothesis.settings.register_profile("short", deadline=None, max_examples=40)
+hypothesis.settings.load_profile("short")
 
 
 def pytest_collection_finish():

@@ -12,6 +12,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from llm.core import library_in_parts
+
+library_in_parts.prepare()  # before what imports PaddleNLP
+
 from paddle.distributed import parallel
 
 from llm.core.parallel import rank_failure, ranks

@@ -78,7 +78,7 @@ def refusal(capsys, flags: list[str], command: Callable[[list[str]], object] = m
 # ---- processes that are only to train: forked, without the launcher
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload([reward_start.__name__, "visualdl", forked_rank.__name__])
+FORKS.set_forkserver_preload([forked_rank.__name__, reward_start.__name__, "visualdl"])
 
 
 class End(NamedTuple):

@@ -88,7 +88,7 @@ def _within_labels(r: np.ndarray, right: np.ndarray, column: np.ndarray) -> floa
 
 
 def _separation(column: np.ndarray, right: np.ndarray) -> float:
-    """How often a right and a wrong step are told apart by the property, whichever way it points."""
+    """AUC of the property as a score of right against wrong steps, in the better of both directions."""
     a, b = np.sort(column[right]), column[~right]
     if not len(a) or not len(b):
         return 0.5

@@ -56,6 +56,7 @@ def evaluate(judged: list[Judged], threshold: float) -> Outcome:
         _table("steps", "", {"all": metrics["overall"]}, (*SHOWN, OF_SOLUTIONS)),
         _table("by position of the step", "step", metrics["by_position"]),
         _table("by steps of the solution", "steps", metrics["by_length"]),
+        _of_problems(metrics["by_problem"]),
     ]
     if scored and all(scores.interval is not None for _, scores in scored):
         metrics["intervals"] = of_intervals(scored)
@@ -134,6 +135,13 @@ def by_problem(
             for number in worst.tolist()
         ],
     }
+
+
+def _of_problems(found: dict[str, Any]) -> Table:
+    """The mean over problems, and those that are not judged rightly throughout, the worst first."""
+    rows = [("mean of all", found["accuracy"], found["problems"], None)]
+    rows += [(one["first_record"], one["accuracy"], 1, one["steps"]) for one in found["hardest"] if one["accuracy"] < 1]
+    return Table("by problem", ("first record", "accuracy", "problems", "steps"), rows)
 
 
 def _table(title: str, name: str, found: dict[str, dict[str, Any]], columns: Sequence[str] = SHOWN) -> Table:

@@ -42,6 +42,7 @@ def test_a_workload_is_compared_with_the_fastest_way_in_each_precision():
     assert every.row_of("score", scored)["bfloat16_ratio"] is None
 
 
+@pytest.mark.slow
 def test_what_is_measured_is_kept_and_not_measured_again(tmp_path, monkeypatch):
     started = []
 
@@ -49,13 +50,15 @@ def test_what_is_measured_is_kept_and_not_measured_again(tmp_path, monkeypatch):
         started.append(command[4:])
         return subprocess.CompletedProcess(command, 0, stdout=f"a table\n{json.dumps(OUTCOME)}\n")
 
+    first_two = dict([*every.workloads(arguments_of(tmp_path)).items()][:2])
+    monkeypatch.setattr(every, "workloads", lambda arguments: first_two)
     monkeypatch.setattr(every.subprocess, "run", run)
     every.main(arguments_of(tmp_path, "--float32_only"), {})
-    assert len(started) == len(every.workloads(arguments_of(tmp_path))) and "--float32_only" in started[0]
+    assert len(started) == 2 and "--float32_only" in started[0]
     every.main(arguments_of(tmp_path, "--float32_only"), {})
-    assert len(started) == len(every.workloads(arguments_of(tmp_path)))
+    assert len(started) == 2
     every.main(arguments_of(tmp_path), {})  # other arguments
-    assert len(started) == 2 * len(every.workloads(arguments_of(tmp_path)))
+    assert len(started) == 4
 
 
 def test_a_comparison_that_fails_is_said(tmp_path, monkeypatch):
@@ -66,6 +69,7 @@ def test_a_comparison_that_fails_is_said(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_page_and_the_picture_have_every_workload(tmp_path):
     rows = [every.row_of("train steps", OUTCOME), every.row_of("score <b>", OUTCOME)]
     write_page(tmp_path, "AMD EPYC (AVX2), 2 threads", table(every.COLUMNS, rows), rows)

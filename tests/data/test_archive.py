@@ -164,7 +164,7 @@ def test_a_mistake_of_the_code_is_no_damage(good: Path, tmp_path: Path, monkeypa
 
 BOMBS = {
     "data": lambda path: tarball(path, ("train.json", bytes(3 << 20)), ("test.json", DEV)),
-    "passed over": lambda path: tarball(path, ("train.json", TRAIN), ("test.json", DEV), ("x", bytes(3 << 20))),
+    "skipped": lambda path: tarball(path, ("train.json", TRAIN), ("test.json", DEV), ("x", bytes(3 << 20))),
     "inner gzip": lambda path: tarball(path, ("train.json.gz", gzip.compress(bytes(3 << 20))), ("test.json", DEV)),
     "after the end": lambda path: path.write_bytes(
         tarball(path, ("train.json", TRAIN), ("test.json", DEV)).read_bytes() + gzip.compress(bytes(3 << 20))

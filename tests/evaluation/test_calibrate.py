@@ -77,6 +77,7 @@ def test_a_file_that_is_no_calibration_of_this_model_is_refused(tmp_path, change
         calibration.load(tmp_path, "crc", "ours/1")
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_of_a_calibration_changes_no_score(tmp_path):
     """It is refused, unless it only changes how the file is written."""
     saved = Calibration("temperature", 0.625, 0.0, "crc", "ours/1")

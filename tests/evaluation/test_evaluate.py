@@ -40,6 +40,7 @@ def data(tmp_path) -> Path:
     return write(tmp_path / "data.jsonl", ROWS)
 
 
+@pytest.mark.slow
 def test_given_scores_side_by_side_and_as_a_page(data, tmp_path, capsys):
     good = write(tmp_path / "good.jsonl", [{"scores": [0, 1]}, {"scores": {"steps": [1, 0]}}, {"scores": [1.0, 1.0]}])
     bad = write(tmp_path / "bad.jsonl", [{"scores": [0.9, 0.9]}, {"error": "too long"}, {"scores": [0.9, 0.4]}])
@@ -109,6 +110,7 @@ def test_kept_scores_that_were_damaged_are_refused(data, tmp_path, lines):
     assert str(output) in str(error.value)
 
 
+@pytest.mark.slow
 def test_the_fitted_threshold_is_reported_with_the_one_that_was_asked_for(data, tmp_path):
     given = write(tmp_path / "given.jsonl", [{"scores": p} for p in ([0.7, 0.9], [0.9, 0.7], [0.9, 0.9])])
     words = ["processbench", data, "--scores", given, "--output", tmp_path / "out"]

@@ -6,7 +6,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score
 
 from llm.core.paths import REPOSITORY
 from llm.core.records.json_stream import no_progress
@@ -32,6 +31,8 @@ def test_both_totals_of_the_published_set_follow_from_one_share_of_wrong_steps()
 @pytest.mark.skipif(not SAMPLE.is_file(), reason="the samples are not here")
 @pytest.mark.parametrize("seed", range(3))
 def test_a_published_class_is_scored_as_scikit_learn_scores_it(seed):
+    from sklearn.metrics import f1_score
+
     items = prmbench.read([SAMPLE], no_progress)
     random = np.random.default_rng(seed)
     judged = [(item, [Scores(random.normal(1, 1, len(item.truth)))]) for item in items]

@@ -42,6 +42,7 @@ def page(tmp_path) -> str:
     return (tmp_path / "out/report.html").read_text()
 
 
+@pytest.mark.slow
 def test_the_page_is_whole_needs_no_network_and_shows_texts_as_texts(page):
     class Reader(HTMLParser):
         tags: list[str] = []
@@ -63,6 +64,7 @@ def test_the_page_is_whole_needs_no_network_and_shows_texts_as_texts(page):
     assert all(f"#{target}" not in page or target in reader.ids for target in re.findall(r'href="#([^"]+)"', page))
 
 
+@pytest.mark.slow
 def test_intervals_are_shown_where_there_are_some(tmp_path, page):
     assert "intervals by score" not in page
     record = {"src": "q", "responses": ["a", "b", "c"], "labels": [0.25, "+", "-"]}
@@ -86,10 +88,12 @@ def test_intervals_are_shown_where_there_are_some(tmp_path, page):
         )
 
 
+@pytest.mark.slow
 def test_the_solution_with_the_worst_step_comes_first(page):
     assert re.findall(r"<summary>.*data\.jsonl:(\d)", page) == ["3", "2", "1"]
 
 
+@pytest.mark.slow
 def test_charts_take_the_colour_of_the_page():
     steps = np.array([0.2, 0.8]), np.array([0.0, 1.0])
     svg = charts.chart("a title", charts.histogram, *steps)

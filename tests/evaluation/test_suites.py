@@ -201,7 +201,10 @@ def test_steps_by_position_length_and_problem(tmp_path):
     ]
     given = [scores(0.9, 0.8, 0.1), scores(0.7), scores(0.6)]
     judged = [(item, [one]) for item, one in zip(read(steps, tmp_path / "a.jsonl", *rows), given, strict=True)]
-    metrics = steps.evaluate(judged, 0.5).metrics
+    outcome = steps.evaluate(judged, 0.5)
+    metrics, (*_, table) = outcome.metrics, outcome.tables
+    first = table.rows[1]
+    assert table.title == "by problem" and (first[0].endswith(":3"), *first[1:]) == (True, 0.0, 1, 1)
     assert (metrics["overall"]["accuracy"], metrics["overall"]["steps"]) == (0.5, 4)
     assert [found["accuracy"] for found in metrics["by_position"].values()] == [pytest.approx(2 / 3), 0.0]
     assert {length: found["steps"] for length, found in metrics["by_length"].items()} == {"1": 2, "3 to 4": 2}

@@ -23,6 +23,7 @@ LAYER = """input_layernorm.weight post_attention_layernorm.weight mlp.down_proj.
 mlp.up_proj.weight self_attn.k_proj.weight self_attn.o_proj.weight self_attn.q_proj.weight self_attn.v_proj.weight"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_a_causal_lm_has_the_scores_and_this_project_reads_it_back(name, tokenizer, tokens, tmp_path, capsys):
     model = make_model(name, tmp_path / "model", tokenizer)
@@ -37,6 +38,7 @@ def test_a_causal_lm_has_the_scores_and_this_project_reads_it_back(name, tokeniz
     assert ("lm_head.weight" in weights) != config["tie_word_embeddings"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_classifiers_have_the_scores(name, tokenizer, tmp_path, capsys):
     model = make_model(name, tmp_path / "model", tokenizer)
@@ -50,6 +52,7 @@ def test_classifiers_have_the_scores(name, tokenizer, tmp_path, capsys):
         assert "lm_head.weight" not in weights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_a_sequence_classifiers_one_logit_is_the_reward(name, tokenizer, tmp_path, capsys):
     model = make_model(name, tmp_path / "model", tokenizer, process_reward=False)

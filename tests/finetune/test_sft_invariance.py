@@ -15,7 +15,7 @@ from llm.core.text.answers import NO_TARGET, Answer
 from llm.finetune.sft_objective import AnswerObjective
 from tests.core.rows.packed_answers import assert_any_packing_gives, gradients_of, log_p_of, rows_of
 
-few = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from llm.inspection.row_runs import (
 from llm.inspection.row_text import head_lines, mask_lines, token_lines, tree_lines, visible
 
 PLACEHOLDER = 9
-quick = settings(max_examples=100, deadline=None)
+quick = settings(max_examples=40)
 
 
 def solution(prompt: list[int], *steps: tuple[list[int], float]) -> Sequence:

@@ -110,7 +110,7 @@ def test_rows_built_ahead_are_those_that_training_finds(config, tmp_path, capsys
         SFT.rows_of(run, SFT.read_format(run), paths, False)
     assert capsys.readouterr().out.count("rows of an earlier run") == 2
     batch_size([*config, "--solutions", "2"])
-    assert "updates of about 2 solutions" in capsys.readouterr().out
+    assert "of about 2 solutions" in capsys.readouterr().out
 
 
 def test_an_estimate_counts_what_fine_tuning_holds(capsys):

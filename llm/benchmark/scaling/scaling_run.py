@@ -26,7 +26,8 @@ if __name__ == "__main__":
 
 import paddle.distributed as dist
 from paddle.base import core
-from paddlenlp.trainer import TrainerCallback, trainer
+from paddlenlp.trainer import trainer
+from paddlenlp.trainer.trainer_callback import TrainerCallback
 
 from llm.core import patches
 from llm.core.rows import batch as batch_module

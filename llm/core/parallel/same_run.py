@@ -26,6 +26,7 @@ OWN = (
     "dev_dataset_path",
     "test_dataset_dir",
 )
+MARK = ".seen-by-all-"  # how the name begins of a file that all ranks must see
 
 
 def check(output_dir: Path, checkpoint: Path | None, identity: dict, held_out: str | None, settings: dict) -> None:
@@ -37,9 +38,11 @@ def check(output_dir: Path, checkpoint: Path | None, identity: dict, held_out: s
     facts |= {**identity, "held-out data": held_out, "checkpoint to resume from": checkpoint and str(checkpoint)}
     everyone = from_all_ranks(facts)
     problems = [_difference(name, [facts[name] for facts in everyone]) for name in facts]
-    token = from_all_ranks(f".seen-by-all-{uuid.uuid4().hex}")[0]
+    token = from_all_ranks(f"{MARK}{uuid.uuid4().hex}")[0]
     mark = output_dir / token
     if ranks.rank() == 0:
+        for left in output_dir.glob(f"{MARK}*"):  # by a run that was killed here
+            left.unlink()
         mark.touch()
     dist.barrier()
     blind = [str(rank) for rank, sees in enumerate(from_all_ranks(mark.exists())) if not sees]

@@ -35,21 +35,22 @@ def make_row(trees: list[Tree]) -> Row:
     solutions = [solution for tree in trees for solution in tree.solutions]
     shared = [count for tree in trees for count in tree.shared]
     length = sum(map(len, trees))
-    end_row = np.empty(length, "int32")
-    path = np.empty(max(map(len, solutions)), "int64")  # the tokens of the current solution, by depth
+    end_row, positions = np.empty(length, "int32"), np.empty(length, "int32")
+    depths = np.arange(max(map(len, solutions)))
+    path = np.empty(len(depths), "int64")  # the tokens of the current solution, by depth
     depth, start, places = 0, 0, []
     for solution, common in zip(solutions, shared, strict=True):
         end_row[path[common:depth]] = start  # branches that this one turns away from
-        depth = len(solution)
-        path[common:depth] = np.arange(start, start + depth - common)
-        start += depth - common
+        depth = len(solution.ids)
+        end = start + depth - common
+        path[common:depth] = depths[: depth - common] + start
+        positions[start:end] = depths[common:depth]
+        start = end
         places.append(path[solution.scored])
     end_row[path[:depth]] = length
     return Row(
         ids=np.concatenate([s.ids[common:] for s, common in zip(solutions, shared, strict=True)]),
-        positions=np.concatenate(
-            [np.arange(common, len(s), dtype="int32") for s, common in zip(solutions, shared, strict=True)]
-        ),
+        positions=positions,
         end_row=end_row,
         solution_count=len(solutions),
         payload=payload_of(trees, places),

@@ -22,7 +22,7 @@ from llm.core.run.seen import RowCounts, Seen
 from llm.core.text.encoding import EncodeCounts, Pair, Sequence
 from llm.core.text.parallel_encoding import Encode, Encoder, processes_here
 
-LARGE = 16 << 20  # bytes of a file
+LARGE = 2 << 20  # bytes of a file
 
 
 @dataclass

@@ -20,6 +20,7 @@ from typing import Any
 
 import xxhash
 
+from llm.core.collector import collector_paused
 from llm.core.files import checksum, read_json, write_json
 from llm.core.parallel.ranks import say
 from llm.core.paths import find_files
@@ -31,7 +32,7 @@ from llm.core.run.seen import RowCounts, Seen
 from llm.core.text.encoding import EncodeCounts
 from llm.core.text.tokenizer import Tokenizer
 
-VERSION = 1  # of what a row of the same text is; another one builds every cache again
+VERSION = 2  # of what a row of the same text is; another one builds every cache again
 ROWS, ABOUT = "rows.arrow", "about.json"
 OF_ROWS = "max_seq_len zero_padding greedy_zero_padding prefix_sharing prefix_sharing_window skip_bad_records".split()
 
@@ -47,6 +48,7 @@ def made_from(files: list[Path], data: DataArgument, tokenizer: Tokenizer, origi
     }
 
 
+@collector_paused()
 def rows_of(
     paths: list[str],
     data: DataArgument,

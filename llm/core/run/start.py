@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llm.core import library_in_parts
+from llm.core.collector import collector_paused
 from llm.core.console import plain_errors
 from llm.core.cpu import environment
 from llm.core.model.config import check_vocabulary
@@ -19,20 +20,21 @@ def carry_out_task(task: Task, argv: list[str], description: str) -> dict:
     """Runs what the settings say; returns the results. What a user can get wrong is known before paddle is imported."""
     threads = environment.prepare()
     library_in_parts.prepare()
-    with plain_errors(ValueError, OSError):
-        run = task.resolve_run(argv, description)
-        say(run.screen())
-        text_format = task.read_format(run)
+    with collector_paused():
+        with plain_errors(ValueError, OSError):
+            run = task.resolve_run(argv, description)
+            say(run.screen())
+            text_format = task.read_format(run)
 
-        def rows_of(paths: list[str], bar: bool) -> PackedRows:
-            return task.for_training(run, task.rows_of(run, text_format, paths, bar))
+            def rows_of(paths: list[str], bar: bool) -> PackedRows:
+                return task.for_training(run, task.rows_of(run, text_format, paths, bar))
 
-        train, dev = read_data_sets(run, rows_of)
-        tests = read_test_sets(run, rows_of)
-        run = fit_to_data(run, train)
-        rows = task.training_rows(run, train) if train else None
-        learner = task.learner_of(run, text_format)
-    from llm.core.run.work import carry_out
+            train, dev = read_data_sets(run, rows_of)
+            tests = read_test_sets(run, rows_of)
+            run = fit_to_data(run, train)
+            rows = task.training_rows(run, train) if train else None
+            learner = task.learner_of(run, text_format)
+        from llm.core.run.work import carry_out
 
     return carry_out(run, learner, train, dev, rows, threads, tests)
 

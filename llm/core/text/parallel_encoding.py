@@ -5,6 +5,7 @@ The processes are forked, so that they have the tokenizer without loading it: th
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 from collections import deque
@@ -62,6 +63,7 @@ def encode_all(records: Iterable[Any], encoder: Encoder, encode: Encode, process
 def _start(encoder: Encoder) -> None:
     global _encoder
     _encoder = encoder
+    gc.disable()  # what is made of a record is in no cycle, and what the process was forked with stays
 
 
 def _encode_some(encode: Encode, records: list[Any]) -> tuple[list[Any], EncodeCounts]:

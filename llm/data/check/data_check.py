@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from llm.core.collector import collector_paused
 from llm.core.console import count_of
 from llm.core.records.comparisons import COMPARISON, Comparison
 from llm.core.records.dialogues import DIALOGUE, Dialogue
@@ -85,6 +86,7 @@ class Read(NamedTuple):
     parts: list[Some]
 
 
+@collector_paused()
 def check_data(
     files: list[Path],
     reading: Reading,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import paddle
@@ -21,46 +22,62 @@ from tests.core.rows.packed_answers import PACKINGS, assert_any_packing_gives, g
 
 BETA, SMOOTHING, GAMMA = 0.4, 0.2, 0.6
 STEP = 1e-6
-few = settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(max_examples=2, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def directly(models, pairs, loss_type: str, by_mean: bool, sft_loss_ratio: float, means=()) -> tuple[float, np.ndarray]:
-    """Each pair by itself. The derivatives of its formula are taken by differences."""
+class Alone(NamedTuple):
+    """An answer by itself."""
+
+    log_p: float  # that the policy gives it
+    ahead: float  # the reference
+    gradient: np.ndarray  # of log_p
+
+
+def alone(models, pairs) -> list[tuple[Alone, Alone]]:
+    """The answers of each pair."""
     policy, reference = models
-    policy.clear_gradients()
-    needs, total = KINDS[loss_type].needs_reference, 0.0
-    for pair in pairs:
-        answers = (pair.chosen, pair.rejected)
-        sums = [log_p_of(policy, answer) for answer in answers]
+    found = {}
+    for answer in {answer.ids.tobytes(): answer for pair in pairs for answer in (pair.chosen, pair.rejected)}.values():
+        policy.clear_gradients()
+        log_p = log_p_of(policy, answer)
+        log_p.backward()
         with paddle.no_grad():
-            ahead = [float(log_p_of(reference, answer)) if needs else 0.0 for answer in answers]
-        tokens = [len(answer.scored) for answer in answers]
+            ahead = float(log_p_of(reference, answer))
+        found[answer.ids.tobytes()] = Alone(float(log_p), ahead, gradients_of(policy))
+    return [(found[pair.chosen.ids.tobytes()], found[pair.rejected.ids.tobytes()]) for pair in pairs]
 
-        def loss(chosen, rejected, ahead=ahead, tokens=tokens):
-            ratios = np.array([chosen, rejected]) - ahead
+
+@pytest.fixture(scope="module")
+def seven(models) -> tuple:
+    """Pairs that every loss is tried on, and their answers by themselves."""
+    pairs = random_pairs(7)
+    return pairs, alone(models, pairs)
+
+
+def directly(pairs, answers, loss_type: str, by_mean: bool, sft_loss_ratio: float, means=()) -> tuple:
+    """Each pair by itself: loss and gradients. The derivatives of its formula are taken by differences."""
+    total, gradients = 0.0, 0.0
+    for pair, (chosen, rejected) in zip(pairs, answers, strict=True):
+        tokens = [len(answer.scored) for answer in (pair.chosen, pair.rejected)]
+        ahead = [chosen.ahead, rejected.ahead] if KINDS[loss_type].needs_reference else [0.0, 0.0]
+
+        def loss(at, ahead=ahead, tokens=tokens):
+            ratios = np.subtract(at, ahead)
             u, v = ratios / tokens if by_mean else ratios
-            return loss_of(loss_type, u, v, BETA, SMOOTHING, GAMMA, *means) - sft_loss_ratio * chosen / tokens[0]
+            return loss_of(loss_type, u, v, BETA, SMOOTHING, GAMMA, *means) - sft_loss_ratio * at[0] / tokens[0]
 
-        at = [float(value) for value in sums]
-        slopes = [
-            (loss(*np.add(at, step)) - loss(*np.subtract(at, step))) / (2 * STEP) for step in ([STEP, 0], [0, STEP])
-        ]
-        (pair.weight * (slopes[0] * sums[0] + slopes[1] * sums[1])).backward()
-        total += pair.weight * loss(*at)
-    return total, gradients_of(policy)
-
-
-@paddle.no_grad()
-def mean_ratios(models, pairs) -> tuple[float, float]:
-    def mean(answers):
-        ratios = [float(log_p_of(models[0], answer) - log_p_of(models[1], answer)) for answer in answers]
-        return sum(ratios) / len(ratios)
-
-    return mean([pair.chosen for pair in pairs]), mean([pair.rejected for pair in pairs])
+        at = np.array([chosen.log_p, rejected.log_p])
+        for answer, step in ((chosen, np.array([STEP, 0])), (rejected, np.array([0, STEP]))):
+            slope = (loss(at + step) - loss(at - step)) / (2 * STEP)
+            gradients = gradients + pair.weight * slope * answer.gradient
+        total += pair.weight * loss(at)
+    return total, gradients
 
 
-def assert_as_alone(models, pairs, loss_type, by_mean, sft_loss_ratio, batch_size, means=(), packings=PACKINGS) -> None:
-    loss, gradients = directly(models, pairs, loss_type, by_mean, sft_loss_ratio, means)
+def assert_as_alone(
+    models, pairs, answers, loss_type, by_mean, sft_loss_ratio, batch_size, means=(), packings=PACKINGS
+) -> None:
+    loss, gradients = directly(pairs, answers, loss_type, by_mean, sft_loss_ratio, means)
     asked = LossSettings(loss_type, BETA, SMOOTHING, GAMMA, sft_loss_ratio, by_mean)
     objective = PairObjective(asked, has_reference=KINDS[loss_type].needs_reference)
     if objective.has_reference:
@@ -74,19 +91,19 @@ def assert_as_alone(models, pairs, loss_type, by_mean, sft_loss_ratio, batch_siz
 @pytest.mark.parametrize("by_mean", [False, True])
 def test_any_packing_gives_loss_and_gradients_of_each_pair_alone(models, seed, batch_size, by_mean):
     if pairs := random_pairs(seed):
-        assert_as_alone(models, pairs, "sigmoid", by_mean, 0.5, batch_size)
+        assert_as_alone(models, pairs, alone(models, pairs), "sigmoid", by_mean, 0.5, batch_size)
 
 
 @pytest.mark.parametrize("loss_type", [name for name in OF_PAIRS if not KINDS[name].over_batch])
-def test_every_loss_is_that_of_each_pair_alone(models, loss_type):
+def test_every_loss_is_that_of_each_pair_alone(models, seven, loss_type):
     """In forests; in other packings a loss is given the same log-probabilities."""
     by_mean = KINDS[loss_type].by_mean or loss_type == "ipo"
-    assert_as_alone(models, random_pairs(7), loss_type, by_mean, 0.0, batch_size=2, packings=[(True, True, True)])
+    assert_as_alone(models, *seven, loss_type, by_mean, 0.0, batch_size=2, packings=[(True, True, True)])
 
 
-def test_the_batch_of_kto_is_all_pairs_of_an_update(models):
-    pairs = random_pairs(7)
-    assert_as_alone(models, pairs, "kto_pair", False, 0.0, batch_size=100, means=mean_ratios(models, pairs))
+def test_the_batch_of_kto_is_all_pairs_of_an_update(models, seven):
+    ratios = [[answer.log_p - answer.ahead for answer in answers] for answers in seven[1]]
+    assert_as_alone(models, *seven, "kto_pair", False, 0.0, batch_size=100, means=np.mean(ratios, axis=0))
 
 
 def test_a_group_computes_each_answer_once():

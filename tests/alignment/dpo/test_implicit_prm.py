@@ -116,6 +116,8 @@ def test_scores_of_steps_add_up_to_what_training_measured(flags_of, labelled, tm
     loss = -(labels * np.log(sigmoid(rewards)) + (1 - labels) * np.log(sigmoid(-rewards)))
     assert loss.mean() == pytest.approx(results["eval_loss"], rel=1e-4)
     assert (rewards[labels > 0.5] > 0).mean() == pytest.approx(results["eval_accuracy_positive"])
+    with pytest.raises(ValueError, match="no reward model. One of loss_type implicit_prm gives scores with"):
+        Scorer.load(tmp_path / "run/out")
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:

@@ -1,5 +1,5 @@
-"""Every kind of head, and the loss that ranks steps: however solutions are merged, packed and padded, loss, gradients
-and metrics are those of the separate records."""
+"""Every kind of head, and the loss that ranks steps: in packed trees and in padded ones, loss, gradients and metrics
+are those of the separate records. test_invariance.py tries all packings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ from llm.core.rows.batch import collate
 from llm.core.rows.label_weights import weigh_solutions
 from llm.core.rows.prefix_tree import lone_tree
 from llm.core.rows.row import make_row
-from tests.alignment.rm.forests import assert_invariant, few, outcome, random_pairs, random_solutions
+from tests.alignment.rm.forests import (
+    FOREST_AND_PADDED,
+    assert_invariant,
+    few,
+    outcome,
+    random_pairs,
+    random_solutions,
+    smoothed,
+)
 from tests.core.numpy_forward import pinball_loss, ranking_loss
 
 SEEDS, SIZES = st.integers(0, 10_000), st.integers(1, 4)
@@ -55,14 +63,14 @@ def quantile_model(tiny, tokens):
 @few
 @given(seed=SEEDS, batch_size=SIZES)
 def test_labels(model, seed, batch_size):
-    assert_invariant(model, random_solutions(seed), batch_size, JUDGED)
+    assert_invariant(model, random_solutions(seed), batch_size, JUDGED, smoothed, FOREST_AND_PADDED)
 
 
 @few
 @given(seed=SEEDS, batch_size=SIZES)
 def test_ranked_steps(model, seed, batch_size):
     """A step that solutions share is ranked in each of them."""
-    assert_invariant(model, random_solutions(seed), batch_size, RANKED, weigh_solutions)
+    assert_invariant(model, random_solutions(seed), batch_size, RANKED, weigh_solutions, FOREST_AND_PADDED)
 
 
 @few
@@ -70,13 +78,13 @@ def test_ranked_steps(model, seed, batch_size):
 def test_pairs(model, seed, batch_size):
     pairs = random_pairs(seed)
     assume(pairs)
-    assert_invariant(model, pairs, batch_size, COMPARED)
+    assert_invariant(model, pairs, batch_size, COMPARED, smoothed, FOREST_AND_PADDED)
 
 
 @few
 @given(seed=SEEDS, batch_size=SIZES)
 def test_quantiles(quantile_model, seed, batch_size):
-    assert_invariant(quantile_model, random_solutions(seed), batch_size, QUANTILES, lambda row: row)
+    assert_invariant(quantile_model, random_solutions(seed), batch_size, QUANTILES, lambda row: row, FOREST_AND_PADDED)
 
 
 def test_the_quantile_loss_of_a_forest_is_that_of_its_solutions_alone(quantile_model):

@@ -17,7 +17,7 @@ from llm.core.model.head.losses import pair_loss, reward_cross_entropy, rewards,
 from llm.core.rows.batch import collate
 from llm.core.rows.prefix_tree import lone_tree
 from llm.core.rows.row import make_row
-from tests.alignment.rm.forests import assert_invariant, outcome, random_pairs, random_solutions, slow, smoothed
+from tests.alignment.rm.forests import assert_invariant, few, outcome, random_pairs, random_solutions, smoothed
 from tests.factories import random_model, save_model
 
 
@@ -51,14 +51,14 @@ def preference_loss(logits_K2, batch):
     return (batch["pair_weights"] * pair_loss(chosen_P, rejected_P, batch["margins"], centering=0.1)).sum()
 
 
-@slow
+@few
 @given(seed=st.integers(0, 10_000), batch_size=st.integers(1, 4))
 def test_merged_and_packed_equals_one_by_one(model, seed, batch_size):
     """Over random forests, with soft labels, records of different weights, smoothing and a weight of the positive."""
     assert_invariant(model, random_solutions(seed), batch_size, label_loss)
 
 
-@slow
+@few
 @given(seed=st.integers(0, 10_000), batch_size=st.integers(1, 4))
 def test_pairs_in_common_trees_equal_pairs_one_by_one(model, seed, batch_size):
     pairs = random_pairs(seed)

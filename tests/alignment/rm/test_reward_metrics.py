@@ -92,7 +92,7 @@ def columns(steps):
     return [[s[k] for s in steps] for k in range(3)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(STEP, max_size=40))
 @example([])
 @example([(0.5, 0.0, 0)])
@@ -126,7 +126,6 @@ def test_a_worked_example():
     assert got["ece"] == pytest.approx(gaps / 10)
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.lists(STEP, max_size=20))
 def test_results_are_plain_json_numbers(steps):
     """No NaN, no numpy scalar: the results go to JSON files and to the last line that a script prints."""
@@ -169,7 +168,6 @@ def test_labels_outside_the_unit_interval_and_unequal_lengths_are_refused():
         step_metrics([[0.5, 0.5]], [[1, 0]], [[0, 0]])
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(STEP, max_size=20))
 def test_outcomes_are_judged_as_steps_are_and_by_finding_the_right_answers(steps):
     p, y, _ = columns(steps)

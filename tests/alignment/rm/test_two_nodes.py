@@ -45,11 +45,14 @@ def test_nodes_that_read_other_data_or_do_not_share_a_disk_are_refused(data_sets
     settings = data_sets["steps"]
     more = ["--output_dir", str(tmp_path / "elsewhere"), "--train_dataset_path", str(settings["dev_dataset_path"])]
     flags = flags_of(tmp_path / "run", **settings, **LAYOUTS["stage1"][1])
+    out = tmp_path / "run" / "out"
+    out.mkdir(parents=True)
+    (out / ".seen-by-all-of-a-run-that-was-killed").touch()
     for end in ends_of_ranks(flags, tmp_path, own=([], more)):
         assert end.code == 2
         assert "the processes do not belong to one run" in end.shown and "data: " in end.shown
         assert "output_dir: ranks 1 do not see what rank 0 writes" in end.shown
-    assert not list(tmp_path.glob("*/.seen-by-all*"))
+    assert not list(tmp_path.rglob(".seen-by-all*"))
 
 
 def test_where_a_rank_is_killed_the_other_node_ends_and_says_why(start, data_sets):

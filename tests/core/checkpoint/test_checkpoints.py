@@ -74,7 +74,7 @@ def test_checkpoints_are_sorted_by_number_and_others_left_alone(tmp_path):
 # ---- changed since it was saved
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_a_flipped_bit_in_any_file_is_noticed_and_the_file_named(tmp_path_factory, data):
     """In the list itself, too. Sizes alone do not show it."""
@@ -132,7 +132,7 @@ def test_a_list_of_other_content_is_a_fault_and_no_error(tmp_path, content):
 # ---- deleting
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20)
 @given(
     complete=st.lists(st.booleans(), max_size=6),
     keep=st.integers(1, 3),

@@ -112,6 +112,7 @@ def test_a_whole_one_has_no_faults(tmp_path, form):
 # ---- tensors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "kind"), KINDS)
 def test_a_missing_tensor_is_a_fault_whichever_it_is(tmp_path, form, kind):
     needed = FORMS[form]
@@ -130,6 +131,7 @@ def read(file) -> list[str]:
     return list(load_file(file) if file.suffix == ".safetensors" else paddle.load(str(file), return_numpy=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "kind"), KINDS)
 @pytest.mark.parametrize("becomes", ["float16", "int32", "longer", "flat"])
 def test_a_tensor_of_another_shape_or_type_is_a_fault(tmp_path, form, kind, becomes):
@@ -148,6 +150,7 @@ def test_a_tensor_of_another_shape_or_type_is_a_fault(tmp_path, form, kind, beco
     assert len(found) == 1 and (file.name in found[0] or f"{kind}.safetensors.index.json" in found[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "kind"), KINDS)
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
 def test_a_single_number_that_is_nan_or_infinite_is_a_fault_by_its_tensors_name(tmp_path, form, kind, number):
@@ -167,6 +170,7 @@ def test_a_single_number_that_is_nan_or_infinite_is_a_fault_by_its_tensors_name(
     assert faults(folder, needed) == [f"{file.name} holds NaN or infinite numbers in {names[0]}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "kind"), [(form, kind) for form, kind in KINDS if form != "own"])
 @pytest.mark.parametrize(
     "damage", ["missing", "named", "not named", "elsewhere", "no map", "not JSON", "list", "number"]
@@ -234,6 +238,7 @@ def test_what_stage3_has_cut_is_in_the_files_of_all_ranks(tmp_path):
 # ---- the state of the training
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", [STATE, TALLY, SCHEDULE])
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '"x"', "7", "[" * 100_000, "\xff"])
 def test_a_state_that_is_no_object_is_a_fault_by_its_files_name(tmp_path, file, text):
@@ -243,6 +248,7 @@ def test_a_state_that_is_no_object_is_a_fault_by_its_files_name(tmp_path, file, 
     assert fault.startswith(file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*STATE_VALUES, "misspelt"])
 @pytest.mark.parametrize("value", [..., "x", [], {}, True, [1], [{"step": "1"}]])
 def test_a_wrong_type_in_the_state_is_a_fault_by_its_name(tmp_path, name, value):
@@ -254,6 +260,7 @@ def test_a_wrong_type_in_the_state_is_a_fault_by_its_name(tmp_path, name, value)
     assert found == [] if right else found == [f"{STATE} has a wrong or missing value of {name}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", ["total", "since_last_log", "seconds", "seconds_since_last_log"])
 @pytest.mark.parametrize("value", [..., "x", [], None, {}, {"steps": 1.0}, {"steps": 1.0, "loss": "x"}])
 def test_a_wrong_sum_is_a_fault_by_its_name(tmp_path, group, value):

@@ -31,7 +31,7 @@ def test_end_row_says_who_sees_whom():
 
 
 @every_kind
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12)
 @given(
     lengths=st.lists(st.integers(1, 24), min_size=1, max_size=3),
     new_tree=st.sampled_from([0.0, 0.1, 0.5, 1.0]),
@@ -70,7 +70,7 @@ def test_blocks_around_the_size_of_a_bucket_equal_the_loops(attend, branch):
 @pytest.mark.parametrize("branch", [0.0, 0.02], ids=["solutions", "trees"])
 def test_rows_of_real_size_equal_dense_attention(attend, head_dim, branch):
     """Long rows of many solutions and trees, with heads that fill vectors and that do not: the loops are too slow."""
-    end_row, _ = batch_of(forests([700, 512, 300], 3, 0.01, branch))
+    end_row, _ = batch_of(forests([400, 256, 150], 3, 0.01, branch))
     inputs = inputs_of(*end_row.shape, 4, 2, head_dim=head_dim)
     q, k, v, upstream = [inputs[0] / head_dim**0.25, inputs[1] / head_dim**0.25, *inputs[2:]]
     for mine, theirs in zip(

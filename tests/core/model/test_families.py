@@ -45,6 +45,7 @@ SAVED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "dtype"), SAVED.items())
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_saved_model_is_read_back_equal(name, form, dtype, tmp_path):

@@ -45,6 +45,7 @@ def test_what_the_library_would_fail_at_is_named(tmp_path, family, name, value):
     assert "model_name_or_path" in str(error.value) and len(str(error.value)) < 900
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [LLAMA, MISTRAL, QWEN2, QWEN3], ids=["llama", "mistral", "qwen2", "qwen3"])
 def test_any_value_of_any_setting_is_read_or_refused(tmp_path, family):
     for name in dict.fromkeys((*family, *supported.KINDS, *supported.SUPPORTED_VALUES, *OF_THE_LIBRARY)):

@@ -43,6 +43,7 @@ def folder_of(folder: Path, kind: str) -> Path:
     return folder
 
 
+@pytest.mark.runs
 @pytest.mark.parametrize("kind", ["old", "old, without a list", "new"])
 def test_a_kill_at_any_operation_leaves_one_model_and_the_same_command_then_works(tmp_path, kind, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda file: None)  # which takes most of the time

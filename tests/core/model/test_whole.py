@@ -36,7 +36,7 @@ def checkpoint(folder: Path, files: dict[str, str] | None = None) -> Path:
     return folder
 
 
-@settings(max_examples=60)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_a_file_that_has_changed_is_named_with_what_to_do(tmp_path_factory, data):
     folder = put(tmp_path_factory.mktemp("model"))

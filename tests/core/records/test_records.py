@@ -76,7 +76,7 @@ def files(draw) -> tuple[list[dict], bytes]:
     return data, gzip.compress(raw) if draw(st.booleans()) else raw
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=60)
 @given(files(), st.sampled_from(["a.json", "a.jsonl", "a.json.gz", "a"]))
 def test_rows_read_back_equal_however_they_are_written(file, name):
     """List or lines, gzip or not, with any white space and under any name."""

@@ -12,7 +12,7 @@ from llm.core.rows.row import Row
 from llm.core.text.encoding import Sequence
 
 MAX_SEQ_LEN = 16
-quick = settings(max_examples=150, deadline=None)
+quick = settings(max_examples=50)
 
 
 @st.composite

@@ -13,7 +13,7 @@ from llm.core.rows.row import make_row
 from llm.core.text.encoding import Sequence
 
 LABELS = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=6)
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=40)
 
 
 def row_of(labels, weight=1.0):

@@ -19,7 +19,7 @@ MAX_SEQ_LEN = 24
 PAD = 7
 PACKINGS = [pack_alone, pack_sequential, pack_greedy, lambda s, n: pack_greedy(s, n, window=3)]
 packings = pytest.mark.parametrize("pack", PACKINGS, ids=["alone", "sequential", "greedy", "greedy by windows"])
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=40)
 
 
 def make_trees(lengths, seed=0) -> list[Tree]:

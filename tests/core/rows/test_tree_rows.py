@@ -12,7 +12,15 @@ from llm.core.rows.packing import pack_alone, pack_greedy, pack_sequential
 from llm.core.rows.prefix_tree import Tree, grow_trees, lone_tree
 from llm.core.rows.row import make_row
 from llm.core.text.encoding import Pair, Sequence
-from tests.core.rows.small_solutions import MAX_SEQ_LEN, SOLUTIONS, labels_of, labels_read_from, quick, solution
+from tests.core.rows.small_solutions import (
+    MAX_SEQ_LEN,
+    SOLUTIONS,
+    ancestors,
+    labels_of,
+    labels_read_from,
+    quick,
+    solution,
+)
 
 
 def test_a_small_tree_written_out():
@@ -63,6 +71,19 @@ def test_rows_say_what_the_solutions_say(solutions, prefix_sharing, pack):
         assert (np.diff(row.payload.scored) > 0).all()
         assert np.unique(row.payload.at).tolist() == list(range(len(row.payload.scored)))
         assert (row.ids.dtype, row.end_row.dtype, row.payload.targets.dtype) == (np.int32, np.int32, np.float32)
+
+
+@quick
+@given(SOLUTIONS, st.booleans(), st.sampled_from([pack_alone, pack_sequential, pack_greedy]))
+def test_checksums_of_texts_are_equal_exactly_where_the_texts_are(solutions, prefix_sharing, pack):
+    """In all rows of a data set, wherever a solution stands in its row."""
+    checksums: dict[tuple[int, ...], set[int]] = {}
+    for row in pack(grow_trees(solutions, MAX_SEQ_LEN, prefix_sharing), MAX_SEQ_LEN):
+        for at, checksum in zip(row.payload.at, row.payload.texts, strict=True):
+            text = tuple(row.ids[ancestors(row, row.payload.scored[at])].tolist())
+            checksums.setdefault(text, set()).add(int(checksum))
+    assert all(len(found) == 1 for found in checksums.values())
+    assert len(set().union(*checksums.values())) == len(checksums)
 
 
 @quick

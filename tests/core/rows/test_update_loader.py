@@ -16,7 +16,7 @@ from llm.core.rows.update_loader import StepLoader
 from llm.core.text.encoding import Sequence
 
 PAD = 0
-quick = settings(max_examples=30, deadline=None)
+quick = settings(max_examples=15)
 SIZES = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))  # batch, accumulation, ranks
 
 

@@ -53,7 +53,7 @@ FRAGMENTS = st.sampled_from(
 # As records arrive: without white space around a text, and not blank.
 TEXT = (st.lists(FRAGMENTS, min_size=1, max_size=5).map("".join) | st.text(LETTERS, max_size=12)).map(str.strip)
 STEPS = st.lists(TEXT.filter(bool), min_size=1, max_size=5).map(tuple)
-quick = settings(max_examples=150, deadline=None)
+quick = settings(max_examples=50)
 
 
 def record(steps, src=("What is 2 + 3?",), tgt=(), labels=None) -> Record:

@@ -128,6 +128,7 @@ def render(template: str, messages: tuple | list = ({"role": "user", "content": 
     return compile_template(tokenizer)(list(messages), add_generation_prompt=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", HOSTILE, ids=lambda template: ascii(template)[:50])
 def test_a_hostile_template_ends_with_a_message(template):
     seen = []

@@ -96,6 +96,7 @@ def test_a_tokenizer_json_that_contradicts_itself_is_refused(llama3, path, value
     assert shown in refusal(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["llama2", "llama3", "qwen2_merges"])
 def test_any_value_of_any_setting_is_read_or_refused(request, source, tmp_path):
     folder = copy_of(request.getfixturevalue(source), tmp_path)
@@ -133,6 +134,7 @@ def split_by(pattern: str) -> dict:
     return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["pre_tokenizer", "normalizer"])
 @pytest.mark.parametrize(
     ("pattern", "shown"),

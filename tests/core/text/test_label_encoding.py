@@ -12,7 +12,7 @@ from llm.core.records.reward_records import Preference, Record
 from llm.core.rows.prefix_tree import lone_tree
 from llm.core.text.encoding import StepEncoder
 
-quick = settings(max_examples=150, deadline=None)
+quick = settings(max_examples=50)
 
 
 def record(steps, src=("What is 2 + 3?",)) -> Record:

@@ -60,7 +60,7 @@ ENDINGS = [
 LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="▁")
 TEXT = st.lists(st.sampled_from(ENDINGS) | st.text(LETTERS, max_size=8), min_size=1, max_size=4).map("".join)
 STEPS = st.lists(TEXT.map(str.strip).filter(bool), min_size=1, max_size=4)
-quick = settings(max_examples=200, deadline=None)
+quick = settings(max_examples=60)
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,6 @@ import json
 import shutil
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from llm.core.records.reward_records import Record
 from llm.core.text.chat_template import compile_template
@@ -21,7 +19,6 @@ DIALOGUES = [
     (("", "Шаг", "ки (a) [b]"), ("x", "日本語")),
 ]
 STEPS = ["She has 7.", "16 - 9 = 7", "(a) is 1", r"\[ x \]", "+", "ки", "Шаг", "  [x"]
-quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(params=KINDS)
@@ -140,16 +137,16 @@ def test_a_long_dialogue_loses_its_oldest_exchanges_and_the_template_stays_whole
     assert [*prompt.ids] == whole(tokenizer, src[1:], tgt[1:]) and prompt.was_cut
 
 
-@quick
-@given(room=st.integers(1, 12))
-def test_a_long_question_loses_its_beginning_and_no_more_than_it_must(folder, room):
+def test_a_long_question_loses_its_beginning_and_no_more_than_it_must(folder):
     tokenizer = load_tokenizer(str(folder))
-    limit = len(whole(tokenizer, ("",), ())) + room
     question = "Janet has 16 eggs and sells 9 of them at $2 each. How much does she make?"
-    prompt = prompts_of(tokenizer, limit, use_chat_template=True).encode(record((question,)))
-    fitting = [n for n in range(len(question) + 1) if len(whole(tokenizer, (question[n:],), ())) <= limit]
-    assert len(prompt.ids) <= limit and prompt.was_cut
-    assert any([*prompt.ids] == whole(tokenizer, (question[n:],), ()) for n in fitting[:3])
+    cut = [whole(tokenizer, (question[n:],), ()) for n in range(len(question) + 1)]
+    for room in range(1, 13):
+        limit = len(cut[-1]) + room
+        prompt = prompts_of(tokenizer, limit, use_chat_template=True).encode(record((question,)))
+        fitting = [ids for ids in cut if len(ids) <= limit]
+        assert len(prompt.ids) <= limit and prompt.was_cut
+        assert [*prompt.ids] in fitting[:3]
 
 
 def test_a_limit_below_the_template_itself_is_refused(folder):

@@ -35,7 +35,7 @@ TEXTS = [
     "🙂",
     "Step 1: 2 + 3 = 5. ки\nStep 2",
 ]
-quick = settings(max_examples=100, deadline=None)
+quick = settings(max_examples=40)
 LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="▁")
 
 

@@ -35,7 +35,7 @@ def start(fused: bool, dtype: str = "float32", **settings):
         weights[name] = paddle.create_parameter(shape, dtype, default_initializer=paddle.nn.initializer.Constant(0.0))
         weights[name].set_value(paddle.to_tensor(numbers).astype(dtype))
         weights[name].stop_gradient = name == "frozen"
-    schedule = paddle.optimizer.lr.LinearWarmup(paddle.optimizer.lr.CosineAnnealingDecay(RATE, 10), 2, 0.0, RATE)
+    schedule = paddle.optimizer.lr.LambdaDecay(RATE, lambda update: min(update / 2, 1 - update / 10))
     decayed = [weights[name].name for name in DECAYED]
     parameters = [weight for weight in weights.values() if not weight.stop_gradient]
     optimizer = paddle.optimizer.AdamW(

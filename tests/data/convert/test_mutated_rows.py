@@ -18,7 +18,7 @@ from llm.data.convert.work import Job, convert_files
 from llm.data.output import new_file
 from tests.data.convert.rows import KI, ROWS, TOKEN
 
-MUTATIONS = 1500  # of each format
+MUTATIONS = 600  # of each format
 VALUES = (
     *(None, True, False, 0, 1, -1, 2, 0.5, -0.0, 1e300, -(10**30), math.inf, math.nan),
     *("", " ", "x", "+", "-", "1", "nan", KI, TOKEN, "Step 1:", "\ud800", "\0", "[", '["a", 1]', "[[]]", "[1, 0]"),
@@ -60,6 +60,7 @@ def folder(tmp_path_factory) -> Path:
 WRITTEN = [(name, target) for name in ("columns", "records", "trl") for target in WRITABLE]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, target", [*((name, None) for name in ROWS), *WRITTEN])
 def test_mutated_rows_are_converted_or_counted(folder, name, target):
     rng = random.Random(f"{name} {target}")

@@ -55,14 +55,12 @@ def there_and_back(record: dict, name: str) -> tuple[dict, list[str]]:
     return back, notes
 
 
-@settings(deadline=None)
 @given(labelled_records(HARD))
 def test_any_record_with_hard_labels_comes_back_from_trl(record):
     back, notes = there_and_back(record, "trl")
     assert parsed(back) == parsed(record) and not notes
 
 
-@settings(deadline=None)
 @given(labelled_records(SOFT), st.sampled_from(["openrlhf", "math-shepherd"]))
 def test_any_record_comes_back_from_one_text(record, name):
     """Where the first step begins with "Step 1:", question and steps are apart again; else it is said that they are
@@ -109,7 +107,7 @@ def test_what_is_lost_is_counted(name):
         there_and_back({"src": ["q"], "response": ["a", "b"], "sort": [1, 0]}, name)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.lists(labelled_records(HARD), min_size=1, max_size=4), st.sampled_from(WRITABLE))
 def test_files_come_back_too(records, name):
     """Through the reader, the writer and the checks of the verb."""

@@ -44,7 +44,7 @@ def row_with_reference(row: Row, known: Known, path: Path) -> Row:
     if not is_known.all():
         raise ValueError(
             f"{AHEAD}: {path} is stale: it lacks {int((~is_known).sum())} of {len(is_known)} answers of "
-            f"{', '.join(row.records[:3])}. The data, the tokenizer or a limit has changed since. {RUN} again; it "
-            "computes what is missing."
+            f"{', '.join(row.records[:3])}. The data, the model, its tokenizer or a limit has changed since. {RUN} "
+            "again; it computes what is missing, or says that the file is of another model."
         )
     return replace(row, payload=replace(payload, reference=log_p))

@@ -9,6 +9,7 @@ from typing import get_type_hints
 
 from llm.core.files import write_json
 from llm.core.records.reward_records import Record
+from llm.core.run.answer_format import FORMAT_FILE as ANSWER_FORMAT_FILE
 from llm.core.strict_json import read_object
 from llm.core.text.encoding import StepEncoder
 from llm.core.text.load_tokenizer import load_tokenizer
@@ -73,6 +74,11 @@ def make_format(values: FormatValues, tokenizer: Tokenizer) -> RewardFormat:
 def load_format(folder: str | Path) -> RewardFormat:
     """Of a folder that a training or a merge has written."""
     files = [Path(folder) / name for name in (FORMAT_FILE, SETTINGS_FILE) if (Path(folder) / name).is_file()]
+    if Path(folder, ANSWER_FORMAT_FILE).is_file() and not Path(folder, FORMAT_FILE).is_file():
+        raise ValueError(
+            f"{folder} is a language model from fine-tuning or DPO, and no reward model. One of loss_type implicit_prm "
+            "gives scores with --convention implicit --reference FOLDER."
+        )
     if not files:
         raise ValueError(
             f"{folder} has no {FORMAT_FILE}, so it is not a model of this project, or some of its files are missing. "

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import paddle
 
+from llm.core.cpu import environment
+
 SOURCES = Path(__file__).resolve().parent
 FLAGS = "-std=c++17 -O3 -march=native -fno-math-errno -fopenmp -fPIC -shared".split()
 if platform.machine() == "x86_64":
@@ -91,7 +93,7 @@ def _openmp() -> list[str]:
 def _key(compiler: str) -> str:
     """Another processor, compiler, source or Paddle gets a build of its own."""
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, errors="replace").stdout
-    flags = [line for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines() if "flags" in line.lower()]
+    flags = [line for line in environment.cpu_description().splitlines() if "flags" in line.lower()]
     parts = [version, *flags[:1], *FLAGS, paddle.__file__]
     parts += [file.read_text(encoding="utf-8") for file in sorted(SOURCES.iterdir()) if file.suffix in (".cpp", ".h")]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
