@@ -19,6 +19,7 @@ from tests.runs import ends_of_ranks
 def test_two_layouts_of_two_processes_send_and_hold_what_is_modelled(monkeypatch, capsys):
     """Every kind of collective by itself; a pipeline, whose stages differ, and tokens that are cut among ranks. The
     first by Paddle's launcher, the other by forks."""
+    monkeypatch.setitem(scaling.RUN, "gradient_accumulation_steps", 2)
     ways = iter([subprocess.run])
     monkeypatch.setattr(scaling.subprocess, "run", lambda *args, **options: next(ways, run_forked)(*args, **options))
     run_benchmark.main(["scaling", "--layouts", "sequence", "pipeline"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from llm.core import library_in_parts
 from llm.core.cpu import environment
 
 if __name__ == "__main__":
     environment.prepare()
+    library_in_parts.prepare()
 
 import json
 import sys

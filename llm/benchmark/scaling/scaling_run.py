@@ -18,11 +18,12 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[3])
 
+from llm.core import library_in_parts
 from llm.core.cpu import environment
-from llm.core.run import work
 
 if __name__ == "__main__":
     environment.prepare()
+    library_in_parts.prepare()
 
 import paddle.distributed as dist
 from paddle.base import core
@@ -31,6 +32,7 @@ from paddlenlp.trainer.trainer_callback import TrainerCallback
 
 from llm.core import patches
 from llm.core.rows import batch as batch_module
+from llm.core.run import work
 
 MEASURED_UPDATE = 2
 # Methods of a process group that send tensors, and which of their arguments is as large as what the ranks make together

@@ -20,9 +20,11 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[3])
 
+from llm.core import library_in_parts
 from llm.core.cpu import environment
 
 environment.prepare()
+library_in_parts.prepare()
 
 from paddle.distributed.fleet.meta_parallel.sharding.group_sharded_stage3 import GroupShardedStage3
 from paddlenlp.transformers.llama import modeling as llama
