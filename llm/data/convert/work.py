@@ -16,12 +16,15 @@ from llm.core.records.reward_records import Preference, Record, parse_preference
 from llm.data.convert.counts import Counts
 from llm.data.convert.finish import finished
 from llm.data.convert.form import RIGHT, WRONG, Format, Note, Options, Row, Unfit, Unusable
+from llm.data.convert.formats.preferences import NO_PROMPT
+from llm.data.convert.placeholders import NO_QUESTION
 from llm.data.convert.registry import format_of
 from llm.data.output import LineFile
 from llm.data.reading.rows import read_rows
 
 VALUES = label_values((RIGHT, WRONG))
 NOTHING = "no part of it has a label"
+BLANK_QUESTION = "records with a blank question"
 
 
 @dataclass(frozen=True)
@@ -165,6 +168,7 @@ def _converted(item: Item, job: Job) -> tuple[list[Written], list[Note]]:
     written: list[Written] = []
     notes: list[Note] = []
     nothing: Unusable | None = None
+    blank = 0
     try:
         for made in job.form.convert(item.row, job.options):
             try:
@@ -173,6 +177,7 @@ def _converted(item: Item, job: Job) -> tuple[list[Written], list[Note]]:
                         notes.append(one)
                     else:
                         written += _lines_of(one, item.place, job, notes)
+                        blank += not any(map(str.strip, one["src"]))
             except Unusable as error:
                 nothing = error
                 notes.append(Note(f"records left out for {error.args[0]}"))
@@ -181,6 +186,8 @@ def _converted(item: Item, job: Job) -> tuple[list[Written], list[Note]]:
         raise Bad([Problem(item.place, excerpt(value), reason, detail, remedy)]) from None
     if not written:
         raise nothing or Unusable(NOTHING)
+    if blank and "src" not in job.form.fields and not any(note.what in (NO_QUESTION, NO_PROMPT) for note in notes):
+        notes.append(Note(BLANK_QUESTION, blank))
     return written, notes
 
 

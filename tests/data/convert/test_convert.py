@@ -108,6 +108,14 @@ def test_columns_are_named_by_map(tmp_path):
     assert [record["labels"] for record in lines_of(tmp_path / "b.jsonl")] == [["+", "-", "-"]]
 
 
+def test_blank_questions_are_counted(tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("question,answer,label\n,2,true\n2 + 2?,5,false\n ,4,true\n")
+    run(tmp_path / "a.csv", "--output", tmp_path / "out.jsonl")
+    assert "records with a blank question: 2, such as" in capsys.readouterr().out
+    run(tmp_path / "out.jsonl", "--to", "trl", "--output", tmp_path / "trl.jsonl")
+    assert "blank question" not in capsys.readouterr().out  # records may have their question in the first step
+
+
 def test_columns_that_are_not_there_are_told(tmp_path, capsys):
     source, out = write(tmp_path / "a.jsonl", {"problem": "q", "steps": ["a"], "first": 0}), tmp_path / "out.jsonl"
     error = refusal(capsys, source, "--map", "label=frist", "--output", out)
@@ -266,6 +274,9 @@ def test_inputs_are_files_folders_and_patterns_in_their_order(tmp_path):
 
 
 def test_inputs_that_are_not_there_are_told(tmp_path, capsys):
+    source = write(tmp_path / "b.jsonl", {})
+    error = refusal(capsys, "math_shepherd", source, "--output", tmp_path / "out.jsonl")
+    assert "If math_shepherd is meant as a format, write math-shepherd." in error
     assert "does not exist" in refusal(capsys, tmp_path / "a.jsonl", "--output", tmp_path / "out.jsonl")
     (tmp_path / "empty").mkdir()
     error = refusal(capsys, tmp_path / "empty", "--output", tmp_path / "out.jsonl")
