@@ -64,7 +64,7 @@ WRITTEN = [(name, target) for name in ("columns", "records", "trl") for target i
 @pytest.mark.parametrize("name, target", [*((name, None) for name in ROWS), *WRITTEN])
 def test_mutated_rows_are_converted_or_counted(folder, name, target):
     rng = random.Random(f"{name} {target}")
-    count = MUTATIONS if target is None else MUTATIONS // 10
+    count = MUTATIONS if target is None else MUTATIONS // 4
     source, output, rejects = (folder / f"{kind}-{name}-{target}.jsonl" for kind in ("in", "out", "bad"))
     with open(source, "w", encoding="utf-8") as file:
         for _ in range(count):
