@@ -8,6 +8,7 @@ which of these they are at: `at` [M] of the K positions, `solutions` [M] of the 
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence as Several
 from dataclasses import dataclass, fields
 from typing import Protocol
@@ -80,7 +81,7 @@ class Labels:
             weights=np.repeat(np.array([solution.weight for solution in solutions], "float32"), counts),
             solutions=np.repeat(np.arange(len(solutions)), counts),
             error_cut=np.repeat(np.array([solution.error_cut for solution in solutions], bool), counts),
-            texts=_texts(solutions),
+            texts=np.concatenate([_texts(solution) for solution in solutions]),
         )
 
     @classmethod
@@ -154,23 +155,15 @@ class Pairs:
 Some = Labels | Pairs | NextTokens | ComparedAnswers | JudgedAnswers  # kind of payload
 
 
-def _texts(solutions: list[Sequence]) -> np.ndarray:
-    """A checksum of the ids up to each scored position: the sum of a number for every id at its depth."""
-    lengths = [len(solution.ids) for solution in solutions]
-    begins = np.cumsum([0, *lengths[:-1]])
-    ids = np.concatenate([solution.ids for solution in solutions]).astype("uint64")  # [T] of all, one after another
-    depths = (np.arange(len(ids)) - np.repeat(begins, lengths)).astype("uint64")  # [T]
-    sums = np.concatenate([[np.uint64(0)], np.cumsum(_scattered((depths << np.uint64(32)) + ids + np.uint64(1)))])
-    before = np.repeat(begins, [len(solution.scored) for solution in solutions])  # [M]
-    ends = np.concatenate([solution.scored for solution in solutions]) + before + 1  # [M]
-    return (sums[ends] - sums[before]).view("int64")
-
-
-def _scattered(numbers: np.ndarray) -> np.ndarray:
-    """Each as a number of 64 bits that shows nothing of it, as the generator SplitMix64 makes them."""
-    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return numbers ^ (numbers >> np.uint64(31))
+def _texts(solution: Sequence) -> np.ndarray:
+    """A checksum of the ids up to each scored position."""
+    found, crc, adler, begin = [], 0, 1, 0
+    ids, size = solution.ids.tobytes(), solution.ids.itemsize
+    for end in ((solution.scored + 1) * size).tolist():
+        piece = ids[begin:end]
+        crc, adler, begin = zlib.crc32(piece, crc), zlib.adler32(piece, adler), end
+        found.append((crc << 31) ^ adler)
+    return np.array(found, "int64")
 
 
 def payload_of(trees: list[Tree], places: list[np.ndarray]) -> Some:

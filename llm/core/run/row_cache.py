@@ -32,7 +32,7 @@ from llm.core.run.seen import RowCounts, Seen
 from llm.core.text.encoding import EncodeCounts
 from llm.core.text.tokenizer import Tokenizer
 
-VERSION = 2  # of what a row of the same text is; another one builds every cache again
+VERSION = 1  # of what a row of the same text is; another one builds every cache again
 ROWS, ABOUT = "rows.arrow", "about.json"
 OF_ROWS = "max_seq_len zero_padding greedy_zero_padding prefix_sharing prefix_sharing_window skip_bad_records".split()
 
