@@ -20,7 +20,7 @@ SFT, DPO = "llm/config/tiny/sft_argument.json", "llm/config/tiny/dpo_argument.js
 JUDGE = "checkpoints/tiny/prm"
 QUESTIONS, HELD_OUT = "data/tiny/questions.jsonl", "data/tiny/questions_dev.jsonl"
 # a policy reads a question and its line break, and a step ends with one, as in its training
-WRITES = ("--prompt", "{question}\n{steps}", "--separator", "\n", "--max_tokens", "128")  # no solution of this task is longer
+WRITES = ("--prompt", "{question}\n{steps}", "--separator", "\n", "--max_tokens", "128")
 LEARNS_ANSWERS = ("--max_steps", "600", "--learning_rate", "0.001", "--eval_steps", "300", "--save_steps", "300")
 LEARNS_PAIRS = ("--max_steps", "60", "--per_device_train_batch_size", "4", "--learning_rate", "0.00002")
 AFRESH = ("--overwrite_output_dir", "true")

@@ -23,7 +23,7 @@ from llm.core.text.prompts import start_ids
 from llm.core.text.tokenizer import Tokenizer
 from llm.search.generator import Proposal, Sampling
 
-TEXTS_AT_A_TIME = 32
+Asked = tuple[str, Sequence[str]]  # a question and the steps so far
 
 
 @dataclass(frozen=True)
@@ -37,40 +37,57 @@ class PaddleGenerator:
     sampling: Sampling
     seed: int = 0
     use_chat_template: bool = False
+    texts_at_once: int = 32  # whose keys and values are held
 
     def next_steps(self, question: str, steps: Sequence[str], count: int) -> list[Proposal]:
         separator = self.sampling.separator
         found = {}
-        for ids in self._texts(question, steps, count, 0, lambda ids: separator in self._text(ids)):
+        for ids in self._texts([(question, steps)], count, 0, lambda ids: separator in self._text(ids)):
             text, went_on, _ = self._text(ids).partition(separator)
             if text.strip():
                 found[text.strip()] = not went_on and self._is_end(ids)
         return [Proposal(text, is_last) for text, is_last in found.items()]
 
     def complete(self, question: str, steps: Sequence[str], count: int, first: int = 0) -> list[list[str]]:
-        texts = map(self._text, self._texts(question, steps, count, first, lambda ids: False))
+        return self._solutions([(question, steps)], count, first)
+
+    def complete_each(self, questions: Sequence[str], count: int) -> list[list[list[str]]]:
+        solutions = self._solutions([(question, ()) for question in questions], count, 0)
+        return [solutions[start : start + count] for start in range(0, len(solutions), count)]
+
+    def _solutions(self, asked: Sequence[Asked], count: int, first: int) -> list[list[str]]:
+        texts = map(self._text, self._texts(asked, count, first, lambda ids: False))
         return [[step.strip() for step in text.split(self.sampling.separator) if step.strip()] for text in texts]
 
     def _texts(
-        self, question: str, steps: Sequence[str], count: int, first: int, stops: Callable[[list[int]], bool]
+        self, asked: Sequence[Asked], count: int, first: int, stops: Callable[[list[int]], bool]
     ) -> list[list[int]]:
+        """`count` texts behind each, one after another."""
         from llm.core.model.generation import sample
 
-        prompt = self.prompt(question, steps)
+        prompts, most, draws = [], [], []
+        for question, steps in asked:
+            prompt = self.prompt(question, steps)
+            prompts += [prompt] * count
+            most += [self._room(question, prompt)] * count
+            about = zlib.crc32("\n".join([question, *steps]).encode("utf-8", "surrogatepass"))
+            draws += [np.random.default_rng([self.seed, about, number]) for number in range(first, first + count)]
+        has_ended = lambda ids: self._is_end(ids) or stops(ids)  # noqa: E731
+        how = len(self.tokenizer), self.sampling.temperature, self.sampling.top_p, has_ended
+        found: list[list[int]] = []
+        for start in range(0, len(prompts), self.texts_at_once):
+            some = slice(start, start + self.texts_at_once)
+            found += sample(self.model, prompts[some], draws[some], most[some], *how)
+        return found
+
+    def _room(self, question: str, prompt: list[int]) -> int:
+        """Tokens of a text at most."""
         most = min(self.sampling.max_tokens, self.longest - len(prompt))
         if most < 1:
             raise ValueError(
                 f"{question[:60]!r}: the prompt has {len(prompt):,} tokens, and the generator reads {self.longest:,}"
             )
-        asked = zlib.crc32("\n".join([question, *steps]).encode("utf-8", "surrogatepass"))
-        draws = [np.random.default_rng([self.seed, asked, number]) for number in range(first, first + count)]
-        found: list[list[int]] = []
-        for start in range(0, count, TEXTS_AT_A_TIME):
-            some = draws[start : start + TEXTS_AT_A_TIME]
-            temperature, top_p = self.sampling.temperature, self.sampling.top_p
-            has_ended = lambda ids: self._is_end(ids) or stops(ids)  # noqa: E731
-            found += sample(self.model, prompt, some, most, len(self.tokenizer), temperature, top_p, has_ended)
-        return found
+        return most
 
     def prompt(self, question: str, steps: Sequence[str]) -> list[int]:
         begun = "".join(f"{step}{self.sampling.separator}" for step in steps)

@@ -21,6 +21,7 @@ off.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -72,8 +73,8 @@ def carry_out(
     with ExitStack() as stack:
         output, rejected = (stack.enter_context(file.open("a", encoding="utf-8")) for file in (options.OUTPUT, rejects))
         bar = stack.enter_context(tqdm(total=done + len(rows), initial=done, desc="questions", disable=None))
-        for place, question, row in rows:
-            found = search(question, generator, judge, options)
+        of_each = searches([question for _, question, _ in rows], generator, judge, options)
+        for (place, question, row), found in zip(rows, of_each, strict=True):
             judge.known.clear()
             solutions += len(found)
             kept = written(question, row, found, options.keep)
@@ -156,13 +157,17 @@ def _asked(place: str, question: str, row: dict, keep: str) -> tuple[str, str, d
     return place, question, row
 
 
-def search(question: str, generator: Generator, judge: Judge, options: argparse.Namespace) -> Found:
-    """Solutions and their values, the best first."""
-    if options.stop_at is not None:
-        return until_sure(question, generator, judge, options.n, options.stop_at, options.at_a_time)
-    if options.strategy == "best-of-n":
-        return best_of_n(question, generator, judge, options.n)
-    return TREES[options.strategy](question, generator, judge, options.n, options.width, options.lookahead)
+def searches(questions: list[str], generator: Generator, judge: Judge, options: argparse.Namespace) -> Iterator[Found]:
+    """Of each question solutions and their values, the best first."""
+    if options.strategy == "best-of-n" and options.stop_at is None:
+        yield from best_of_n(questions, generator, judge, options.n)
+        return
+    for question in questions:
+        if options.stop_at is not None:
+            yield until_sure(question, generator, judge, options.n, options.stop_at, options.at_a_time)
+        else:
+            tree = TREES[options.strategy]
+            yield tree(question, generator, judge, options.n, options.width, options.lookahead)
 
 
 def written(question: str, row: dict, found: Found, keep: str) -> dict[str, Any]:

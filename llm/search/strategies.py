@@ -6,7 +6,7 @@ scored again; of what the model computed for it, nothing but the scores is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from llm.scoring.scores import Scores
@@ -46,9 +46,16 @@ class Judge:
         return getattr(scores.low, self.aggregate)
 
 
-def best_of_n(question: str, generator: Generator, judge: Judge, n: int) -> Found:
-    """n solutions with their values, the best first; equal ones are listed as often as they came."""
-    return judge.ranked(question, [tuple(steps) for steps in generator.complete(question, (), n)])
+def best_of_n(questions: Sequence[str], generator: Generator, judge: Judge, n: int) -> Iterator[Found]:
+    """Of each question n solutions with their values, the best first; equal ones are listed as often as they came. A
+    generator that has `complete_each` is asked for those of several questions at once."""
+    at_once = max(getattr(generator, "texts_at_once", 1) // n, 1)
+    for start in range(0, len(questions), at_once):
+        some = questions[start : start + at_once]
+        several = getattr(generator, "complete_each", None)
+        written = several(some, n) if several else [generator.complete(question, (), n) for question in some]
+        for question, solutions in zip(some, written, strict=True):
+            yield judge.ranked(question, [tuple(steps) for steps in solutions])
 
 
 def until_sure(question: str, generator: Generator, judge: Judge, n: int, enough: float, at_a_time: int) -> Found:

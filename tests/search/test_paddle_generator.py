@@ -50,14 +50,18 @@ def logits_behind(model, ids: list[int]) -> np.ndarray:
 
 @pytest.mark.parametrize("family", ["Llama", "Mistral", "Qwen2", "Qwen3"])
 def test_each_token_is_drawn_from_what_the_plain_forward_says(folder_of, family):
-    """The keys and values that are kept, and the texts that are written together, change nothing."""
+    """The keys and values that are kept, and the texts that are written together, whatever their prompts, change
+    nothing."""
     generator = load(folder_of(family), sampling(), 0, False, "float32", None)
     model, size = generator.model, len(generator.tokenizer)
-    prompt = generator.prompt(QUESTION, ["a"])
-    draws, again = ([np.random.default_rng(seed) for seed in range(3)] for _ in range(2))
-    texts = generation.sample(model, prompt, draws, 6, size, 0.8, 0.9, lambda ids: len(ids) == 4 and ids[0] % 2 == 0)
-    assert sorted({len(text) for text in texts}) in ([4], [6], [4, 6]) and len({tuple(text) for text in texts}) == 3
-    for text, draw in zip(texts, again, strict=True):
+    short, long = generator.prompt("2?", ()), generator.prompt(QUESTION, ["a"])
+    assert len(short) < len(long)
+    prompts, most = [long, short, long, short, short], [6, 6, 5, 6, 1]
+    draws, again = ([np.random.default_rng(seed) for seed in range(5)] for _ in range(2))
+    texts = generation.sample(model, prompts, draws, most, size, 0.8, 0.9, lambda ids: len(ids) == 4 and ids[0] % 2)
+    assert all(len(text) in (4, room) for text, room in zip(texts, most, strict=True))
+    assert len({tuple(text) for text in texts}) == 5
+    for prompt, text, draw in zip(prompts, texts, again, strict=True):
         for number, token in enumerate(text):
             assert drawn(logits_behind(model, prompt + text[:number])[:size], draw, 0.8, 0.9) == token
 
@@ -88,13 +92,20 @@ def test_a_seed_gives_the_same_texts_and_others_when_asked_again(llama):
     assert all(step == step.strip() and step for text in whole for step in text)
 
 
+def test_several_questions_at_once_get_what_each_gets_alone(llama):
+    questions = ["2?", QUESTION, "What is 7?"]
+    for at_once in (2, 32):
+        several = dataclasses.replace(llama, texts_at_once=at_once).complete_each(questions, 3)
+        assert several == [llama.complete(question, (), 3) for question in questions]
+
+
 def test_a_step_ends_at_the_separator_and_the_last_one_at_the_end_token(llama):
     steps = llama.next_steps(QUESTION, (), 8)
     assert len(steps) > 2 and not any(" " in one.step for one in steps)
-    (first, *_) = llama._texts(QUESTION, (), 1, 0, lambda ids: False)
+    (first, *_) = llama._texts([(QUESTION, ())], 1, 0, lambda ids: False)
     end = next(number for number in range(1, len(first)) if first[number] not in first[:number])
     ending = dataclasses.replace(llama, tokenizer=Ending(llama.tokenizer, first[end]))
-    (written,) = ending._texts(QUESTION, (), 1, 0, lambda ids: False)
+    (written,) = ending._texts([(QUESTION, ())], 1, 0, lambda ids: False)
     assert written == first[: end + 1]
     assert ending._text(written) == llama._text(first[:end])
     whole = dataclasses.replace(ending, sampling=dataclasses.replace(llama.sampling, separator="no such text"))

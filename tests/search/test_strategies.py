@@ -10,11 +10,16 @@ import pytest
 from llm.data.generate_arithmetic import problems
 from llm.scoring.final_answers import answer_of, same_answer
 from llm.scoring.scores import Scores
-from llm.search import arithmetic
+from llm.search import arithmetic, strategies
 from llm.search.generator import Proposal
-from llm.search.strategies import Judge, beam, best_of_n, dvts, until_sure
+from llm.search.strategies import Judge, beam, dvts, until_sure
 
 PROBLEMS = list(problems(40, split="dev"))
+
+
+def best_of_n(question, generator, judge, n):
+    (found,) = strategies.best_of_n([question], generator, judge, n)
+    return found
 
 
 class Digits:

@@ -40,35 +40,55 @@ def prepare(model, positions: int) -> None:
 @paddle.no_grad()
 def sample(
     model,
-    prompt: Sequence[int],
+    prompts: Sequence[Sequence[int]],
     draws: Sequence[np.random.Generator],
-    most: int,
+    most: Sequence[int],
     vocabulary: int,
     temperature: float,
     top_p: float,
     has_ended: Callable[[list[int]], bool],
 ) -> list[list[int]]:
-    """The tokens of a text for each of `draws`, at most so many, until `has_ended` says so of them. Temperature 0 takes
-    the likeliest token; of the tokens below `vocabulary`, the likeliest that have `top_p` together can be drawn."""
-    texts: list[list[int]] = [[] for _ in draws]
-    going = set(range(len(texts)))
-    cache = Cache(model.config.num_hidden_layers)
-    with cache.used():
-        logits_BV = np.repeat(_next_logits(model, [list(prompt)], 0)[:, :vocabulary], len(texts), axis=0)
-        for position in range(len(prompt), len(prompt) + most):
-            for number in going:
-                texts[number].append(drawn(logits_BV[number], draws[number], temperature, top_p))
-            going -= {number for number in going if has_ended(texts[number])}
-            if not going or position == len(prompt) + most - 1:
-                break
-            logits_BV = _next_logits(model, [[text[-1]] for text in texts], position)[:, :vocabulary]
-    return texts
+    """The tokens of a text behind each of `prompts`, at most as many as `most` has for it, until `has_ended` says so of
+    them. Temperature 0 takes the likeliest token; of the tokens below `vocabulary`, the likeliest that have `top_p`
+    together can be drawn."""
+    texts: list[list[int]] = [[] for _ in prompts]
+    going = list(range(len(texts)))  # whose keys and values the cache has
+    cache, logits_BV = _begun(model, prompts)
+    while True:
+        for logits_V, number in zip(logits_BV[:, :vocabulary], going, strict=True):
+            texts[number].append(drawn(logits_V, draws[number], temperature, top_p))
+        kept = [
+            place
+            for place, number in enumerate(going)
+            if len(texts[number]) < most[number] and not has_ended(texts[number])
+        ]
+        if not kept:
+            return texts
+        if len(kept) < len(going):
+            cache.keep(kept)
+            going = [going[place] for place in kept]
+        starts = [len(prompts[number]) + len(texts[number]) - 1 for number in going]
+        with cache.used():
+            logits_BV = _next_logits(model, [[texts[number][-1]] for number in going], starts)
 
 
-def _next_logits(model, rows: list[list[int]], start: int) -> np.ndarray:
-    """[B, V] behind the last token of each row, whose first one is at the position `start`."""
+def _begun(model, prompts: Sequence[Sequence[int]]) -> tuple[Cache, np.ndarray]:
+    """What is kept of the prompts, each computed once, and [B, V] behind them."""
+    number_of = {prompt: number for number, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}
+    caches, logits = [], []
+    for prompt in number_of:
+        cache = Cache(model.config.num_hidden_layers)
+        with cache.used():
+            logits.append(_next_logits(model, [list(prompt)], [0]))
+        caches.append(cache)
+    which = [number_of[tuple(prompt)] for prompt in prompts]
+    return Cache.of_texts(caches, which), np.concatenate(logits)[which]
+
+
+def _next_logits(model, rows: list[list[int]], starts: list[int]) -> np.ndarray:
+    """[B, V] behind the last token of each row, whose first one is at its start."""
     ids_BS = paddle.to_tensor(rows, dtype="int64")
-    positions_BS = paddle.arange(start, start + ids_BS.shape[1]).unsqueeze(0).expand(ids_BS.shape)
+    positions_BS = paddle.to_tensor(starts, dtype="int64").unsqueeze(1) + paddle.arange(ids_BS.shape[1])
     end_row_BS = paddle.full(ids_BS.shape, ids_BS.shape[1], dtype="int32")
     hidden_BE = hidden_states(model, ids_BS, positions_BS, end_row_BS)[:, -1]
     return logits_of(hidden_BE, model.lm_head.weight, heads.is_tied(model)).numpy()
