@@ -50,9 +50,9 @@ def best_of_n(questions: Sequence[str], generator: Generator, judge: Judge, n: i
     """Of each question n solutions with their values, the best first; equal ones are listed as often as they came. A
     generator that has `complete_each` is asked for those of several questions at once."""
     at_once = max(getattr(generator, "texts_at_once", 1) // n, 1)
+    several = getattr(generator, "complete_each", None)
     for start in range(0, len(questions), at_once):
         some = questions[start : start + at_once]
-        several = getattr(generator, "complete_each", None)
         written = several(some, n) if several else [generator.complete(question, (), n) for question in some]
         for question, solutions in zip(some, written, strict=True):
             yield judge.ranked(question, [tuple(steps) for steps in solutions])

@@ -6,22 +6,19 @@ import argparse
 import json
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import uvicorn
 
 from llm.alignment.rm.flashmask.run_reward import main as train
 from llm.core.paths import REPOSITORY
 from llm.rewards import judges, openrlhf_reward, rewards, verl_reward
 from llm.rewards.credit import min_form
 from llm.scoring.scorer import Scorer
-from llm.serving.limits import Limits
-from llm.serving.server import Service, make_app
 from tests.factories import data_of, read_lines, write_config
 from tests.runs import refusal
+from tests.served import served
 
 ROLLOUTS = [
     {
@@ -44,16 +41,8 @@ def model(tiny, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(model):
-    service = Service(Scorer.load(model), "tiny", Limits(), "min")
-    config = uvicorn.Config(make_app(service, "secret"), host="127.0.0.1", port=0, log_level="error")
-    running = uvicorn.Server(config)
-    thread = threading.Thread(target=running.run, daemon=True)
-    thread.start()
-    while not running.started:
-        thread.join(0.02)
-    yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
-    running.should_exit = True
-    thread.join(30)
+    with served(model, "secret") as url:
+        yield url
 
 
 @pytest.mark.runs

@@ -7,7 +7,6 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-import uvicorn
 
 from llm.alignment.rm.flashmask.run_reward import main as train
 from llm.core.records.comparisons import Comparison, parse_comparison
@@ -18,13 +17,11 @@ from llm.data.generate_arithmetic import problems
 from llm.evaluation.evaluate import main as evaluate
 from llm.scoring.result_file import rejects_of
 from llm.scoring.score import main as score
-from llm.scoring.scorer import Scorer
 from llm.search import arithmetic, label, search
 from llm.search.openai_server import ServerGenerator
-from llm.serving.limits import Limits
-from llm.serving.server import Service, make_app
 from tests.factories import data_of, read_lines, write_config
 from tests.runs import refusal
+from tests.served import served
 
 QUESTIONS = [{"question": one.question, "answer": arithmetic.answer(one)} for one in problems(5, split="dev")]
 WORDS = ["--generator", "arithmetic"]
@@ -178,15 +175,8 @@ def test_labels_become_records(tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def server(model):
-    app = make_app(Service(Scorer.load(model), "tiny", Limits(), "min"), "secret")
-    running = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
-    thread = threading.Thread(target=running.run, daemon=True)
-    thread.start()
-    while not running.started:
-        thread.join(0.02)
-    yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
-    running.should_exit = True
-    thread.join(30)
+    with served(model, "secret") as url:
+        yield url
 
 
 @pytest.mark.runs
