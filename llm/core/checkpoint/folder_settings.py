@@ -9,10 +9,11 @@ from pathlib import Path
 from llm.core.checkpoint import checkpoints, output_folder
 from llm.core.checkpoint.output_folder import absolute
 from llm.core.model import replacement, whole
+from llm.core.parallel import ranks
 from llm.core.settings.settings import Settings
 
 PROBE = ".probe-"
-PASSING = (PROBE, replacement.LOCK, ".nfs", ".seen-by-all-")  # how names begin that say nothing about the folder
+PASSING = (PROBE, replacement.LOCK, ".nfs", ranks.SEEN_BY_ALL)  # how names begin that say nothing about the folder
 GIVE_FOLDER = "give a folder that you may write, on a disk with room"
 
 

@@ -14,6 +14,7 @@ from llm.core.cpu import environment
 
 T = TypeVar("T")
 PROCESSES = Path("/proc")
+SEEN_BY_ALL = ".seen-by-all-"  # how the name begins of a file that all ranks must see
 
 
 def rank() -> int:

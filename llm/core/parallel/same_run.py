@@ -26,7 +26,6 @@ OWN = (
     "dev_dataset_path",
     "test_dataset_dir",
 )
-MARK = ".seen-by-all-"  # how the name begins of a file that all ranks must see
 
 
 def check(output_dir: Path, checkpoint: Path | None, identity: dict, held_out: str | None, settings: dict) -> None:
@@ -38,10 +37,10 @@ def check(output_dir: Path, checkpoint: Path | None, identity: dict, held_out: s
     facts |= {**identity, "held-out data": held_out, "checkpoint to resume from": checkpoint and str(checkpoint)}
     everyone = from_all_ranks(facts)
     problems = [_difference(name, [facts[name] for facts in everyone]) for name in facts]
-    token = from_all_ranks(f"{MARK}{uuid.uuid4().hex}")[0]
+    token = from_all_ranks(f"{ranks.SEEN_BY_ALL}{uuid.uuid4().hex}")[0]
     mark = output_dir / token
     if ranks.rank() == 0:
-        for left in output_dir.glob(f"{MARK}*"):  # by a run that was killed here
+        for left in output_dir.glob(f"{ranks.SEEN_BY_ALL}*"):  # by a run that was killed here
             left.unlink()
         mark.touch()
     dist.barrier()
